@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME_COARSE};
 
-use crate::object::{OfThisProcess, of_this_process, read_clock};
+use crate::object::{OfThisProcess, read_clock};
 
 /// Sleep during a shorter pause between two signs of life of a writer need not be noticed.
 const MAX_PAUSE: u64 = 100_000_000;
@@ -178,10 +178,8 @@ const FIRST_NAMESPACE: u64 = 0xEFFF_FFFA;
 impl Offsets {
     /// Those of this process: none if `/proc` does not show them. A fork may have others.
     fn of_self() -> Offsets {
-        thread_local! {
-            static OWN: OfThisProcess<Offsets> = const { OfThisProcess::new(None) };
-        }
-        of_this_process(&OWN, || Offsets::read().unwrap_or_default())
+        static OWN: OfThisProcess<Offsets> = OfThisProcess::new();
+        OWN.get(|| Offsets::read().unwrap_or_default())
     }
 
     /// `None` if they can't be determined.
@@ -230,9 +228,9 @@ impl Timer {
         Timer { every, due: AtomicU64::new(read_clock(CLOCK_MONOTONIC_COARSE).saturating_add(every)) }
     }
 
-    /// Whether [`Timer::is_due`] would be true now.
+    /// [`Timer::is_due`], and its next call says the same.
     #[inline]
-    pub(crate) fn will_be_due(&self) -> bool {
+    pub(crate) fn has_expired(&self) -> bool {
         read_clock(CLOCK_MONOTONIC_COARSE) >= self.due.load(Ordering::Relaxed)
     }
 
@@ -261,7 +259,9 @@ mod tests {
     fn a_timer_is_due_once_after_its_time() {
         assert!(!Timer::new(Duration::MAX).is_due());
         let timer = Timer::new(Duration::from_millis(1));
+        let begin = std::time::Instant::now();
         while !timer.is_due() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it is never due");
             std::thread::yield_now();
         }
         timer.due.store(u64::MAX - 1, Ordering::Relaxed);

@@ -62,10 +62,8 @@ pub(crate) enum ProcessState {
 impl ProcessIdentity {
     /// This process, as `/proc` shows it.
     pub(crate) fn of_self() -> ProcessIdentity {
-        thread_local! {
-            static OWN: OfThisProcess<ProcessIdentity> = const { OfThisProcess::new(None) };
-        }
-        object::of_this_process(&OWN, ProcessIdentity::read)
+        static OWN: OfThisProcess<ProcessIdentity> = OfThisProcess::new();
+        OWN.get(ProcessIdentity::read)
     }
 
     fn read() -> ProcessIdentity {

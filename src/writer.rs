@@ -121,17 +121,18 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
     /// Once a second at most, it also checks that the channel's objects and the namespace's
-    /// registry still have their names in `/dev/shm`: by a system call (`stat`) for each, the only
-    /// ones. A registry without a name is made again, and has the channel again.
+    /// registry still have their names in `/dev/shm`: by a system call (`stat`) for each. A
+    /// registry without a name is made again, and has the channel again: by some more system calls.
     ///
-    /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a
-    /// store.
+    /// Progress: wait-free: it waits for no process, and gives the registry up for a second if
+    /// another process is changing it. Cost: one read of the precise clock, one of the coarse one,
+    /// and a store.
     ///
     /// # Errors
     ///
     /// [`PublishError::NamesRemoved`] if no other process can attach to the channel any more, and
-    /// [`PublishError::NamesNotRestored`] if none can list it. The heartbeat was given: attached
-    /// readers can see it.
+    /// [`PublishError::RegistryNotRestored`] if none can list it. The heartbeat was given: attached
+    /// readers can see it. Each call until the next check returns the same.
     ///
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
     /// channel.

@@ -356,14 +356,26 @@ pub enum PublishError {
          the last state: call `Writer::reopen`, or open a new writer"
     )]
     NamesRemoved,
-    /// The channel's names, or that of the namespace's registry, were unlinked while the channel
-    /// was in use, and could not be made again.
+    /// The channel's names, or some of them, were unlinked or taken over while its syncer was in
+    /// use, which can't create the channel again.
     #[error(
-        "names of the channel were removed from /dev/shm while it was in use, and can't be made again: {source}"
+        "names of the channel were removed from /dev/shm while it was in use, and can't be made \
+         again: {source}; the syncer tries again each second"
     )]
     NamesNotRestored {
         /// Why not.
         source: Arc<CreateError>,
+    },
+    /// The registry of the channel's namespace was unlinked or taken over while the channel was in
+    /// use, and can't be made again. The channel has its names and was published, if asked for.
+    #[error(
+        "the namespace's list of channels was removed from /dev/shm and can't be made again: \
+         {source}; the channel can be read by its name, and `touch` tries again each second: if \
+         another user has taken the list's name, that user or root must remove it"
+    )]
+    RegistryNotRestored {
+        /// The registry's object, and what is wrong with it.
+        source: Arc<ObjectError>,
     },
     /// This process is a fork of the process that opened the writer.
     #[error(
@@ -490,7 +502,8 @@ pub enum SnapshotError {
     },
 }
 
-fn last_text(last: u64) -> String {
+/// When a channel was closed.
+pub(crate) fn last_text(last: u64) -> String {
     match last {
         0 => "before it published anything".into(),
         last => format!("after publication {last}"),

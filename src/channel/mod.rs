@@ -25,6 +25,7 @@ pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub(crate) use cleanup::{Cleanup, CleanupOutcome, remove};
 pub use cleanup::{RemovalReason, Removed, Retention};
 pub(crate) use control_page::{ControlPage, Progress, instance_of, read_text, write_text};
+pub(crate) use error::last_text;
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};

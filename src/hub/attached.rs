@@ -15,7 +15,7 @@ use papaya::{Guard, LocalGuard};
 use super::HubStatistics;
 use crate::accept::{Accept, Candidate, FieldPlan};
 use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError,
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError, last_text,
 };
 use crate::clock::Timer;
 use crate::codec::Decode;
@@ -97,7 +97,7 @@ impl Attached {
 impl Shared {
     pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
-        let check = Arc::clone(&watch.check);
+        let check = Arc::clone(watch.check());
         let listing = Mutex::new(Listing { watch, names: None, is_outdated: true });
         let (counts, channels) = (Counts::default(), Channels::default());
         Shared { handle, options, counts, channels, listing, check }
@@ -107,13 +107,15 @@ impl Shared {
     /// thread: one that lists at this moment does the same.
     #[inline]
     pub(super) fn follow_now_and_then(&self) {
-        if self.check.will_be_due() {
+        if self.check.has_expired() {
             self.follow();
         }
     }
 
     #[cold]
     fn follow(&self) {
+        // A panic under this lock leaves an old list.
+        self.listing.clear_poison();
         if let Ok(mut listing) = self.listing.try_lock() {
             // The query still has the channels that are known.
             let _ = self.update(&mut listing);
@@ -346,15 +348,10 @@ impl fmt::Display for QueryError {
                 "nothing has been published on channel {channel:?} yet: query it again, or wait for a change \
                  with `HubWatch::wait_any`"
             ),
-            QueryError::Snapshot(SnapshotError::Closed { channel, last: 0 }) => write!(
-                formatter,
-                "channel {channel:?} was closed before its first publication: the hub finds it again when a \
-                 writer opens it"
-            ),
             QueryError::Snapshot(SnapshotError::Closed { channel, last }) => write!(
                 formatter,
-                "channel {channel:?} was closed after publication {last}: the hub finds it again when a \
-                 writer opens it"
+                "channel {channel:?} was closed {}: the hub finds it again when a writer opens it",
+                last_text(*last)
             ),
             QueryError::Snapshot(SnapshotError::Contended { channel, attempts, waited }) => write!(
                 formatter,
@@ -418,6 +415,7 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use crate::{Namespace, Pod, options::RetryPolicy};
@@ -440,5 +438,18 @@ mod tests {
         assert_eq!((later.attachments, later.slow_queries, later.remaps, later.give_ups), (0, 2, 2, 0));
         assert_eq!(hub.clone().statistics(), hub.statistics(), "handles share it");
         assert!(hub.statistics().to_string().contains("1 attachments"));
+    }
+
+    #[test]
+    fn a_hub_follows_also_after_a_panic_while_it_listed() {
+        let hub = Namespace::in_process("poisoned").unwrap().hub();
+        let shared = Arc::clone(&hub.shared);
+        let listing = std::thread::spawn(move || {
+            let _held = shared.listing.lock().unwrap();
+            panic!("as in a listing");
+        });
+        assert!(listing.join().is_err());
+        hub.shared.follow();
+        assert!(hub.shared.listing.lock().unwrap().names.is_some());
     }
 }

@@ -76,20 +76,18 @@ impl Vacancy {
 
     /// Locks the byte. Only for the holder of the gate.
     pub(super) fn fill(self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        match set(descriptor, libc::F_WRLCK, self.byte, 1)? {
-            true => Ok(()),
-            false => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
-        }
+        let is_locked = set(descriptor, libc::F_WRLCK, self.byte, 1)?;
+        is_locked.then_some(()).ok_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN))
     }
 }
 
 /// Whether process `pid` holds an owner's lock of this object, or of any object; `None` if the
 /// system does not show it.
 ///
-/// Cost: some system calls for each descriptor, and one for each thread, of the process. One with
-/// more than `max` descriptors is not examined to the end: it may hold a lock.
+/// Cost: some system calls for each descriptor, and one for each thread, of the process; where the
+/// system refuses `kcmp`, for each descriptor of each thread. A process of which a thread has more
+/// than `max` descriptors is not examined to the end: it may hold a lock.
 pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>, max: usize) -> Option<bool> {
-    let mut left = max;
     let mut examined = None;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let thread = thread.ok()?.path();
@@ -100,6 +98,7 @@ pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>, max: usize) 
         }
         examined = Some(id);
         let Some(descriptors) = if_there(fs::read_dir(thread.join("fdinfo")))? else { continue };
+        let mut left = max;
         for descriptor in descriptors {
             left = left.checked_sub(1)?;
             let Some(descriptor) = if_there(descriptor)? else { continue };
@@ -256,7 +255,46 @@ mod tests {
             unsafe { unshare_unsafe(UnshareFlags::FILES) }.unwrap();
             (shared_before, share_descriptors(own, gettid().as_raw_pid()))
         });
-        assert_eq!(shared.join().unwrap(), (true, false));
+        let is_answered = share_descriptors(own, own);
+        assert_eq!(shared.join().unwrap(), (is_answered, false));
+    }
+
+    #[test]
+    fn without_kcmp_the_descriptors_of_threads_do_not_add_up() {
+        use std::io::{Read, stdin};
+        use std::process::{Command, Stdio};
+
+        if std::env::var_os("TEARLESS_TEST_CHILD").is_some() {
+            std::thread::spawn(std::thread::park);
+            println!("ready");
+            let _ = stdin().read(&mut [0]);
+            return;
+        }
+        let test = "object::lock::tests::without_kcmp_the_descriptors_of_threads_do_not_add_up";
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args([test, "--exact", "--nocapture", "--test-threads=1"]).env("TEARLESS_TEST_CHILD", "1");
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = Vec::new();
+        while !said.ends_with(b"ready\n") {
+            let mut byte = [0];
+            child.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+            said.extend(byte);
+        }
+        let pid = u64::from(child.id());
+        let count = |folder: &str| fs::read_dir(format!("/proc/{pid}/{folder}")).unwrap().count();
+        let (threads, descriptors) = (count("task"), count("fd"));
+        assert!(threads > 1 && descriptors > 1);
+        let found = std::thread::spawn(move || {
+            // The filter is this thread's only.
+            testkit::seccomp::forbid(libc::SYS_kcmp);
+            let own = rustix::thread::gettid().as_raw_pid();
+            assert!(!share_descriptors(own, own));
+            [descriptors, descriptors - 1].map(|max| holds_owners_lock(pid, None, max))
+        });
+        let found = found.join();
+        drop(child.stdin.take());
+        assert_eq!(found.unwrap(), [Some(false), None]);
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

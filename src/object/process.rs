@@ -8,13 +8,12 @@
 //! At an exit (a call of `exit`, or the end of `main`) some work is done for what is still in use,
 //! for example in a `static`, which is never dropped. A killed process does nothing of that.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
-use std::thread::{self, LocalKey};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -71,18 +70,29 @@ impl ForkToken {
     }
 }
 
-/// What this process is known to be by one of its threads.
-pub(crate) type OfThisProcess<T> = Cell<Option<(ForkToken, T)>>;
+/// A property of this process, which is read once, and again in a fork. It has no lock, which a
+/// fork could inherit locked.
+pub(crate) struct OfThisProcess<T: 'static>(AtomicPtr<(ForkToken, T)>);
 
-/// A property of this process, which a thread reads once, and again in a fork.
-pub(crate) fn of_this_process<T: Copy>(
-    known: &'static LocalKey<OfThisProcess<T>>,
-    read: impl FnOnce() -> T,
-) -> T {
-    let mut own = known.get().filter(|(token, _)| token.is_ours());
-    let (_, value) = *own.get_or_insert_with(|| (ForkToken::take(), read()));
-    known.set(own);
-    value
+impl<T: Copy + Send + Sync> OfThisProcess<T> {
+    pub(crate) const fn new() -> OfThisProcess<T> {
+        OfThisProcess(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    pub(crate) fn get(&self, read: impl FnOnce() -> T) -> T {
+        // Acquire: what the pointer leads to is whole; pairs with the store below.
+        let known = self.0.load(Ordering::Acquire);
+        // SAFETY: the pointer is null, or the store below made it of a box: it is aligned, never
+        // freed, also in a fork, which has a copy, and all threads (`T` is `Sync`) only read it.
+        if let Some((_, value)) = unsafe { known.as_ref() }.filter(|(token, _)| token.is_ours()) {
+            return *value;
+        }
+        let own = (ForkToken::take(), read());
+        // Leaked once in a process, or by each of the threads that come here at the same time.
+        // Release: pairs with the load above.
+        self.0.store(Box::into_raw(Box::new(own)), Ordering::Release);
+        own.1
+    }
 }
 
 /// The number on the page. The first token of a process stores it.
@@ -225,6 +235,18 @@ mod tests {
         assert!(works.capacity() < 10_000, "{}", works.capacity());
         let kept: Weak<dyn AtExit> = Arc::<Nothing>::downgrade(&kept);
         assert!(works.iter().any(|(token, work)| token.is_ours() && work.ptr_eq(&kept)));
+    }
+
+    #[test]
+    fn a_property_is_read_once_in_a_process_and_again_in_a_fork() {
+        static KNOWN: OfThisProcess<u64> = OfThisProcess::new();
+        assert_eq!(KNOWN.get(|| 1), 1);
+        assert_eq!(KNOWN.get(|| unreachable!("it is known")), 1);
+        assert_eq!(thread::spawn(|| KNOWN.get(|| unreachable!("also here"))).join().unwrap(), 1);
+        let of_parent = Box::leak(Box::new((ForkToken::of_another_process(), 1)));
+        KNOWN.0.store(of_parent, Ordering::Release);
+        assert_eq!(KNOWN.get(|| 2), 2);
+        assert_eq!(KNOWN.get(|| unreachable!("it is known again")), 2);
     }
 
     #[test]

@@ -51,11 +51,14 @@ pub(crate) struct Registry<'a> {
     backend: &'a Arc<dyn Backend>,
     namespace: &'a str,
     object: String,
+    /// How long to wait for a process that changes the table.
+    patience: Duration,
 }
 
 impl<'a> Registry<'a> {
     pub(crate) fn of(backend: &'a Arc<dyn Backend>, namespace: &'a str) -> Registry<'a> {
-        Registry { backend, namespace, object: ObjectNames::registry(namespace) }
+        let (object, patience) = (ObjectNames::registry(namespace), ClaimOptions::create(SIZE).patience);
+        Registry { backend, namespace, object, patience }
     }
 
     /// Enters a channel, or its new writer. `access` becomes a part of the registry's.
@@ -151,9 +154,9 @@ impl<'a> Registry<'a> {
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
-    /// there: waits for that process as long as the options say.
+    /// there: waits for that process as long as its patience lasts.
     fn claim(&self, options: ClaimOptions) -> Result<Box<dyn Claim>, ObjectError> {
-        let begin = Instant::now();
+        let (begin, options) = (Instant::now(), ClaimOptions { patience: self.patience, ..options });
         loop {
             match self.backend.claim(&self.object, options, &|_| true) {
                 Err(ObjectError::Claimed { .. }) if begin.elapsed() < options.patience => thread::yield_now(),
@@ -183,34 +186,34 @@ impl<'a> Registry<'a> {
     /// The waiters' page of the table; `None` while there is no table.
     pub(crate) fn waiters_page(&self) -> Result<Option<WaitersPage>, ObjectError> {
         let (start, bytes) = (waiters::START * WORD_BYTES, waiters::WORDS * WORD_BYTES);
-        match self.backend.part(&self.object, start, bytes) {
-            Ok(words) => {
-                let instance = words.load(waiters::INSTANCE);
-                Ok((instance != 0).then_some(WaitersPage { instance, words }))
-            }
-            Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let words = if_ready(self.backend.part(&self.object, start, bytes))?;
+        let page = words.map(|words| WaitersPage { instance: words.load(waiters::INSTANCE), words });
+        Ok(page.filter(|page| page.instance != 0))
     }
 
-    /// Whether the registry's name no longer means this table's object.
-    pub(crate) fn has_lost(&self, table: ObjectId) -> bool {
-        matches!(self.backend.is_named(&self.object, table), Ok(false))
+    /// Whether the registry's name no longer means this table's object; `None` if it can't be
+    /// looked up.
+    fn has_lost(&self, table: ObjectId) -> Option<bool> {
+        self.backend.is_named(&self.object, table).ok().map(|is_named| !is_named)
     }
 
     /// The table, read-only; `None` while there is none.
     fn view(&self) -> Result<Option<ReadOnlyWords>, ObjectError> {
-        let view = match self.backend.view(&self.object) {
-            Ok(view) => view,
-            Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some(view) = if_ready(self.backend.view(&self.object))? else { return Ok(None) };
         if view.len() * WORD_BYTES < registry::MIN_BYTES {
             let (object, reason) = (self.object.clone(), "its size is not that of a registry".into());
             return Err(ObjectError::Foreign { object, reason });
         }
         let is_usable = Table::new(&view).is_usable(self.namespace, &self.object)?;
         Ok(is_usable.then_some(view))
+    }
+}
+
+/// The result of looking at a registry; `None` if there is none, or only one that is half made.
+fn if_ready<T>(result: Result<T, ObjectError>) -> Result<Option<T>, ObjectError> {
+    match result {
+        Err(ObjectError::Unfinished { .. }) => Ok(None),
+        result => if_exists(result),
     }
 }
 
@@ -232,7 +235,7 @@ pub struct ChannelWatch {
     namespace: String,
     table: Option<ReadOnlyWords>,
     /// When to check that the table still has its name.
-    pub(crate) check: Arc<Timer>,
+    check: Arc<Timer>,
     /// The version at the last call, if there was a call; the inner `None` means that there was no
     /// table.
     seen: Option<Option<Version>>,
@@ -242,6 +245,11 @@ impl ChannelWatch {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
         let check = Arc::new(Timer::new(CHECK_NAMES_AFTER));
         ChannelWatch { backend, namespace: namespace.into(), table: None, check, seen: None }
+    }
+
+    /// When to check that the table still has its name.
+    pub(crate) fn check(&self) -> &Arc<Timer> {
+        &self.check
     }
 
     /// Whether the channels have changed since the last call; `true` at the first one.
@@ -257,7 +265,7 @@ impl ChannelWatch {
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
         let registry = Registry::of(&self.backend, &self.namespace);
         let is_due = self.check.is_due();
-        let is_lost = |table: &ReadOnlyWords| is_due && registry.has_lost(table.object());
+        let is_lost = |table: &ReadOnlyWords| is_due && registry.has_lost(table.object()) == Some(true);
         if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended() || is_lost(table)) {
             self.table = registry.view()?;
         }

@@ -31,6 +31,8 @@ pub(crate) struct Session {
     check: Timer,
     /// Whether an object of the channel had lost its name at the last check.
     has_lost_name: bool,
+    /// Why the table could not be made again at the last check, if it had lost its name.
+    not_listed: Option<Arc<ObjectError>>,
 }
 
 impl Session {
@@ -44,7 +46,8 @@ impl Session {
     ) -> Result<Session, CreateError> {
         let channel = channel::open(backend, name, options)?;
         let (backend, name, check) = (Arc::clone(backend), name.clone(), Timer::new(CHECK_NAMES_AFTER));
-        let mut session = Session { channel, backend, name, table: None, check, has_lost_name: false };
+        let (table, has_lost_name, not_listed) = (None, false, None);
+        let mut session = Session { channel, backend, name, table, check, has_lost_name, not_listed };
         session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
     }
@@ -71,13 +74,26 @@ impl Session {
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         self.channel.touch()?;
         if self.check.is_due() {
-            self.has_lost_name = matches!(self.channel.has_all_names(), Ok(false));
-            let is_lost = |table| self.registry().has_lost(table);
-            if !self.has_lost_name && self.table.is_some_and(is_lost) {
-                self.enter().map_err(|source| PublishError::NamesNotRestored { source: Arc::new(source) })?;
-            }
+            self.check_names();
         }
-        if self.has_lost_name { Err(PublishError::NamesRemoved) } else { Ok(()) }
+        match &self.not_listed {
+            _ if self.has_lost_name => Err(PublishError::NamesRemoved),
+            Some(source) => Err(PublishError::RegistryNotRestored { source: Arc::clone(source) }),
+            None => Ok(()),
+        }
+    }
+
+    /// What can't be looked up is as it was at the last check.
+    #[cold]
+    fn check_names(&mut self) {
+        self.has_lost_name = self.channel.has_all_names().map_or(self.has_lost_name, |has_all| !has_all);
+        let table = self.table.filter(|_| !self.has_lost_name);
+        if let Some(is_lost) = table.and_then(|table| self.registry().has_lost(table)) {
+            // Without patience: a process may be stopped while it holds the registry. The next
+            // check tries again.
+            let failed = if is_lost { self.register(Duration::ZERO).err() } else { None };
+            self.not_listed = failed.map(Arc::new);
+        }
     }
 
     /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop`
@@ -113,22 +129,28 @@ impl Session {
         CreateError::Object { channel: self.channel.channel().into(), source }
     }
 
-    /// Enters the channel into the registry's table, and lets the writer wake its waiters.
+    /// [`Session::register`]. If the registry has many channels, removes some of dead writers.
     fn enter(&mut self) -> Result<(), CreateError> {
-        let registry = self.registry();
-        let (info, options) = (ChannelInfo::of(&self.channel), self.channel.options());
-        let entered = registry.register(&info, options.registry_access);
-        let (table, channels) = entered.map_err(|source| self.failed(source))?;
-        if channels > options.max_dead {
-            self.remove_dead(&registry.some(self.channel.instance()));
+        let channels = self.register(self.registry().patience).map_err(|source| self.failed(source))?;
+        if channels > self.channel.options().max_dead {
+            self.remove_dead(&self.registry().some(self.channel.instance()));
         }
+        Ok(())
+    }
+
+    /// Enters the channel into the registry's table, and lets the writer wake its waiters. Returns
+    /// the number of the table's channels.
+    fn register(&mut self, patience: Duration) -> Result<usize, ObjectError> {
+        let registry = Registry { patience, ..self.registry() };
+        let info = ChannelInfo::of(&self.channel);
+        let (table, channels) = registry.register(&info, self.channel.options().registry_access)?;
         let page = registry.waiters_page();
         self.table = Some(table);
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
         if let Ok(Some(page)) = page {
             self.channel.wake_waiters_of(page);
         }
-        Ok(())
+        Ok(channels)
     }
 
     /// Removes those of these channels whose writers have ended, unless they published lately.
@@ -166,7 +188,10 @@ impl Session {
     /// Removes the entry, unless the channel stays.
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
-        if self.channel.options().linger || !self.channel.owner.is_ours() || self.table.take().is_none() {
+        let stays = self.channel.options().linger || !self.channel.owner.is_ours();
+        let table = self.table.take().filter(|_| !stays);
+        // A registry that took its name does not have the entry.
+        if table.is_none_or(|table| self.registry().has_lost(table) == Some(true)) {
             return Ok(());
         }
         let entry = (self.channel.channel(), self.channel.instance());

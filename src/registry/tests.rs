@@ -1,7 +1,7 @@
 //! The table, on the heap.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use proptest::prelude::*;
 
@@ -239,9 +239,106 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
 
 /// Touches until the writer's look at its names has had a consequence.
 fn touch_until(session: &mut Session, mut is_seen: impl FnMut(Result<(), PublishError>) -> bool) {
+    let begin = Instant::now();
     while !is_seen(session.touch()) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the writer's look has no such consequence");
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A heap whose names can't be looked up while the flag is set, and the number of such looks.
+fn blind_heap(heap: &Heap) -> (Arc<dyn Backend>, Arc<AtomicBool>, Arc<AtomicU32>) {
+    let (is_blind, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (blind, counted) = (Arc::clone(&is_blind), Arc::clone(&looks));
+    let backend = hooked(heap, move |call, object| match call {
+        "is_named" if blind.load(Ordering::Relaxed) => {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let source = std::io::Error::from_raw_os_error(libc::EACCES);
+            Err(ObjectError::Os { object: object.into(), operation: "stat", source })
+        }
+        _ => Ok(()),
+    });
+    (backend, is_blind, looks)
+}
+
+fn open_with(backend: &Arc<dyn Backend>) -> Session {
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    Session::open(backend, &name, &WriterOptions::new(Format::new("bytes", "test"))).unwrap()
+}
+
+#[test]
+fn a_registry_that_can_not_be_made_again_is_reported_until_it_can() {
+    let heap = Heap::new();
+    let (backend, is_blind, looks) = blind_heap(&heap);
+    let mut session = open_with(&backend);
+    let is_reported = |touched| match touched {
+        Err(PublishError::RegistryNotRestored { source }) => {
+            matches!(*source, ObjectError::Foreign { .. })
+        }
+        touched => touched.map_or_else(|error| panic!("{error}"), |()| false),
+    };
+    let table = ObjectNames::registry(NAMESPACE);
+    heap.remove_leftover(&table).unwrap();
+    heap.create(&table, PAGE_BYTES, Access::OWNER).unwrap();
+    touch_until(&mut session, is_reported);
+    // Between two checks, and after one that can't look.
+    is_blind.store(true, Ordering::Relaxed);
+    touch_until(&mut session, |touched| {
+        assert!(is_reported(touched), "each call tells it");
+        // Of the page, and of the registry.
+        looks.load(Ordering::Relaxed) > 1
+    });
+    is_blind.store(false, Ordering::Relaxed);
+    heap.remove_leftover(&table).unwrap();
+    touch_until(&mut session, |touched| !is_reported(touched));
+    assert_eq!(listed(&heap)[0].instance, session.channel.instance());
+    session.touch().unwrap();
+    // Closing does not care for a registry that has no entry of the channel.
+    heap.remove_leftover(&table).unwrap();
+    heap.create(&table, PAGE_BYTES, Access::OWNER).unwrap();
+    session.close().unwrap();
+    assert_eq!(heap.names(), [table]);
+}
+
+#[test]
+fn a_lost_name_stays_lost_while_it_can_not_be_looked_up() {
+    let heap = Heap::new();
+    let (backend, is_blind, looks) = blind_heap(&heap);
+    let mut session = open_with(&backend);
+    let names = heap.names();
+    names.iter().for_each(|object| assert!(heap.remove_leftover(object).unwrap()));
+    let is_reported = |touched| matches!(touched, Err(PublishError::NamesRemoved));
+    touch_until(&mut session, is_reported);
+    is_blind.store(true, Ordering::Relaxed);
+    touch_until(&mut session, |touched| {
+        assert!(is_reported(touched), "each call tells it");
+        looks.load(Ordering::Relaxed) > 0
+    });
+}
+
+#[test]
+fn a_touch_waits_for_no_process_that_holds_the_registry() {
+    let (heap, claims) = (Heap::new(), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&claims);
+    let backend = hooked(&heap, move |call, _| {
+        counted.fetch_add(u32::from(call == "claim"), Ordering::Relaxed);
+        Ok(())
+    });
+    let mut session = open_with(&backend);
+    let table = ObjectNames::registry(NAMESPACE);
+    heap.remove_leftover(&table).unwrap();
+    let held = heap.claim(&table, ClaimOptions::create(SIZE), &|_| false).unwrap();
+    let before = claims.load(Ordering::Relaxed);
+    touch_until(&mut session, |touched| {
+        let is_reported = matches!(touched, Err(PublishError::RegistryNotRestored { .. }));
+        assert!(is_reported || touched.is_ok(), "{touched:?}");
+        is_reported
+    });
+    assert_eq!(claims.load(Ordering::Relaxed), before + 1, "the first check tries once");
+    held.remove().unwrap();
+    drop(held);
+    touch_until(&mut session, |touched| touched.is_ok());
+    assert_eq!(listed(&heap)[0].instance, session.channel.instance());
 }
 
 #[test]
@@ -281,19 +378,10 @@ fn a_writer_whose_name_a_successor_has_leaves_the_successors_entry() {
 
 #[test]
 fn a_name_that_can_not_be_looked_up_is_not_lost() {
-    let (heap, looks) = (Heap::new(), Arc::new(AtomicU32::new(0)));
-    let counted = Arc::clone(&looks);
-    let backend = hooked(&heap, move |call, object| match call {
-        "is_named" => {
-            counted.fetch_add(1, Ordering::Relaxed);
-            let source = std::io::Error::from_raw_os_error(libc::EACCES);
-            Err(ObjectError::Os { object: object.into(), operation: "stat", source })
-        }
-        _ => Ok(()),
-    });
-    let name = ChannelName::new(NAMESPACE, "a").unwrap();
-    let options = WriterOptions::new(Format::new("bytes", "test"));
-    let mut session = Session::open(&backend, &name, &options).unwrap();
+    let heap = Heap::new();
+    let (backend, is_blind, looks) = blind_heap(&heap);
+    is_blind.store(true, Ordering::Relaxed);
+    let mut session = open_with(&backend);
     let objects = heap.names();
     touch_until(&mut session, |touched| {
         touched.unwrap();

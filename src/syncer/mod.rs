@@ -174,7 +174,8 @@ impl<T, C> Syncer<T, C> {
     ///
     /// [`PublishError`], also if only earlier ticks have tried and failed: an unpublished state is
     /// tried again. A panic of the state's serialization is a [`PublishError::Encode`]. After a
-    /// shutdown it is [`PublishError::Closed`].
+    /// shutdown it is [`PublishError::Closed`]. [`PublishError::RegistryNotRestored`] is left to
+    /// [`Syncer::last_error`].
     ///
     /// # Panics
     ///
@@ -188,7 +189,8 @@ impl<T, C> Syncer<T, C> {
     /// [`SyncerStatistics::failed`] counts the errors.
     ///
     /// The ticks continue after an error. Each tries again, until the state is published or changes
-    /// to one that can be.
+    /// to one that can be. A namespace's registry that can't be made again
+    /// ([`PublishError::RegistryNotRestored`]) is seen only here, also if the state was published.
     ///
     /// # Panics
     ///

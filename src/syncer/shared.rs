@@ -72,10 +72,8 @@ impl<T, C: Encode<T>> Shared<T, C> {
 
 impl<T, C> Shared<T, C> {
     pub(super) fn check_owner(&self) -> Result<(), PublishError> {
-        match self.owner.is_ours() {
-            true => Ok(()),
-            false => Err(PublishError::Forked { owner: self.owner.pid() }),
-        }
+        let is_ours = self.owner.is_ours();
+        is_ours.then_some(()).ok_or_else(|| PublishError::Forked { owner: self.owner.pid() })
     }
 
     /// Publishes the state, unless the last publication has it.
@@ -163,6 +161,7 @@ impl<T, C> Publisher<T, C> {
     fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let synced = self.try_sync(state)?;
         if !matches!(synced, Err(PublishError::NamesRemoved)) {
+            self.not_reopened = None;
             return Some(synced);
         }
         if self.reopen.is_due() {
@@ -205,10 +204,13 @@ impl<T, C> Publisher<T, C> {
             }
         };
         // The heartbeat says that the published state is the current one: only after success.
-        let done = done.and_then(|()| writer.touch());
-        if done.is_err() {
-            self.statistics.failed += 1;
+        let mut done = done.and_then(|()| writer.touch());
+        if let Err(error @ PublishError::RegistryNotRestored { .. }) = done {
+            // The state is published, and the channel has its names.
+            self.last_error = Some(Arc::new(error));
+            done = Ok(());
         }
+        self.statistics.failed += u64::from(done.is_err());
         Some(done.map(|()| writer.publication()))
     }
 }

@@ -139,7 +139,7 @@ fn a_channel_that_is_created_again_at_the_exit_is_exited_and_not_dead() {
     worker.await_line("ready");
     let objects = Objects::of(own.name(), "worker");
     objects.listed().iter().for_each(|kind| fs::remove_file(objects.path(kind)).unwrap());
-    // A writer looks for its names once a second.
+    // Longer than `CHECK_NAMES_AFTER`, so that the look at the exit is due.
     sleep(Duration::from_millis(1_100));
     worker.close_input();
     assert!(worker.wait().success());

@@ -373,6 +373,7 @@ fn a_syncer_says_why_it_cannot_restore_a_name() {
         let object = path.file_name().unwrap().to_str().unwrap();
         let why = |error: &PublishError| match error {
             PublishError::NamesNotRestored { source } => Some(source.to_string()),
+            PublishError::RegistryNotRestored { source } => Some(source.to_string()),
             _ => None,
         };
         let mut text = None;
@@ -385,9 +386,33 @@ fn a_syncer_says_why_it_cannot_restore_a_name() {
         if name == "c" {
             let error = syncer.flush().unwrap_err();
             assert_eq!(error.source().map(ToString::to_string), Some(text), "a flush says it, too");
+        } else {
+            syncer.replace(2);
+            assert_eq!(syncer.flush().unwrap(), 2, "the state was published");
+            syncer.replace(1);
         }
         fs::remove_dir(&path).unwrap();
         eventually("a later tick restores it", || is_found(&own, 1));
         assert!(syncer.last_error().is_some(), "it is not lost");
+    }
+}
+
+#[test]
+fn a_syncer_ends_its_channel_also_if_the_registry_cannot_be_restored() {
+    for is_reported in [false, true] {
+        let own = OwnNamespace::new(&["worker"]);
+        let builder = described(&own).linger(true).syncer(1);
+        let syncer = builder.interval(Duration::from_millis(5)).spawn().unwrap();
+        let mut reader = own.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap();
+        let path = path_of(&own, "registry");
+        squat(&path);
+        if is_reported {
+            eventually("a tick has failed to restore it", || syncer.last_error().is_some());
+        }
+        syncer.replace(2);
+        syncer.shutdown().unwrap();
+        assert_eq!(*reader.snapshot().unwrap(), 2);
+        assert!(reader.is_closed());
+        fs::remove_dir(&path).unwrap();
     }
 }
