@@ -19,6 +19,7 @@ const STOPPED: usize = 1;
 
 /// Causes the accident, and prints what the hub shows of it.
 pub(crate) fn happen(fleet: &mut Fleet, queries: &mut Queries) -> Result<(), Box<dyn Error>> {
+    println!("\nAn accident, as the hub reports it:");
     if fleet.workers.len() > STOPPED {
         fleet.signal(STOPPED, Signal::STOP)?;
         see("stopped", fleet, STOPPED, |status| matches!(status.health, Health::Stalled { .. }))?;
@@ -48,8 +49,8 @@ fn see(
         .ok_or_else(|| format!("the hub does not report within {PATIENCE:?} that {channel} is {event}"))?;
     let Status { writer_pid, health, publication, incarnation, .. } = status;
     println!(
-        "{event}: {:.1?} later process {writer_pid}, the writer number {incarnation} of {channel}, is seen as {health:.1?}, \
-         its state #{publication} there",
+        "  {channel} was {event}. After {:.1?} its writer number {incarnation}, process {writer_pid}, is {health}. \
+         Its publication {publication} can be read.",
         begin.elapsed()
     );
     Ok(status)

@@ -97,8 +97,11 @@ fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let alone = open_alone(&options.namespace)?;
     let mut fleet = Fleet::start(&alone.namespace, options.workers, options.codec)?;
     let mut queries = Queries::of(&mut fleet)?;
+    println!("{} worker processes pass coins round a ring, 1000 each at the start.", options.workers);
+    println!("Each second the main process counts the coins in a cut, as of one moment:");
     queries.run(options.duration / 2);
     accident::happen(&mut fleet, &mut queries)?;
+    println!("\nThe coins after the accident:");
     queries.run(options.duration / 2);
     queries.wrong.extend(fleet.stop());
     report::print(&queries);

@@ -165,21 +165,19 @@ impl Queries {
     fn cut(&mut self) {
         let cut = Coins::cut(&self.hub, self.queries.len());
         let moment = match cut.moment {
-            CutTime::Instant => "at an instant".to_owned(),
-            moment => format!("by timestamps ({moment:?})"),
+            CutTime::Instant => "nothing was published during the cut",
+            _ => "by timestamps",
         };
         if !cut.is_consistent() {
-            println!("cut: the workers were too fast for one moment, {moment}");
+            println!("  not counted: the workers published too fast for a cut");
             return;
         }
         match Coins::count(&cut) {
             Ok(Coins { held, in_flight }) => {
-                println!(
-                    "cut {moment}: {held} coins held, {in_flight} in flight, {} in all",
-                    held + in_flight
-                );
+                let all = held + in_flight;
+                println!("  {all} coins: {held} held, {in_flight} passed on and not yet taken ({moment})");
             }
-            Err(error) => self.wrong.push(format!("cut {moment}: {error}")),
+            Err(error) => self.wrong.push(format!("a cut ({moment}): {error}")),
         }
     }
 

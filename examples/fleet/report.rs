@@ -30,7 +30,10 @@ const COLUMNS: [&str; 14] = [
 pub(crate) fn print(queries: &Queries) {
     let mut table = Table::new(&COLUMNS);
     queries.statistics().for_each(|one| table.row(row(one)));
-    println!("\n{}", table.markdown());
+    println!(
+        "\nWhat the main process read of each worker, and how long a query took:\n\n{}",
+        table.markdown()
+    );
     queries.wrong.iter().for_each(|wrong| println!("{wrong}"));
     for one in queries.statistics() {
         if let Some(failure) = &one.last_failure {
@@ -46,7 +49,7 @@ pub(crate) fn print(queries: &Queries) {
         queries.statistics().len() + 1,
         thread::available_parallelism().map_or(1, NonZero::get)
     );
-    println!("torn reads: {}", grouped(total(|one| one.torn)));
+    println!("torn reads (snapshots that mix two states): {}", grouped(total(|one| one.torn)));
 }
 
 fn row(one: &Statistics) -> [Cell; COLUMNS.len()] {
