@@ -99,12 +99,8 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
     let table = listed(registered, cleanup, &report).and_then(|mut registered| {
         let has_none = registered.is_empty();
         registered.retain(|info| !in_order.contains(&info.instance));
-        let mut gone = Vec::new();
-        for info in &registered {
-            if is_gone(cleanup, info, &catalog, &report.removed)? {
-                gone.push((info.name.as_str(), info.instance));
-            }
-        }
+        registered.retain(|info| is_gone(cleanup, info, &catalog, &report.removed));
+        let gone: Vec<_> = registered.iter().map(|info| (info.name.as_str(), info.instance)).collect();
         match has_none || !gone.is_empty() {
             true => Registry::of(backend, namespace).deregister(&gone),
             false => Ok(()),
@@ -144,26 +140,22 @@ fn listed(
 
 /// Whether the registered instance of a channel no longer exists. `removed` was removed after
 /// `catalog` was read.
-fn is_gone(
-    cleanup: &Cleanup<'_>,
-    info: &ChannelInfo,
-    catalog: &Catalog,
-    removed: &[Removed],
-) -> Result<bool, ObjectError> {
+fn is_gone(cleanup: &Cleanup<'_>, info: &ChannelInfo, catalog: &Catalog, removed: &[Removed]) -> bool {
     let names = ObjectNames::new(cleanup.namespace, &info.name);
     let page = names.object(Kind::Control);
     match cleanup.backend.view(&page) {
         // Of any page, ready or not: a damaged page doesn't show that its writer has ended.
-        Ok(memory) => Ok(instance_of(&memory) != Some(info.instance)),
+        Ok(memory) => instance_of(&memory) != Some(info.instance),
         // If the page's name was removed by hand, the channel exists as long as its writer.
         Err(ObjectError::NotFound { .. }) => {
             let was_removed = removed.iter().any(|removed| removed.objects.contains(&page));
-            Ok(was_removed
+            was_removed
                 || !catalog.channels.contains_key(&names)
-                || info.identity.state() == ProcessState::Dead)
+                || info.identity.state() == ProcessState::Dead
         }
         // A page that is being made is that of another instance.
-        Err(ObjectError::Unfinished { .. }) => Ok(true),
-        Err(error) => Err(error),
+        Err(ObjectError::Unfinished { .. }) => true,
+        // The cleanup of the channel itself has met that error.
+        Err(_) => false,
     }
 }

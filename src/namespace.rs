@@ -8,6 +8,7 @@ use crate::cleanup::{self, CleanupReport};
 use crate::codec::MessagePack;
 use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
+use crate::layout::ObjectNames;
 use crate::object::{self, Access, Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
 use crate::registry::{ChannelInfo, ChannelWatch, Registry};
@@ -403,6 +404,16 @@ impl Namespace {
     /// As [`Namespace::clean`].
     pub fn would_clean(&self, retention: Retention) -> Result<CleanupReport, ObjectError> {
         cleanup::would_clean(&self.cleanup(retention))
+    }
+
+    /// What the names of all objects of `channel` in shared memory begin with; without a channel,
+    /// those of all objects of this namespace. For names without a content, such as those of
+    /// removed objects in `/proc`.
+    #[must_use]
+    pub fn object_prefix(&self, channel: Option<&str>) -> String {
+        let namespace = self.handle.namespace();
+        let stem = |channel| ObjectNames::new(namespace, channel).stem().to_owned();
+        channel.map_or_else(|| ObjectNames::prefix(namespace), stem)
     }
 
     fn registry(&self) -> Registry<'_> {

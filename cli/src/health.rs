@@ -16,7 +16,7 @@ use crate::output::{ago, duration, style};
 
 /// A writer that closes its channel takes less time than this from the first step to the last,
 /// unless it is stopped in between.
-const END: Duration = Duration::from_millis(50);
+pub(crate) const END: Duration = Duration::from_millis(50);
 
 /// How often a channel is inspected again because its writer overwrote the latest publication
 /// during the inspection.

@@ -7,6 +7,7 @@ use tearless::{
 };
 
 use crate::error::{ExitStatus, Failure};
+use crate::health;
 use crate::output::printable;
 
 /// The similarity to the typed name from which a name is proposed.
@@ -92,7 +93,14 @@ fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failu
     }
     let text = format!("there is no channel {channel:?} in namespace {:?}", namespace.name());
     let failure = Failure::new(ExitStatus::NotFound, text);
-    let Ok(channels) = namespace.channels() else { return failure };
+    let Ok(mut channels) = namespace.channels() else { return failure };
+    let entered = channels.extract_if(.., |info| info.name == channel).collect();
+    if let Some(info) = health::nameless(namespace, entered).unwrap_or_default().first() {
+        let (name, state) = (namespace.name(), health::word(Some(health::of_process(info.writer_state()))));
+        let why = format!("were removed, and its writer (process {}) is {state}", info.writer_pid);
+        let text = format!("the names of channel {channel:?} in namespace {name:?} {why}");
+        return Failure::new(ExitStatus::NotFound, text).hint("`tearless doctor` says what to do");
+    }
     let names: Vec<&str> = channels.iter().map(|info| info.name.as_str()).collect();
     let others = match names.len() {
         0 => "the namespace has no channels any more".to_owned(),

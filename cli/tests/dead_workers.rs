@@ -206,6 +206,8 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
         ran.stderr.starts_with("kept 1 last state of") && ran.stderr.contains("--keep nothing"),
         "{ran:?}"
     );
+    assert_eq!(findings(&fleet), [("dead".to_owned(), json!("worker-7"))]);
+    assert!(ran.stderr.contains("(`tearless doctor` reports 1)"), "the two agree: {ran:?}");
     assert_eq!(ran.ok(), "nothing to remove\n", "last states are kept");
     let message = fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok();
     assert!(

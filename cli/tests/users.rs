@@ -78,7 +78,11 @@ fn an_exporter_of_the_group_lists_reads_and_exports() {
     assert!(export(&["stat", "w"]).ok().contains("640"));
     export(&["history", "w"]).ok();
     assert!(!export(&["doctor"]).stdout.contains("no permission"));
-    assert!(export(&["gc", "--keep", "nothing"]).fails(1).contains("not removed: no permission"));
+    let message = export(&["gc", "--keep", "nothing"]).fails(1);
+    assert_eq!(message.matches("not removed: channel \"w\": no permission").count(), 1, "{message}");
+    let kept = export(&["gc"]);
+    assert!(kept.stderr.contains("kept 1") && kept.stderr.contains("if their owner runs it"), "{kept:?}");
+    assert!(export(&["gc", "w"]).fails(1).contains("belongs to user 54001"));
     assert_eq!(everywhere.work(&["get", "w", "--field", "jobs"], "").ok(), "3\n");
 }
 
@@ -126,4 +130,16 @@ fn permissions_come_from_the_environment_and_wrong_ones_are_wrong_usage() {
     assert!(put("400").fails(1).contains("0o400"));
     let message = fleet.run(&["put", "w", "--linger", "--group", "no-such-group"]).fails(2);
     assert!(message.contains("no-such-group"), "{message}");
+}
+
+#[test]
+fn a_page_that_may_not_be_opened_is_reported_once_and_with_its_channel() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    let put = ["put", "w", "--linger", "--permissions", "644", "--group", METRICS];
+    everywhere.work(&put, "3").ok();
+    let page = everywhere.fleet.object("w", "c");
+    fs::set_permissions(&page, fs::Permissions::from_mode(0o600)).unwrap();
+    let message = everywhere.run(STRANGER, STRANGER, &["--trust-owner", WORKER, "gc"], "").fails(1);
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("not removed: channel \"w\": no permission"), "{message}");
 }

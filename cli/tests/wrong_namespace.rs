@@ -132,3 +132,45 @@ fn a_channel_without_objects_or_writer_is_found_and_its_entry_removed() {
     assert_eq!((&removed["channel"], &removed["reason"]), (&"worker-7".into(), &"nameless".into()));
     fleet.run(&["gc"]).fails(3);
 }
+
+#[test]
+fn a_process_without_names_is_reported_for_its_namespace_alone() {
+    let (fleet, other) = (Fleet::new(), Fleet::new());
+    let mut first = fleet.writer::<u64>("worker-7").unwrap();
+    first.publish(&1).unwrap();
+    let _other = other.writer::<u64>("worker-7").unwrap();
+    fleet.objects().iter().for_each(|object| std::fs::remove_file(object).unwrap());
+    let lost = || {
+        let findings = fleet.run(&["doctor", "--json"]).stdout;
+        let of_fleet = findings.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        of_fleet.filter(|it| it["check"] == "nameless" && it["namespace"] == fleet.name()).count()
+    };
+    assert_eq!(lost(), 1, "without a registry");
+    let text = format!("process {} publishes on /dev/shm/tl_", std::process::id());
+    let report = fleet.run(&["doctor"]);
+    assert!(report.stdout.contains(&text), "{report:?}");
+    assert!(!other.run(&["doctor"]).stdout.contains(&text));
+    let _second = fleet.writer::<u64>("worker-8").unwrap();
+    assert_eq!(lost(), 1, "with a registry of another writer");
+    drop(first);
+    fleet.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_channel_that_lost_its_names_is_not_proposed_in_its_own_place() {
+    let fleet = Fleet::new();
+    let _writers = ["worker-1", "worker-2"].map(|name| {
+        let mut writer = fleet.writer::<u64>(name).unwrap();
+        writer.publish(&1).unwrap();
+        writer
+    });
+    for kind in ["a1", "b1", "c"] {
+        std::fs::remove_file(fleet.object("worker-1", kind)).unwrap();
+    }
+    for command in ["get", "stat", "watch", "history", "postmortem", "gc"] {
+        let message = fleet.run(&[command, "worker-1"]).fails(3);
+        let writer = format!("its writer (process {}) is alive", std::process::id());
+        assert!(message.contains("were removed") && message.contains(&writer), "{command}: {message}");
+        assert!(message.contains("`tearless doctor`") && !message.contains("did you mean"), "{message}");
+    }
+}

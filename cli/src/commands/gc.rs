@@ -7,7 +7,8 @@ use serde::Serialize;
 use tearless::{
     Namespace,
     cleanup::{CleanupReport, RemovalReason, Removed, Retention},
-    inspect::{ChannelInfo, WriterState},
+    hub::Health,
+    inspect::{ChannelInfo, Inspection, WriterState},
 };
 
 use crate::context::Context;
@@ -142,7 +143,7 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
         print(&removals, &cleaned, arguments.dry_run)?;
         report_kept(&namespace, &cleaned, arguments);
     }
-    failures(&cleaned)
+    failures(&namespace, &cleaned)
 }
 
 /// Removes the channels that the user named; none of them if one has a writer.
@@ -158,9 +159,15 @@ fn remove(
     for channel in named {
         if cleaned.removed.iter().all(|removed| removed.channel.as_ref() != Some(channel)) {
             let inspected = namespace.inspect(channel);
-            let pid = inspected.map_err(|it| resolve::unattached(namespace, it, &context.trust))?.writer_pid;
-            let text = format!("channel {channel:?} is written by process {pid}: end that first");
-            return Err(Failure::new(ExitStatus::Owned, text));
+            let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.trust))?;
+            let (pid, owner) = (found.writer_pid, found.owner_uid);
+            return Err(if has_ended(&found) {
+                let text = format!("channel {channel:?} belongs to user {owner}: run this as that user");
+                Failure::new(ExitStatus::Failed, text)
+            } else {
+                let text = format!("channel {channel:?} is written by process {pid}: end that first");
+                Failure::new(ExitStatus::Owned, text)
+            });
         }
     }
     if !arguments.dry_run {
@@ -184,17 +191,31 @@ fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArg
         return;
     }
     let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };
+    let is_of = |removed: &Removed, channel: &String| removed.channel.as_ref() == Some(channel);
     let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
     let is_last = |removed: &Removed| {
         matches!(removed.reason, RemovalReason::Dead | RemovalReason::Exited | RemovalReason::Lingered)
     };
-    let kept = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed)).count();
+    let own = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed));
+    let mut are_dead: Vec<bool> = own.map(|removed| removed.reason == RemovalReason::Dead).collect();
+    let (own, mut channels) = (are_dead.len(), namespace.channels().unwrap_or_default());
+    // A cleanup passes over the objects of other users, and so does its dry run.
+    channels.retain(|info| !all.removed.iter().chain(&cleaned.removed).any(|it| is_of(it, &info.name)));
+    let others = channels.iter().filter_map(|info| namespace.inspect(&info.name).ok()).filter(has_ended);
+    are_dead.extend(others.map(|found| matches!(found.health(), Health::Dead { .. })));
+    let (kept, dead) = (are_dead.len(), are_dead.iter().filter(|is_dead| **is_dead).count());
     let what = if kept == 1 { "last state of an ended writer" } else { "last states of ended writers" };
+    let dead = if dead > 0 { format!(" (`tearless doctor` reports {dead})") } else { String::new() };
+    let whose = if kept > own { ", if their owner runs it" } else { "" };
     if kept > 0 {
         stderr(format_args!(
-            "kept {kept} {what}: --keep TIME removes older ones, --keep nothing removes all of them"
+            "kept {kept} {what}{dead}: --keep TIME removes older ones, --keep nothing removes all of them{whose}"
         ));
     }
+}
+
+fn has_ended(found: &Inspection) -> bool {
+    matches!(found.health(), Health::Dead { .. } | Health::Exited { .. } | Health::Closed)
 }
 
 /// Registry entries of dead writers whose objects were unlinked by hand. If the registry can't be
@@ -206,10 +227,16 @@ fn ghosts(namespace: &Namespace) -> Vec<ChannelInfo> {
     entered
 }
 
-fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {
+fn failures(namespace: &Namespace, cleaned: &CleanupReport) -> Result<(), Failure> {
     let odd = style::ODD;
+    let channels =
+        if cleaned.failed.is_empty() { Vec::new() } else { namespace.channels().unwrap_or_default() };
     for error in &cleaned.failed {
-        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&for_shells(&error.to_string()))));
+        let text = for_shells(&error.to_string());
+        let is_its = |info: &&ChannelInfo| text.contains(&namespace.object_prefix(Some(&info.name)));
+        let channel = channels.iter().find(is_its).map(|info| format!("channel {:?}: ", info.name));
+        let text = channel.unwrap_or_default() + &text;
+        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&text)));
     }
     match cleaned.failed.len() {
         0 => Ok(()),

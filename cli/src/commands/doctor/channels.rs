@@ -11,6 +11,7 @@ use tearless::{
 };
 
 use super::finding::{Finding, Refusals, few_of_each};
+use super::names;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
@@ -20,7 +21,8 @@ use crate::resolve;
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
         let namespace = context.open(name)?;
-        let findings = findings(&namespace, context);
+        let mut findings = findings(&namespace, context);
+        findings.extend(names::in_namespace(&namespace));
         let missing =
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);

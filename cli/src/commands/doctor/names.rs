@@ -4,6 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::{slice, thread};
+
+use tearless::Namespace;
 
 use super::finding::Finding;
 use crate::context::Context;
@@ -15,16 +18,37 @@ const FIRST_LOGIN: u32 = 1_000;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if context.namespace.is_some() {
-        // An object without a name belongs to no known namespace.
+        // The examination of its channels calls `in_namespace`; logind belongs to the machine.
         return Ok(Vec::new());
     }
-    let known = writers_in_registries(context)?;
-    let lost = lost_by_processes(Path::new("/proc")).into_iter().filter(|(pid, _)| !known.contains(pid));
-    let mut findings: Vec<Finding> = lost.map(|(pid, object)| of_lost(pid, &object)).collect();
+    let mut findings = lost(&context.all_namespaces()?, "");
     if Path::new("/run/systemd/seats").is_dir() && removes_at_logout(Path::new("/")) {
         findings.extend(users(context)?.into_iter().map(of_logout));
     }
     Ok(findings)
+}
+
+/// Processes that publish without a name in this namespace, which may have no other object.
+pub(super) fn in_namespace(namespace: &Namespace) -> Vec<Finding> {
+    let mut findings = lost(slice::from_ref(namespace), &namespace.object_prefix(None));
+    findings.iter_mut().for_each(|it| it.namespace = Some(namespace.name().to_owned()));
+    findings
+}
+
+/// Writers whose control page has lost its name, which began with `prefix`.
+fn lost(namespaces: &[Namespace], prefix: &str) -> Vec<Finding> {
+    let path = format!("/dev/shm/{prefix}");
+    let scan =
+        || lost_by_processes(Path::new("/proc")).into_iter().filter(|(_, page)| page.starts_with(&path));
+    let mut lost: BTreeSet<_> = scan().collect();
+    if !lost.is_empty() {
+        // A writer that closes its channel has the page open a little longer than the name exists.
+        thread::sleep(health::END);
+        lost = scan().filter(|it| lost.contains(it)).collect();
+        let known = writers_in_registries(namespaces);
+        lost.retain(|(pid, _)| !known.contains(pid));
+    }
+    lost.iter().map(|(pid, object)| of_lost(*pid, object)).collect()
 }
 
 fn of_lost(pid: u64, object: &str) -> Finding {
@@ -42,14 +66,14 @@ fn of_logout(user: u32) -> Finding {
 }
 
 /// Writers of channels that a registry lists and that have no name: other findings are about them.
-fn writers_in_registries(context: &Context) -> Result<BTreeSet<u64>, Failure> {
+fn writers_in_registries(namespaces: &[Namespace]) -> BTreeSet<u64> {
     let mut lost = BTreeSet::new();
-    for namespace in context.all_namespaces()? {
+    for namespace in namespaces {
         let channels = namespace.channels().unwrap_or_default().into_iter();
-        let channels = channels.filter(|info| health::is_missing(&namespace, &info.name));
+        let channels = channels.filter(|info| health::is_missing(namespace, &info.name));
         lost.extend(channels.map(|info| info.writer_pid));
     }
-    Ok(lost)
+    lost
 }
 
 /// The processes that have a control page open that has no name, as a writer does, with the name
