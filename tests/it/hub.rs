@@ -17,8 +17,9 @@ use tearless::{
 };
 use testkit::objects::Objects;
 
-/// The time limit for the threads of a test to see every outcome, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit for the threads of a test to see every outcome, on a busy machine or under an
+/// emulator.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A state that contains its channel and its number, and shows whether it is whole.
 #[derive(Debug, Serialize, Deserialize)]
