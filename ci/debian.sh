@@ -36,12 +36,15 @@ enter_debian() {
     else
         make_debian
     fi
+    printf '127.0.0.1 localhost\n' >"$debian/etc/hosts"
     mkdir -p "$debian$repository_inside"
     mount --bind "$PWD" "$debian$repository_inside"
     mount -o remount,bind,ro "$debian$repository_inside"
 }
 
 mount_system() {
+    # With a mount as their root, processes in there can have mount namespaces of their own.
+    mount --bind "$debian" "$debian"
     mount -t proc proc "$debian/proc"
     mount --rbind /sys "$debian/sys"
     mount --rbind /dev "$debian/dev"

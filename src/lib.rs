@@ -93,8 +93,8 @@
 //!
 //! # Limits
 //!
-//! * Linux on 64-bit little-endian processors. Tested on x86-64. For aarch64 only the copy (under
-//!   emulation) and the orderings (by Arm's model) are.
+//! * Linux on 64-bit little-endian processors. Tested on x86-64; on aarch64 under emulation, and
+//!   the orderings by Arm's model.
 //! * Memory is found by name. Another process *of the same user* can overwrite or truncate it;
 //!   truncation makes readers and writers of that channel fault (SIGBUS).
 //! * A publication is overwritten after [`Writer::slots`] later ones.

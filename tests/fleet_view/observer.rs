@@ -129,6 +129,8 @@ impl<'a> Observer<'a> {
             Health::Empty => (Event::Empty, Conditions::LIVING),
             Health::Stalled { .. } => (Event::Stalled, Conditions::STOPPED),
             Health::Dead { .. } => (Event::Dead, Conditions::DEAD),
+            // It was killed while it closed the channel: a writer stores the time of its end first.
+            Health::Exited { .. } => (Event::Dead, Conditions::HALF_DONE),
             // The channel may have been removed. Then the hub has just noticed it.
             Health::Closed => (Event::Closed, Conditions::CLOSED.or(Conditions::ABSENT)),
             _ => panic!("{what}"),

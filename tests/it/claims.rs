@@ -157,7 +157,9 @@ impl Drop for Orphan {
 }
 
 fn own_start_time() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let pid = std::process::id();
+    // qemu-user makes up what `/proc/self/stat` shows.
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{pid}/stat")).unwrap();
     stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap().parse().unwrap()
 }
 

@@ -66,8 +66,10 @@ fn publish(writer: &mut Writer<u64, Pod>, until: u64) {
 fn sleeps(thread: i32) -> bool {
     let call = fs::read_to_string(format!("/proc/{thread}/syscall")).unwrap_or_default();
     let mut words = call.split(' ');
+    // The number of the call on x86-64, and on aarch64: under an emulator, the machine's own.
+    let is_futex = matches!(words.next(), Some("202" | "98"));
     // The second argument is the operation. 0 is FUTEX_WAIT; the locks of threads have a flag.
-    words.next() == Some(&libc::SYS_futex.to_string()) && words.nth(1) == Some("0x0")
+    is_futex && words.nth(1) == Some("0x0")
 }
 
 /// Starts a thread that waits, and returns when it sleeps.
