@@ -161,13 +161,11 @@ fn remove(
             let inspected = namespace.inspect(channel);
             let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.trust))?;
             let (pid, owner) = (found.writer_pid, found.owner_uid);
-            return Err(if has_ended(&found) {
-                let text = format!("channel {channel:?} belongs to user {owner}: run this as that user");
-                Failure::new(ExitStatus::Failed, text)
-            } else {
-                let text = format!("channel {channel:?} is written by process {pid}: end that first");
-                Failure::new(ExitStatus::Owned, text)
-            });
+            let (exit, why) = match has_ended(&found) {
+                true => (ExitStatus::Failed, format!("belongs to user {owner}: run this as that user")),
+                false => (ExitStatus::Owned, format!("is written by process {pid}: end that first")),
+            };
+            return Err(Failure::new(exit, format!("channel {channel:?} {why}")));
         }
     }
     if !arguments.dry_run {
@@ -196,8 +194,8 @@ fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArg
     let is_last = |removed: &Removed| {
         matches!(removed.reason, RemovalReason::Dead | RemovalReason::Exited | RemovalReason::Lingered)
     };
-    let own = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed));
-    let mut are_dead: Vec<bool> = own.map(|removed| removed.reason == RemovalReason::Dead).collect();
+    let own = all.removed.iter().filter(|it| is_last(it) && !is_removed(it));
+    let mut are_dead: Vec<_> = own.map(|it| it.reason == RemovalReason::Dead).collect();
     let (own, mut channels) = (are_dead.len(), namespace.channels().unwrap_or_default());
     // A cleanup passes over the objects of other users, and so does its dry run.
     channels.retain(|info| !all.removed.iter().chain(&cleaned.removed).any(|it| is_of(it, &info.name)));
