@@ -33,8 +33,8 @@ impl Everywhere {
         let folder = std::env::temp_dir().join(format!("tearless-{}", fleet.name()));
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-        // A process of its own copies it: no process forked meanwhile keeps it open for writing, so
-        // it can be executed.
+        // Another process copies it. A process that this one forks would keep a copy of its own
+        // open for writing, and the copy could not be executed.
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_tearless")).arg(&folder).status();
         assert!(copied.unwrap().success());
         Some(Everywhere { folder, fleet })
