@@ -319,6 +319,7 @@ impl<M: Handle> Follower<M> {
         // As a channel's reader does.
         let attempt = match self.reader.try_fast(&mut &mut bytes) {
             Ok((publication, header)) => Attempt::Whole { publication, header },
+            Err(Some(side)) if self.reader.is_current(side) => Attempt::Torn,
             Err(_) => self.reader.attempt(&mut &mut bytes),
         };
         // The number of a torn attempt is not known; the next attempt compares its own number with
