@@ -233,12 +233,6 @@ impl<M: Memory> ControlPage<M> {
         NonZeroU64::new(self.load(control::OPENED)).map(clock::age)
     }
 
-    /// Whether a publication with this timestamp has a precise one. Those of a former writer count
-    /// as coarse: where they came from is not known any more.
-    pub(crate) fn is_precise(&self, timestamp: u64) -> bool {
-        self.timestamps() == TimestampSource::Precise && timestamp >= self.load(control::OPENED)
-    }
-
     /// Where the timestamps of publications come from.
     pub(crate) fn timestamps(&self) -> TimestampSource {
         TimestampSource::of_word(self.load(control::TIMESTAMPS))

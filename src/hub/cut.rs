@@ -8,7 +8,7 @@ use crossbeam_utils::Backoff as Spins;
 
 use super::attached::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
-use crate::clock;
+use crate::clock::{self, TimestampSource};
 use crate::layout::Publication;
 use crate::object;
 use crate::seqlock::WakeMode;
@@ -69,9 +69,9 @@ pub enum Skew {
     /// The state was published this long after the moment: the ring did not reach back far enough,
     /// or the writer overwrote its older slots faster than the cut could copy them.
     Later(Duration),
-    /// Its timestamp is, or may be, that of the kernel's tick
+    /// Its timestamp is that of the kernel's tick
     /// ([`TimestampSource::Coarse`](crate::clock::TimestampSource::Coarse)): the state was current
-    /// at the moment or up to a tick before it. So is every state of a former writer.
+    /// at the moment or up to a tick before it.
     Coarse,
     /// Its writer gives publications no timestamps: it is the latest state, whenever it was
     /// published.
@@ -237,39 +237,9 @@ impl Cutting {
         if timestamp > time {
             return Some(Skew::Later(Duration::from_nanos(timestamp - time)));
         }
-        let is_precise = self.reader.page().is_precise(timestamp);
-        Some(if is_precise { Skew::None } else { Skew::Coarse })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::channel::{self, ChannelName, Format, ReaderOptions, WriterOptions};
-    use crate::clock::TimestampSource;
-    use crate::object::Heap;
-
-    #[test]
-    fn a_former_writers_timestamps_are_not_taken_for_this_writers() {
-        let backend = Heap::new().shared();
-        let name = ChannelName::new("cuts", "worker").unwrap();
-        let open = |timestamps| {
-            let options = WriterOptions { timestamps, ..WriterOptions::new(Format::new("bytes", "test")) };
-            channel::open(&backend, &name, &options).unwrap()
-        };
-        let mut former = open(TimestampSource::Coarse);
-        former.publish(b"1").unwrap();
-        former.set_linger(true);
-        drop(former);
-        let mut successor = open(TimestampSource::Precise);
-        let reader = channel::attach(&backend, &name, &ReaderOptions::default()).unwrap();
-        let mut cutting = Cutting::new(reader);
-        let mut skew = || {
-            cutting.take_as_of(clock::now(), RetryPolicy::default());
-            (cutting.payload.clone(), cutting.skew)
-        };
-        assert_eq!(skew(), (b"1".to_vec(), Skew::Coarse));
-        successor.publish(b"2").unwrap();
-        assert_eq!(skew(), (b"2".to_vec(), Skew::None));
+        match self.reader.page().timestamps() {
+            TimestampSource::Precise => Some(Skew::None),
+            _ => Some(Skew::Coarse),
+        }
     }
 }
