@@ -143,22 +143,24 @@ impl<M: Memory> Ring<M> {
         match self.copy(publication, destination) {
             Ok(header) => Attempt::Whole { publication, header },
             Err(NotCopied::Stamp) => Attempt::Torn,
-            Err(NotCopied::Length) => self.refuse(publication),
+            Err(NotCopied::Length) => self.refuse(publication, destination),
         }
     }
 
     //
     // The models' readers accept every length, so only tests with threads and processes get here.
     #[cold]
-    fn refuse(&self, publication: Publication) -> Attempt {
+    fn refuse(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         let slot = self.0.slot(publication.turn());
         let SlotHeader { len, .. } = slot.header();
         // Acquire: as in `copy`, for the load of the length.
         self.memory().fence_acquire();
         match usize::try_from(len).ok().filter(|len| *len <= slot.capacity()) {
             _ if !Stamp(slot).is_whole(publication) => Attempt::Torn,
-            Some(len) => Attempt::Refused { publication, len },
             None => Attempt::Implausible { publication, len },
+            Some(len) if destination.buffer(len).is_none() => Attempt::Refused { publication, len },
+            // Another process has changed the length since.
+            Some(_) => Attempt::Torn,
         }
     }
 
