@@ -80,17 +80,21 @@ impl<T: Copy + Send + Sync> OfThisProcess<T> {
     }
 
     pub(crate) fn get(&self, read: impl FnOnce() -> T) -> T {
-        // Acquire: what the pointer leads to is whole; pairs with the store below.
+        // Acquire: what the pointer leads to is whole; pairs with the exchange below.
         let known = self.0.load(Ordering::Acquire);
-        // SAFETY: the pointer is null, or the store below made it of a box: it is aligned, never
+        // SAFETY: the pointer is null, or the exchange below took it of a box: it is aligned, never
         // freed, also in a fork, which has a copy, and all threads (`T` is `Sync`) only read it.
         if let Some((_, value)) = unsafe { known.as_ref() }.filter(|(token, _)| token.is_ours()) {
             return *value;
         }
         let own = (ForkToken::take(), read());
-        // Leaked once in a process, or by each of the threads that come here at the same time.
+        let fresh = Box::into_raw(Box::new(own));
+        // Once in a process: of threads that come here at the same time, the first one's stays.
         // Release: pairs with the load above.
-        self.0.store(Box::into_raw(Box::new(own)), Ordering::Release);
+        if self.0.compare_exchange(known, fresh, Ordering::Release, Ordering::Relaxed).is_err() {
+            // SAFETY: it was made of a box just now, and no other thread has seen it.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
         own.1
     }
 }
