@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::channel::{ChannelName, ControlPage, Removed, check_namespace, read_text};
-use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table};
+use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table, segment};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
@@ -62,12 +62,11 @@ pub(crate) enum Role {
 /// A part of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
+    /// Its object: control page, schema and first segments.
     Control,
-    /// The current segment of a side.
+    /// The current segment of a side that has grown.
     Segment(Side),
-    Schema,
-    /// A segment that is being made or replaced, or a leftover; a schema that the page does not
-    /// mention.
+    /// A segment that is being made or replaced, or a leftover.
     Replaced,
 }
 
@@ -162,7 +161,8 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
         }
         // Segments that became current after the listing.
         let segment = |side, generation| names.object(Kind::Segment(side, generation));
-        let current = Side::BOTH.map(|side| Some(segment(side, own.page.generation(side)?)));
+        let grown = |side| own.page.generation(side).filter(|generation| *generation != segment::FIRST);
+        let current = Side::BOTH.map(|side| Some(segment(side, grown(side)?)));
         for segment in current.iter().flatten() {
             if !objects.contains(segment) {
                 objects.push(segment.clone());
@@ -200,11 +200,10 @@ pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Opti
 }
 
 impl OwnPage {
-    /// `current`: the names of the current segments; `None` for a generation that no writer stores.
+    /// `current`: the names of the current segments that have objects of their own.
     fn part(&self, object: &String, current: &[Option<String>; 2]) -> Part {
         match self.name.objects.kind_of(object) {
             Some(Kind::Control) => Part::Control,
-            Some(Kind::Schema) if self.page.schema().is_some() => Part::Schema,
             Some(Kind::Segment(side, _)) if current[side.index()].as_ref() == Some(object) => {
                 Part::Segment(side)
             }
@@ -217,7 +216,7 @@ impl OwnPage {
 mod tests {
     use super::*;
     use crate::channel::{Format, WriterOptions, open, write_text};
-    use crate::layout::{PAGE_BYTES, control};
+    use crate::layout::control;
     use crate::memory::MemoryMut;
     use crate::object::{Access, Heap};
 
@@ -249,7 +248,7 @@ mod tests {
     #[test]
     fn every_object_of_a_namespace_has_a_role() {
         let heap = Heap::new();
-        let (_writer, names) = channel(&heap);
+        let (mut writer, names) = channel(&heap);
         let unnamed = ObjectNames::new("fleet", "other").object(Kind::Segment(Side::A, 1));
         let other = format!("{}x", ObjectNames::prefix("fleet"));
         let replaced = names.object(Kind::Segment(Side::B, 9));
@@ -257,11 +256,11 @@ mod tests {
         for object in [&unnamed, &other, &replaced, &registry] {
             heap.create(object, PAGE_BYTES, Access::OWNER).unwrap();
         }
+        writer.publish(&[1; 5_000]).unwrap();
         let of_channel = |part| Role::Channel("worker".into(), part);
         let expected = [
             (names.object(Kind::Control), of_channel(Part::Control)),
-            (names.object(Kind::Segment(Side::A, 1)), of_channel(Part::Segment(Side::A))),
-            (names.object(Kind::Segment(Side::B, 1)), of_channel(Part::Segment(Side::B))),
+            (names.object(Kind::Segment(Side::B, 2)), of_channel(Part::Segment(Side::B))),
             (replaced, of_channel(Part::Replaced)),
             (unnamed, Role::Unnamed),
             (registry, Role::Registry),

@@ -10,7 +10,7 @@ use crate::channel::{
     AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
 };
 use crate::inspect;
-use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control, registry as registry_layout};
+use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, control, registry as registry_layout};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Access, Backend, Heap};
@@ -21,8 +21,8 @@ use crate::registry::{ChannelInfo, ChannelWatch, Registry};
 #[path = "../tests/litmus/steps.rs"]
 pub mod steps;
 
-/// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the
-/// channel over must end with a result or a typed error.
+/// A channel's object and two grown segments of arbitrary bytes: attaching, taking a snapshot, and
+/// taking the channel over must end with a result or a typed error.
 pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
@@ -31,7 +31,7 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
             heap.create(&name.objects.object(kind), bytes.len().max(1), Access::OWNER).expect("a new object");
         object.write(0, bytes);
     };
-    object(Kind::Control, &page[..page.len().min(control::BYTES)]);
+    object(Kind::Control, &page[..page.len().min(MAX_IMAGE)]);
     for side in Side::BOTH {
         let bytes = segments[side.index()];
         let generation = generations[side.index()];
@@ -56,7 +56,7 @@ pub fn flipped_words(flips: &[(u8, u16, u64)]) {
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
     let mut writer = crate::channel::open(&heap.shared(), &name, &options).expect("a new channel");
     writer.publish(b"a state").expect("a small state");
-    let objects = [0, 1, 2].map(|object| object_of(&heap, &name, object));
+    let objects = [0, 1].map(|part| part_of(&heap, &name, part));
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -112,17 +112,17 @@ pub fn operations(depth: Option<u8>, checksum: bool, operations: &[(u8, u16)]) {
     model::compare(depth.map(|depth| usize::from(depth % 4) + 1), checksum, &operations);
 }
 
-/// The control page, or one of the first two segments.
-fn object_of(heap: &Heap, name: &ChannelName, number: u8) -> Words {
-    let kind = match number % 3 {
-        0 => Kind::Control,
-        1 => Kind::Segment(Side::A, 1),
-        _ => Kind::Segment(Side::B, 1),
+/// The words of the control page, or those behind it: the schema and the first segments.
+fn part_of(heap: &Heap, name: &ChannelName, number: u8) -> Words {
+    let all = heap.reopen(&name.objects.object(Kind::Control)).expect("the channel's object");
+    let (start, len) = match number % 3 {
+        0 => (0, control::WORDS),
+        _ => (control::WORDS, all.len() - control::WORDS),
     };
-    heap.reopen(&name.objects.object(kind)).expect("an object of the channel")
+    all.part(start, len).expect("a part")
 }
 
-/// A valid channel in which some words of the control page and of its segments are overwritten.
+/// A valid channel in which some words are overwritten.
 pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
@@ -135,12 +135,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     writer.set_linger(true);
     drop(writer);
     for &(object, word, value) in words {
-        let memory = match object {
-            // One in sixteen, so that most inputs of an existing corpus hit the same object as
-            // before.
-            240.. => heap.reopen(&name.objects.object(Kind::Schema)).expect("the schema"),
-            object => object_of(&heap, &name, object),
-        };
+        let memory = part_of(&heap, &name, object);
         memory.store(usize::from(word) % memory.len(), value);
     }
     read(&heap, &name);
@@ -179,6 +174,9 @@ pub fn registry(channels: u8, words: &[(u16, u64)]) {
         assert!(registry.list().is_ok_and(|listed| !listed.contains(&new)), "it is struck");
     }
 }
+
+/// Bytes of a channel's object, at most.
+const MAX_IMAGE: usize = 4 * PAGE_BYTES;
 
 const NO_PATIENCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
 

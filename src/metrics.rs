@@ -128,9 +128,8 @@ impl NamespaceMemory {
     /// Sets the gauges `tearless_memory_bytes` (bytes that have memory) and
     /// `tearless_memory_objects` of the `metrics` facade.
     ///
-    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b`,
-    /// `schema` or `replaced` and then comes with `channel`, or is `unnamed`, `registry` or
-    /// `other`. The gauges of a namespace sum up to [`Self::total`].
+    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b` or
+    /// `replaced` and then comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges of a namespace sum up to [`Self::total`].
     ///
     /// A recorder keeps the gauges of a channel that is gone: see [`Self::record_since`].
     ///
@@ -162,7 +161,6 @@ impl NamespaceMemory {
             ("control", memory.control),
             ("segment_a", memory.segment_a),
             ("segment_b", memory.segment_b),
-            ("schema", memory.schema),
             ("replaced", memory.replaced),
         ];
         for (kind, usage) in kinds {

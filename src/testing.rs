@@ -84,7 +84,7 @@ impl LeakCheck {
 
     fn is_new(&self, object: &Object) -> bool {
         let replaces_known = match &object.role {
-            Role::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
+            Role::Channel(channel, Part::Control | Part::Segment(_)) => {
                 self.channels.contains(channel)
             }
             _ => false,

@@ -8,10 +8,10 @@ use super::control_page::{ControlPage, PageProblem, is_abandoned, owner_of};
 use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
-use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Publication, Side, control};
+use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Publication, Side, control, segment};
 use crate::liveness::{ProcessIdentity, ProcessState};
-use crate::memory::{Memory, Words};
-use crate::object::{self, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
+use crate::memory::{Memory, SharedWords, Words};
+use crate::object::{self, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::{ChannelState, Generations};
 
 /// How long a cleanup keeps the last state of a writer that has ended.
@@ -101,9 +101,6 @@ pub(crate) struct Cleanup<'a> {
     pub(crate) patience: Duration,
 }
 
-/// More than any version's control page has.
-const MAX_PAGE_BYTES: usize = 1 << 20;
-
 /// Decision about a channel whose writer has ended.
 enum Verdict {
     LeaveAlone,
@@ -131,7 +128,7 @@ impl Cleanup<'_> {
             return Ok(CleanupOutcome::Kept);
         }
         let options = ClaimOptions {
-            size: page_size(self.backend, &page_name)?,
+            size: Size::at_least(PAGE_BYTES),
             // Segments without a page: the gate is on the page, so one is created to pass it.
             create: !has_page,
             patience: self.patience,
@@ -252,32 +249,32 @@ impl Cleanup<'_> {
     }
 }
 
-/// The names of a channel's objects according to its control page: itself, the current segments,
-/// and the schema.
+/// The names of a channel's objects according to its control page: its own, and those of the
+/// current segments that have objects of their own.
 fn needed(names: &ObjectNames, page: &ControlPage<impl Memory>) -> Vec<String> {
-    let current = Side::BOTH.map(|side| Kind::Segment(side, Generations(page).current(side)));
-    let schema = page.schema().is_some().then_some(Kind::Schema);
-    let kinds = [Kind::Control].into_iter().chain(current).chain(schema);
-    kinds.map(|kind| names.object(kind)).collect()
+    let current = Side::BOTH.map(|side| (side, Generations(page).current(side)));
+    let grown = current.into_iter().filter(|(_, generation)| *generation != segment::FIRST);
+    let kinds = grown.map(|(side, generation)| Kind::Segment(side, generation));
+    [Kind::Control].into_iter().chain(kinds).map(|kind| names.object(kind)).collect()
 }
 
 /// A channel that no process writes, and its objects at an earlier listing. A cleanup has claimed
 /// the page; a dry run only maps it.
-struct Leftovers<'a, M> {
+struct Leftovers<'a, const W: bool> {
     backend: &'a Arc<dyn Backend>,
     names: &'a ObjectNames,
-    memory: M,
-    page: Result<ControlPage<M>, PageProblem>,
+    memory: SharedWords<W>,
+    page: Result<ControlPage<SharedWords<W>>, PageProblem>,
     objects: &'a [String],
 }
 
-impl<'a, M: Memory + Clone> Leftovers<'a, M> {
+impl<'a, const W: bool> Leftovers<'a, W> {
     fn new(
         backend: &'a Arc<dyn Backend>,
         names: &'a ObjectNames,
-        memory: M,
+        memory: SharedWords<W>,
         objects: &'a [String],
-    ) -> Leftovers<'a, M> {
+    ) -> Leftovers<'a, W> {
         Leftovers { backend, names, page: ControlPage::validate(memory.clone()), memory, objects }
     }
 
@@ -320,10 +317,11 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
 
     /// Whether a current segment has no name any more, so that no process can attach to the channel
     /// or resume it.
-    fn lacks_a_segment(&self, page: &ControlPage<M>) -> bool {
+    fn lacks_a_segment(&self, page: &ControlPage<SharedWords<W>>) -> bool {
         Side::BOTH.into_iter().any(|side| {
             let generation = Generations(page).current(side);
-            matches!(self.segments().view(side, generation), Err(ObjectError::NotFound { .. }))
+            generation != segment::FIRST
+                && matches!(self.segments().view(side, generation), Err(ObjectError::NotFound { .. }))
         })
     }
 
@@ -350,16 +348,19 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
     }
 
     /// Age of the last publication. No process writes: the slot is whole if its stamp says so.
-    fn age(&self, page: &ControlPage<M>) -> Option<Duration> {
+    fn age(&self, page: &ControlPage<SharedWords<W>>) -> Option<Duration> {
         let publication = Publication::new(page.publication())?;
         let side = publication.side();
-        let ring = self.segments().view(side, Generations(page).current(side)).ok()?;
-        ring.holds(publication).and_then(|header| NonZeroU64::new(header.time)).map(clock::age)
+        let header = match Generations(page).current(side) {
+            segment::FIRST => page.first_segment(side)?.ring.holds(publication),
+            generation => self.segments().view(side, generation).ok()?.holds(publication),
+        };
+        header.and_then(|header| NonZeroU64::new(header.time)).map(clock::age)
     }
 }
 
 /// Changes, by the process that has claimed the page.
-impl Leftovers<'_, Words> {
+impl Leftovers<'_, true> {
     fn remove_all(&self, claim: &dyn Claim, reason: RemovalReason) -> Result<CleanupOutcome, ObjectError> {
         let mut removed = self.removed(reason);
         let is_readable = reason != RemovalReason::OtherVersion;
@@ -412,15 +413,12 @@ pub(super) fn destroy(claim: &dyn Claim, segments: &Segments) -> Result<(), Obje
 fn unlink_all(claim: &dyn Claim, segments: &Segments) -> Result<(), ObjectError> {
     for side in Side::BOTH {
         let generation = Generations(claim.memory()).current(side);
-        if (1..=ObjectNames::MAX_GENERATION).contains(&generation) {
+        if (segment::FIRST + 1..=ObjectNames::MAX_GENERATION).contains(&generation) {
             // The page stays if it fails, so that this can be repeated.
             remove_ours(&segments.backend, &segments.name(side, generation))?;
         }
         let _ = segments.remove_around(side, generation);
     }
-    // Regardless of the page: a creator that was killed before the page was ready has recorded no
-    // schema.
-    remove_ours(&segments.backend, &segments.schema_name())?;
     claim.remove()
 }
 
@@ -433,20 +431,12 @@ fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectE
     }
 }
 
-/// The size of a control page to claim: the one that it has. Another version's may differ.
-fn page_size(backend: &Arc<dyn Backend>, page_name: &str) -> Result<Size, ObjectError> {
-    let found = if_exists(backend.size(page_name))?.map_or(0, |size| size.bytes);
-    let bytes = usize::try_from(found).unwrap_or(usize::MAX);
-    let is_possible = bytes > 0 && bytes <= MAX_PAGE_BYTES && bytes.is_multiple_of(PAGE_BYTES);
-    Ok(Size::exactly(if is_possible { bytes } else { control::BYTES }))
-}
-
 /// Removes a channel that no process writes. Returns the removed instance; `None` if there is no
 /// such channel.
 pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let failed = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let options = ClaimOptions::existing(page_size(backend, &page_name).map_err(failed)?);
+    let options = ClaimOptions::existing(Size::at_least(PAGE_BYTES));
     let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),

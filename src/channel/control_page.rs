@@ -1,4 +1,5 @@
-//! The control page: its words as values, each with its ordering, and the one validation of a page.
+//! The control page: its words as values, each with its ordering, and the one validation of a
+//! channel's object, which it begins.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -7,20 +8,32 @@ use super::ChannelName;
 use super::options::{Format, SchemaMark, WriterOptions};
 use crate::clock::{self, TimestampSource, WriterClock};
 use crate::layout::{
-    self, ObjectNames, Publication, Side, WORD_BYTES,
+    self, Geometry, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES,
     control::{self, Text},
+    segment,
 };
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, MemoryMut, Page, SharedWords};
 use crate::object::Mode;
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{ChannelState, Generations, Published, WakeMode};
+use crate::seqlock::{ChannelState, Generations, Published, Ring, Segment, WakeMode};
 
-/// A control page.
+/// A control page, and where the first segments lie behind it.
 #[derive(Clone, Debug)]
-pub(crate) struct ControlPage<M>(Page<M>);
+pub(crate) struct ControlPage<M> {
+    page: Page<M>,
+    /// `None` if the header describes an impossible shape: no writer of ours leaves that.
+    first: Option<FirstSegments>,
+}
 
-/// Why an object is not a control page that this version can read.
+/// The shape of both of a channel's first segments, and where in its object they begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FirstSegments {
+    pub(super) start: usize,
+    pub(super) geometry: Geometry,
+}
+
+/// Why an object is not a channel's that this version can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PageProblem {
     /// It has this many bytes.
@@ -37,7 +50,7 @@ impl PageProblem {
     /// Why the object is not ours, for an error that names the object.
     pub(super) fn reason(self) -> String {
         match self {
-            PageProblem::WrongSize(bytes) => format!("it has {bytes} bytes instead of {}", control::BYTES),
+            PageProblem::WrongSize(bytes) => format!("it has {bytes} bytes, which are not full pages"),
             PageProblem::NotReady => "its creator has not finished it".into(),
             PageProblem::OtherVersion(version) => format!("it is a control page of layout version {version}"),
             PageProblem::Foreign(found) => {
@@ -127,23 +140,25 @@ impl Progress {
 }
 
 impl<M: Memory> ControlPage<M> {
-    /// The page in `memory`, if the memory has the size of a page, and the page is ready and of
-    /// this version of the layout.
+    /// The page in `memory`, the channel's object, if it is ready and of this version of the layout.
     pub(crate) fn validate(memory: M) -> Result<ControlPage<M>, PageProblem> {
         let bytes = memory.len() * WORD_BYTES;
         match ready::check(&memory) {
             // Its pages may have any size.
             Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
-            _ if bytes != control::BYTES => Err(PageProblem::WrongSize(bytes)),
-            Readiness::Ready => Ok(ControlPage(Page::new(memory))),
+            _ if bytes < PAGE_BYTES || !bytes.is_multiple_of(PAGE_BYTES) => Err(PageProblem::WrongSize(bytes)),
+            Readiness::Ready => {
+                let first = FirstSegments::read(&memory);
+                Ok(ControlPage { page: Page::new(memory), first })
+            }
             Readiness::NotReady => Err(PageProblem::NotReady),
             Readiness::Foreign(found) => Err(PageProblem::Foreign(found)),
         }
     }
 
-    /// The memory of the page.
+    /// The memory of the channel's object.
     pub(crate) fn memory(&self) -> &M {
-        self.0.memory()
+        self.page.memory()
     }
 
     pub(crate) fn header(&self) -> ControlHeader {
@@ -285,14 +300,17 @@ impl<M: Memory> ControlPage<M> {
 
 /// Changes: only by the process that has claimed the page.
 impl<M: MemoryMut> ControlPage<M> {
-    /// The page of a new channel, in memory that only the claim's holder uses: all words zero,
-    /// header written. [`ControlPage::declare_ready`] makes it visible.
-    pub(super) fn create(memory: M, header: &ControlHeader, generations: [u64; 2]) -> ControlPage<M> {
-        (0..control::BYTES / WORD_BYTES).for_each(|word| memory.store(word, 0));
-        let page = ControlPage(Page::new(memory));
+    /// The page of a new channel, in memory that only the claim's holder uses and that has room for
+    /// the segments. [`ControlPage::declare_ready`] makes it visible.
+    pub(super) fn create(memory: M, header: &ControlHeader, first: FirstSegments) -> ControlPage<M> {
+        (0..control::WORDS).for_each(|word| memory.store(word, 0));
+        let page = ControlPage { page: Page::new(memory), first: Some(first) };
         header.write(&page);
+        page.store(control::DEPTH, first.geometry.depth());
+        page.store(control::STRIDE, first.geometry.stride_words() as u64);
+        page.store(control::CAPACITY, first.geometry.capacity() as u64);
         for side in Side::BOTH {
-            Generations(&page).replace(side, generations[side.index()]);
+            Generations(&page).replace(side, segment::FIRST);
         }
         page
     }
@@ -384,32 +402,58 @@ impl<M: MemoryMut> ControlPage<M> {
     }
 }
 
+impl<const W: bool> ControlPage<SharedWords<W>> {
+    /// The first segment of `side`, which is current as long as that side has not grown; `None` if
+    /// the object has no room for what its header describes.
+    pub(crate) fn first_segment(&self, side: Side) -> Option<Segment<SharedWords<W>>> {
+        let FirstSegments { start, geometry } = self.first?;
+        let slots = self.memory().part(start + side.index() * geometry.words(), geometry.words())?;
+        Some(Segment { generation: segment::FIRST, ring: Ring::new(slots, geometry) })
+    }
+}
+
+impl FirstSegments {
+    /// What a page of this version says, if the memory has room for it.
+    fn read(memory: &impl Memory) -> Option<FirstSegments> {
+        let start = control::first_slot(memory.load(control::SCHEMA_BYTES))?;
+        let [depth, stride, capacity] =
+            [control::DEPTH, control::STRIDE, control::CAPACITY].map(|word| memory.load(word));
+        let geometry = Geometry::check(depth, stride, capacity, memory.len().checked_sub(start)? / 2)?;
+        Some(FirstSegments { start, geometry })
+    }
+
+    /// Bytes of the channel's object.
+    pub(super) fn object_bytes(self) -> usize {
+        self.geometry.first_bytes(self.start)
+    }
+}
+
 impl<M: Memory> Memory for ControlPage<M> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.page.len()
     }
     #[inline(always)]
     fn load(&self, word: usize) -> u64 {
-        self.0.load(word)
+        self.page.load(word)
     }
     #[inline]
     fn fence_acquire(&self) {
-        self.0.fence_acquire();
+        self.page.fence_acquire();
     }
 }
 
 impl<M: MemoryMut> MemoryMut for ControlPage<M> {
     #[inline(always)]
     fn store(&self, word: usize, value: u64) {
-        self.0.store(word, value);
+        self.page.store(word, value);
     }
     #[inline(always)]
     fn store_release(&self, word: usize, value: u64) {
-        self.0.store_release(word, value);
+        self.page.store_release(word, value);
     }
     #[inline]
     fn fence_release(&self) {
-        self.0.fence_release();
+        self.page.fence_release();
     }
 }
 
@@ -462,7 +506,6 @@ pub(crate) fn read_text(page: &impl Memory, field: Text) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::WORD_BYTES;
     use crate::memory::Words;
 
     fn header() -> ControlHeader {
@@ -480,14 +523,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let page = Words::zeroed(control::BYTES / WORD_BYTES);
+        let page = Words::zeroed(control::WORDS);
         header().write(&page);
         assert_eq!(ControlHeader::read(&page), header());
     }
 
     #[test]
     fn a_long_type_name_is_cut_at_a_character() {
-        let page = Words::zeroed(control::BYTES / WORD_BYTES);
+        let page = Words::zeroed(control::WORDS);
         let mut long = header();
         long.format.type_name = "ü".repeat(400);
         long.write(&page);
@@ -496,7 +539,7 @@ mod tests {
 
     #[test]
     fn a_hostile_length_reads_no_further_than_its_field() {
-        let page = Words::zeroed(control::BYTES / WORD_BYTES);
+        let page = Words::zeroed(control::WORDS);
         header().write(&page);
         page.store(control::TYPE_NAME.word, u64::MAX);
         assert_eq!(ControlHeader::read(&page).format.type_name.len(), control::TYPE_NAME.max);

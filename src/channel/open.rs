@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use super::cleanup::{collision, destroy, owner_pid};
-use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
+use super::control_page::{ControlHeader, ControlPage, FirstSegments, PageProblem, is_abandoned};
 use super::options::{SchemaMark, WriterOptions};
-use super::schema::Unreadable;
 use super::segments::Segments;
-use super::writer::{ChannelObjects, ChannelWriter};
+use super::writer::{ChannelWriter, CurrentSegments};
 use super::{ChannelName, CreateError};
-use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, control, schema};
-use crate::memory::Words;
+use crate::layout::{self, Kind, PAGE_BYTES, Publication, Side, WORD_BYTES, segment};
+use crate::memory::{Memory, Words};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::ChannelState;
 
@@ -33,7 +32,7 @@ struct Opening<'a> {
     backend: &'a Arc<dyn Backend>,
     name: &'a ChannelName,
     options: &'a WriterOptions,
-    geometry: Geometry,
+    first: FirstSegments,
 }
 
 /// Creates the channel, or takes over the one of a writer that closed it or died.
@@ -42,8 +41,8 @@ pub(crate) fn open(
     name: &ChannelName,
     options: &WriterOptions,
 ) -> Result<ChannelWriter, CreateError> {
-    let geometry = options.check()?;
-    Opening { backend, name, options, geometry }.open()
+    let first = options.check()?;
+    Opening { backend, name, options, first }.open()
 }
 
 impl Opening<'_> {
@@ -51,12 +50,18 @@ impl Opening<'_> {
         for _ in 0..MAX_TRIES {
             let claim = self.claim()?;
             let page = match self.examine(claim.as_ref())? {
-                Existing::Blank => return self.create(claim),
-                Existing::Replaceable(page) => page,
-                Existing::Resumable(page, access) => match self.objects_left(&page, access)? {
-                    Some(objects) => return Ok(self.take_over(claim, &page, objects, access)),
-                    None => page,
+                Existing::Blank => match self.create(claim)? {
+                    Some(writer) => return Ok(writer),
+                    None => continue,
                 },
+                Existing::Replaceable(page) => page,
+                Existing::Resumable(page, access) => {
+                    let segments = self.segments(page.instance());
+                    match self.current_segments(&page, &segments)? {
+                        Some(current) => return Ok(self.take_over(claim, &page, current, segments, access)),
+                        None => page,
+                    }
+                }
             };
             self.replace(claim.as_ref(), &page)?;
         }
@@ -64,7 +69,8 @@ impl Opening<'_> {
     }
 
     fn claim(&self) -> Result<Box<dyn Claim>, CreateError> {
-        let options = ClaimOptions::create(Size::exactly(control::BYTES));
+        // An existing channel's object has the size that its creator gave it.
+        let options = ClaimOptions::create(Size::at_least(PAGE_BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
             ObjectError::Claimed { .. } => match collision(self.backend, self.name) {
@@ -142,20 +148,26 @@ impl Opening<'_> {
             && page.owner().other_boot().is_none()
     }
 
-    /// Makes a new instance on a claimed page that was never declared ready.
-    fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
-        // Before anything is changed: another user may have left a half-made page, which stays.
+    /// Makes a new instance in a claimed object that was never declared ready; `None` if it is larger
+    /// than this channel needs: a creator died there, and it is removed.
+    fn create(&self, mut claim: Box<dyn Claim>) -> Result<Option<ChannelWriter>, CreateError> {
+        // Before anything is changed: another user may have left a half-made object, which stays.
         let made = self.access_of(claim.as_ref()).and_then(|_| {
             let instance = getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))?;
-            let segments = self.segments(instance);
             claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
             let access = self.access_of(claim.as_ref())?;
-            self.afford()?;
-            let objects = self.create_objects(&segments, access).map_err(|source| self.failed(source))?;
-            Ok((segments, objects, access))
+            let bytes = claim.memory().len() * WORD_BYTES;
+            if bytes > self.first.object_bytes() {
+                claim.remove().map_err(|source| self.failed(source))?;
+                return Ok(None);
+            }
+            self.afford(bytes)?;
+            claim.grow(self.first.object_bytes()).map_err(|source| self.failed(source))?;
+            Ok(Some((instance, access)))
         });
-        let (segments, objects, access) = match made {
-            Ok(made) => made,
+        let (instance, access) = match made {
+            Ok(Some(made)) => made,
+            Ok(None) => return Ok(None),
             Err(error) => {
                 let is_anothers =
                     matches!(&error, CreateError::Object { source: ObjectError::NotOwner { .. }, .. });
@@ -165,12 +177,16 @@ impl Opening<'_> {
                 return Err(error);
             }
         };
-        let generations = objects.sides.each_ref().map(|segment| segment.generation);
-        let page = ControlPage::create(claim.memory().clone(), &self.header(segments.instance), generations);
+        let page = ControlPage::create(claim.memory().clone(), &self.header(instance), self.first);
+        if let Some(schema) = &self.options.schema {
+            page.write_schema(schema.bytes());
+        }
+        let segments = self.segments(instance);
+        let Some(current) = self.current_segments(&page, &segments)? else { return Ok(None) };
         let options = WriterOptions { access, ..self.options.clone() };
-        let writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
+        let writer = ChannelWriter::begin(claim, page.clone(), current, self.name, segments, options);
         page.declare_ready();
-        Ok(writer)
+        Ok(Some(writer))
     }
 
     fn header(&self, instance: u64) -> ControlHeader {
@@ -186,44 +202,16 @@ impl Opening<'_> {
         }
     }
 
-    /// Whether the budgets have room for a new channel's objects beside all existing ones.
-    fn afford(&self) -> Result<(), CreateError> {
-        let [segment, schema] = [self.geometry.object_bytes(), self.schema_object_bytes()]
-            .map(|bytes| self.backend.memory_of(bytes) as u64);
-        let needed = 2 * segment + schema;
-        let exceeded = self.options.budgets.exceeded(self.backend, &self.name.objects, needed);
+    /// Whether the budgets have room for a new channel's object beside all existing ones, of which
+    /// it has `bytes` already.
+    fn afford(&self, bytes: usize) -> Result<(), CreateError> {
+        let [all, known] =
+            [self.first.object_bytes(), bytes].map(|bytes| self.backend.memory_of(bytes) as u64);
+        let exceeded = self.options.budgets.exceeded(self.backend, &self.name.objects, all - known);
         match exceeded.map_err(|source| self.failed(source))? {
             Some(over) => Err(CreateError::OverBudget { channel: self.name.channel.clone(), over }),
             None => Ok(()),
         }
-    }
-
-    /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers.
-    /// Creates all or none.
-    fn create_objects(&self, segments: &Segments, access: Access) -> Result<ChannelObjects, ObjectError> {
-        let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, access);
-        let first = create(Side::A)?;
-        let second = create(Side::B).inspect_err(|_| drop(segments.unlink(Side::A, &first)))?;
-        match self.create_schema(segments, access) {
-            Ok(schema) => Ok(ChannelObjects { sides: [first, second], schema, last: 0 }),
-            Err(error) => {
-                let _ = segments.unlink(Side::A, &first);
-                let _ = segments.unlink(Side::B, &second);
-                Err(error)
-            }
-        }
-    }
-
-    /// Creates the schema object, if the channel is to carry a schema; otherwise removes a dead
-    /// creator's.
-    fn create_schema(&self, segments: &Segments, access: Access) -> Result<Option<Words>, ObjectError> {
-        let Some(schema) = &self.options.schema else {
-            // An object that can't be removed is not ours, and no object of this channel needs its
-            // name.
-            let _ = self.backend.remove_leftover(&segments.schema_name());
-            return Ok(None);
-        };
-        segments.create_schema(schema, access).map(Some)
     }
 
     /// The mark of the schema that the channel is to carry.
@@ -231,26 +219,25 @@ impl Opening<'_> {
         SchemaMark::of(self.options.schema.as_ref())
     }
 
-    fn schema_object_bytes(&self) -> usize {
-        self.options.schema.as_ref().map_or(0, |schema| schema::object_bytes(schema.bytes().len()))
-    }
-
-    /// The objects of the channel that a former writer left, if all are there and agree: no writer
-    /// of ours leaves others. Changes nothing.
-    fn objects_left(
+    /// The current segments of a channel, if all are there and agree: no writer of ours leaves
+    /// others. Changes nothing.
+    fn current_segments(
         &self,
         page: &ControlPage<Words>,
-        access: Access,
-    ) -> Result<Option<ChannelObjects>, CreateError> {
+        segments: &Segments,
+    ) -> Result<Option<CurrentSegments>, CreateError> {
         use ObjectError::{Foreign, NotFound, Unfinished};
-        let segments = self.segments(page.instance());
-        let left = |side| match page.generation(side).map(|generation| segments.reopen(side, generation)) {
-            Some(Ok(segment)) => Ok(Some(segment)),
-            None | Some(Err(NotFound { .. } | Foreign { .. } | Unfinished { .. })) => Ok(None),
-            Some(Err(source)) => Err(self.failed(source)),
+        let find = |side| match page.generation(side) {
+            Some(segment::FIRST) => Ok(page.first_segment(side)),
+            None => Ok(None),
+            Some(generation) => match segments.reopen(side, generation) {
+                Ok(segment) => Ok(Some(segment)),
+                Err(NotFound { .. } | Foreign { .. } | Unfinished { .. }) => Ok(None),
+                Err(source) => Err(self.failed(source)),
+            },
         };
-        let Some(first) = left(Side::A)? else { return Ok(None) };
-        let Some(second) = left(Side::B)? else { return Ok(None) };
+        let Some(first) = find(Side::A)? else { return Ok(None) };
+        let Some(second) = find(Side::B)? else { return Ok(None) };
         let sides = [first, second];
         let holds =
             |publication: Publication| sides[publication.side().index()].ring.holds(publication).is_some();
@@ -258,8 +245,7 @@ impl Opening<'_> {
         if last != 0 && !Publication::new(last).is_some_and(holds) {
             return Ok(None);
         }
-        let schema = self.schema_left(&segments, access)?;
-        Ok(Some(ChannelObjects { sides, schema, last }))
+        Ok(Some(CurrentSegments { sides, last }))
     }
 
     /// Resumes the channel of a writer that has ended.
@@ -267,79 +253,37 @@ impl Opening<'_> {
         &self,
         claim: Box<dyn Claim>,
         page: &ControlPage<Words>,
-        objects: ChannelObjects,
+        current: CurrentSegments,
+        segments: Segments,
         access: Access,
     ) -> ChannelWriter {
-        let segments = self.segments(page.instance());
+        if let Some(schema) = &self.options.schema {
+            // The page says that it is the same: only a damaged one is changed.
+            page.write_schema(schema.bytes());
+        }
         for side in Side::BOTH {
             // A name that can't be unlinked is not ours, or the next growth finds it again.
-            let _ = segments.remove_around(side, objects.sides[side.index()].generation);
+            let _ = segments.remove_around(side, current.sides[side.index()].generation);
         }
         let options = WriterOptions { access, ..self.options.clone() };
-        let mut writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
+        let mut writer = ChannelWriter::begin(claim, page.clone(), current, self.name, segments, options);
         writer.conform();
         page.reopen();
         writer
-    }
-
-    /// The schema object of a channel that is resumed. The page says that its schema is ours, so an
-    /// object that was removed or corrupted since is created again.
-    fn schema_left(&self, segments: &Segments, access: Access) -> Result<Option<Words>, CreateError> {
-        let Some(schema) = &self.options.schema else { return Ok(None) };
-        let kept = match segments.reopen_schema(self.mark()) {
-            Ok(found) => Ok(found),
-            Err(
-                Unreadable::Vanished(_)
-                | Unreadable::Corrupt(_)
-                | Unreadable::Failed(ObjectError::Foreign { .. }),
-            ) => segments.create_schema(schema, access),
-            Err(Unreadable::Failed(source)) => Err(source),
-        };
-        kept.map(Some).map_err(|source| self.failed(source))
     }
 
     /// Removes a channel that this writer can't resume, after a trial: if there is no room for the
     /// new channel, the old one stays.
     fn replace(&self, claim: &dyn Claim, page: &ControlPage<Words>) -> Result<(), CreateError> {
         let segments = self.segments(page.instance());
-        // An object of the generation after the current one can only be a leftover.
-        let free = |side| match page.generation(side) {
-            Some(generation) if generation < ObjectNames::MAX_GENERATION => generation + 1,
-            _ => 1,
-        };
-        self.afford()?;
-        self.try_room(&segments, Side::BOTH.map(free))
-            .and_then(|()| self.free_schema_name(&segments, page.schema()))
+        self.afford(0)?;
+        // No segment has the name of the first generation.
+        let object = segments.name(Side::A, segment::FIRST);
+        segments
+            .object_over_leftover(&object, self.first.object_bytes(), self.options.access)
+            .and_then(|trial| self.backend.remove(&object, &trial))
             .and_then(|()| destroy(claim, &segments))
             .map_err(|source| self.failed(source))
-    }
-
-    /// Checks that the new segments fit by creating them under free names. The schema object's name
-    /// may still be in use, so its size is added to the first segment.
-    fn try_room(&self, segments: &Segments, generations: [u64; 2]) -> Result<(), ObjectError> {
-        let extra = [self.schema_object_bytes(), 0];
-        let mut trial = Vec::with_capacity(2);
-        let tried = Side::BOTH.into_iter().try_for_each(|side| {
-            let object = segments.name(side, generations[side.index()]);
-            let bytes = self.geometry.object_bytes() + extra[side.index()];
-            let memory = segments.object_over_leftover(&object, bytes, self.options.access)?;
-            trial.push((object, memory));
-            Ok(())
-        });
-        for (object, memory) in &trial {
-            let _ = self.backend.remove(object, memory);
-        }
-        tried
-    }
-
-    /// Checks that the new schema's name will be free, before any object of the old channel is
-    /// removed: the object of that name is the old channel's schema, or can be removed.
-    fn free_schema_name(&self, segments: &Segments, old: SchemaMark) -> Result<(), ObjectError> {
-        let is_needed = self.options.schema.is_some();
-        if !is_needed || (old.is_some() && segments.read_schema(old).is_ok()) {
-            return Ok(());
-        }
-        self.backend.remove_leftover(&segments.schema_name()).map(drop)
     }
 
     fn segments(&self, instance: u64) -> Segments {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::control_page::FirstSegments;
 use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
 use crate::layout::{self, Geometry, control, schema};
@@ -149,7 +150,7 @@ impl WriterOptions {
     }
 
     /// The shape of the first segments, if all options are possible.
-    pub(super) fn check(&self) -> Result<Geometry, CreateError> {
+    pub(super) fn check(&self) -> Result<FirstSegments, CreateError> {
         for Access { mode, .. } in [self.access, self.registry_access] {
             if mode & !0o777 != 0 || mode & 0o600 != 0o600 {
                 return Err(CreateError::InvalidPermissions { mode });
@@ -162,14 +163,16 @@ impl WriterOptions {
             });
         }
         let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
-        if schema_len > schema::MAX_BYTES {
+        let start = control::first_slot(schema_len as u64).ok_or_else(|| {
             let reason = format!("it has {schema_len} bytes, the maximum is {}", schema::MAX_BYTES);
-            return Err(CreateError::SchemaRefused { reason });
-        }
+            CreateError::SchemaRefused { reason }
+        })?;
         let slots = self.depth.map(|depth| depth.saturating_mul(2));
         let invalid = |bytes| CreateError::InvalidSize { bytes, slots };
         Geometry::fit(self.max_state_len, self.depth).ok_or_else(|| invalid(self.max_state_len))?;
-        Geometry::fit(self.capacity, self.depth).ok_or_else(|| invalid(self.capacity))
+        let geometry = Geometry::fit_first(start, self.capacity, self.depth);
+        let geometry = geometry.ok_or_else(|| invalid(self.capacity))?;
+        Ok(FirstSegments { start, geometry })
     }
 }
 

@@ -13,10 +13,10 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
 use crate::clock;
-use crate::layout::{Kind, Publication, Side};
+use crate::layout::{Kind, Publication, Side, segment};
 use crate::memory::{ReadOnlyWords, SlotHeader};
 use crate::object::{self, ObjectError, Slept};
-use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring};
+use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring, Segment};
 
 /// Maximum number of segments that one attempt maps. A writer that grows its channel makes system
 /// calls for each growth, so it is not faster than a reader that maps.
@@ -116,8 +116,10 @@ impl ChannelReader {
         retry: RetryPolicy,
     ) -> ChannelReader {
         let header = page.header();
+        let mut reader = Reader::new(page);
+        install_first(&mut reader);
         ChannelReader {
-            reader: Reader::new(page),
+            reader,
             segments: Arc::new(segments),
             channel: name.channel.as_str().into(),
             format: Arc::new(header.format),
@@ -281,7 +283,7 @@ impl ChannelReader {
     /// finds that out. An object error is a reason to retry: the segment has no name.
     #[cold]
     fn remap(&mut self, side: Side, generation: u64) -> Result<Option<ObjectError>, SnapshotError> {
-        let source = match self.segments.view(side, generation) {
+        let source = match self.view_segment(side, generation) {
             Ok(ring) => {
                 self.reader.install(side, generation, ring);
                 self.counts.remaps += 1;
@@ -367,14 +369,18 @@ impl ChannelReader {
         self.reader.control()
     }
 
-    /// Maps a segment, current or not. `NotFound` if this instance of the channel has none of that
+    /// A segment, current or not. `NotFound` if this instance of the channel has none of that
     /// generation.
     pub(crate) fn view_segment(
         &self,
         side: Side,
         generation: u64,
     ) -> Result<Ring<ReadOnlyWords>, ObjectError> {
-        self.segments.view(side, generation)
+        if generation != segment::FIRST {
+            return self.segments.view(side, generation);
+        }
+        let first = self.page().first_segment(side);
+        first.map(|first| first.ring).ok_or_else(|| self.segments.impossible_shape(Kind::Control))
     }
 
     /// Whether publications carry a checksum.
@@ -399,9 +405,10 @@ impl ChannelReader {
         self.page().publication()
     }
 
-    /// A reader of the same channel that has no segment mapped.
+    /// A reader of the same channel that has no object mapped but the channel's.
     pub(crate) fn without_segments(mut self) -> Self {
         self.reader.uninstall();
+        install_first(&mut self.reader);
         self
     }
 
@@ -506,6 +513,15 @@ impl ChannelReader {
     fn wrong_length(&self, publication: Publication, len: usize, expected: usize) -> SnapshotError {
         let channel = self.channel.to_string();
         SnapshotError::WrongLength { channel, publication: publication.get(), len, expected }
+    }
+}
+
+/// Lets a reader use the first segments, which its page's object holds.
+fn install_first(reader: &mut Reader<ControlPage<ReadOnlyWords>, ReadOnlyWords>) {
+    for side in Side::BOTH {
+        if let Some(Segment { generation, ring }) = reader.control().first_segment(side) {
+            reader.install(side, generation, ring);
+        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! The payload segments of one channel: created and opened by generation-tagged names, checked by
-//! their headers.
+//! The segments of one channel that have objects of their own: created and opened by
+//! generation-tagged names, checked by their headers.
 
 use std::sync::Arc;
 
 use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, segment};
-use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, Words};
+use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, SharedWords, Words};
 use crate::object::{Access, Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ring, Segment};
@@ -31,20 +31,6 @@ impl Segments {
     /// Whether the name of the channel's object of this kind still means the object `id`.
     pub(super) fn is_named(&self, kind: Kind, id: ObjectId) -> Result<bool, ObjectError> {
         self.backend.is_named(&self.names.object(kind), id)
-    }
-
-    /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of
-    /// the channel's claim.
-    pub(super) fn create_over_leftover(
-        &self,
-        side: Side,
-        generation: u64,
-        geometry: Geometry,
-        access: Access,
-    ) -> Result<Segment<Words>, ObjectError> {
-        let name = self.name(side, generation);
-        let memory = self.object_over_leftover(&name, geometry.object_bytes(), access)?;
-        Ok(self.begin(memory, side, generation, geometry))
     }
 
     /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for the
@@ -85,7 +71,7 @@ impl Segments {
         memory.store(segment::STRIDE, geometry.stride_words() as u64);
         memory.store(segment::CAPACITY, geometry.capacity() as u64);
         ready::declare(&memory);
-        Segment { generation, ring: Ring::new(memory, geometry) }
+        Segment { generation, ring: ring(&memory, geometry) }
     }
 
     /// Maps a segment to read it. `NotFound` if it was replaced, or removed with its channel.
@@ -93,7 +79,7 @@ impl Segments {
         let name = self.name(side, generation);
         let memory = self.backend.view(&name)?;
         let geometry = self.check_header(&name, &memory, side, generation)?;
-        Ok(Ring::new(memory, geometry))
+        Ok(ring(&memory, geometry))
     }
 
     /// Maps a segment of a dead writer to resume it.
@@ -101,12 +87,15 @@ impl Segments {
         let name = self.name(side, generation);
         let memory = self.backend.reopen(&name)?;
         let geometry = self.check_header(&name, &memory, side, generation)?;
-        Ok(Segment { generation, ring: Ring::new(memory, geometry) })
+        Ok(Segment { generation, ring: ring(&memory, geometry) })
     }
 
-    /// Unlinks a segment that a growth replaced. Readers that have it mapped keep it until they
-    /// read that side again.
+    /// Unlinks a segment that a growth replaced, if it has a name. Readers that have it mapped keep
+    /// it until they read that side again.
     pub(super) fn unlink(&self, side: Side, replaced: &Segment<Words>) -> Result<(), ObjectError> {
+        if replaced.generation == segment::FIRST {
+            return Ok(());
+        }
         self.backend.remove(&self.name(side, replaced.generation), replaced.ring.memory())
     }
 
@@ -114,11 +103,17 @@ impl Segments {
     /// current one. Only for the holder of the channel's claim.
     pub(super) fn remove_around(&self, side: Side, generation: u64) -> Result<(), ObjectError> {
         for neighbour in [generation.wrapping_sub(1), generation.wrapping_add(1)] {
-            if (1..=ObjectNames::MAX_GENERATION).contains(&neighbour) {
+            if (segment::FIRST + 1..=ObjectNames::MAX_GENERATION).contains(&neighbour) {
                 self.backend.remove_leftover(&self.name(side, neighbour))?;
             }
         }
         Ok(())
+    }
+
+    /// The error of an object whose header no writer of ours writes.
+    pub(super) fn impossible_shape(&self, kind: Kind) -> ObjectError {
+        let reason = "its header describes an impossible shape".into();
+        ObjectError::Foreign { object: self.names.object(kind), reason }
     }
 
     /// The geometry in a segment's header, if the header is whole and that of this channel, side
@@ -149,9 +144,15 @@ impl Segments {
             return Err(foreign("its header names another side or generation"));
         }
         let (depth, stride) = (memory.load(segment::DEPTH), memory.load(segment::STRIDE));
-        Geometry::check(depth, stride, memory.load(segment::CAPACITY), memory.len())
-            .ok_or_else(|| foreign("its header describes an impossible shape"))
+        Geometry::check(depth, stride, memory.load(segment::CAPACITY), memory.len() - segment::SLOTS)
+            .ok_or_else(|| self.impossible_shape(Kind::Segment(side, generation)))
     }
+}
+
+/// The slots behind the header.
+fn ring<const W: bool>(memory: &SharedWords<W>, geometry: Geometry) -> Ring<SharedWords<W>> {
+    let slots = memory.part(segment::SLOTS, geometry.words());
+    Ring::new(slots.expect("the shape was checked against this memory"), geometry)
 }
 
 /// CRC32C of the publication's number and its payload: a payload under another number has another
@@ -159,11 +160,6 @@ impl Segments {
 pub(super) fn checksum_of_publication(publication: Publication, payload: &[u8]) -> u64 {
     let number = crc32c::crc32c(&publication.get().to_le_bytes());
     u64::from(crc32c::crc32c_append(number, payload))
-}
-
-/// CRC32C of a schema.
-pub(super) fn checksum_of_schema(bytes: &[u8]) -> u64 {
-    u64::from(crc32c::crc32c(bytes))
 }
 
 const _: () = assert!(segment::SLOTS * WORD_BYTES <= crate::layout::PAGE_BYTES);

@@ -12,9 +12,9 @@ use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
 use crate::clock::WriterClock;
-use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES};
+use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, segment};
 use crate::liveness::ProcessIdentity;
-use crate::memory::{Memory, Words};
+use crate::memory::Words;
 use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
 use crate::seqlock::{ChannelState, Segment, Writer};
 
@@ -41,28 +41,25 @@ pub(crate) struct ChannelWriter {
     linked: Vec<String>,
     /// The channel has ended, and nothing of it is left to unlink.
     has_ended: bool,
-    /// The object with the channel's schema, if it carries one: unlinked with the channel.
-    schema: Option<Words>,
     /// Makes this process the only writer until it is dropped.
     pub(crate) claim: Box<dyn Claim>,
 }
 
-/// The objects of a channel, beside its page.
-pub(super) struct ChannelObjects {
+/// The current segments of a channel.
+pub(super) struct CurrentSegments {
     pub(super) sides: [Segment<Words>; 2],
-    pub(super) schema: Option<Words>,
     /// Number of the last publication, 0 before the first. The segments were checked against it, so
     /// the page's word is not loaded again: another process may have changed it since.
     pub(super) last: u64,
 }
 
 impl ChannelWriter {
-    /// A writer that continues with these objects. Its page says so, and other processes may query
+    /// A writer that continues with these segments. Its page says so, and other processes may query
     /// the claim from here on.
     pub(super) fn begin(
         claim: Box<dyn Claim>,
         page: ControlPage<Words>,
-        objects: ChannelObjects,
+        current: CurrentSegments,
         name: &ChannelName,
         segments: Segments,
         options: WriterOptions,
@@ -72,9 +69,9 @@ impl ChannelWriter {
         claim.settle();
         let exit = Arc::new(ExitMark(Mutex::new(Some(page.clone()))));
         object::at_exit(&exit);
-        let (last, growths) = (objects.last, page.growths());
+        let (last, growths) = (current.last, page.growths());
         let mut writer = ChannelWriter {
-            writer: Writer::resume(page, objects.sides, last),
+            writer: Writer::resume(page, current.sides, last),
             segments,
             channel: name.channel.clone(),
             options,
@@ -88,7 +85,6 @@ impl ChannelWriter {
             counts: WriterCounts::begin(last, growths),
             linked: Vec::new(),
             has_ended: false,
-            schema: objects.schema,
             claim,
         };
         writer.update_fits_below();
@@ -259,11 +255,12 @@ impl ChannelWriter {
     }
 
     /// Whether the budgets have room for another segment of `side`, beside the one that it
-    /// replaces. A smaller one gives memory back, and is not refused for the moment in which both
-    /// exist.
+    /// replaces. A smaller one gives memory back, unless it replaces a first one, and is not refused
+    /// for the moment in which both exist.
     fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
         let bytes = geometry.object_bytes();
-        if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
+        let has_object = self.writer.generation(side) != segment::FIRST;
+        if has_object && bytes < self.writer.ring(side).geometry().object_bytes() {
             return Ok(());
         }
         let Segments { backend, names, .. } = &self.segments;
@@ -329,10 +326,11 @@ impl ChannelWriter {
         }
     }
 
-    /// Schedules both sides: the next publication of each goes into a segment no larger than it
-    /// needs.
+    /// Schedules the sides that have grown: the next publication of each goes into a segment no
+    /// larger than it needs. The memory of a first segment is the channel's for as long as it lives.
     pub(crate) fn shrink_to_fit(&mut self) {
-        self.resizing = [Some(1); 2];
+        let grown = |side| self.writer.generation(side) != segment::FIRST;
+        self.resizing = Side::BOTH.map(|side| grown(side).then_some(1));
         self.update_fits_below();
     }
 
@@ -385,23 +383,23 @@ impl ChannelWriter {
             (name, removed)
         };
         let linked = self.linked.iter().map(|name| (name.clone(), self.remove_linked(name)));
-        let mut all: Vec<_> = self.parts().map(unlink).chain(linked).collect();
+        let mut all: Vec<_> = self.own_segments().map(unlink).chain(linked).collect();
         all.push((names.object(Kind::Control), self.claim.remove()));
         all.into_iter().filter_map(|(name, removed)| Some((name, removed.err()?))).collect()
     }
 
-    /// The channel's objects beside its page.
-    fn parts(&self) -> impl Iterator<Item = (Kind, &Words)> {
-        let segment =
-            |side| (Kind::Segment(side, self.writer.generation(side)), self.writer.ring(side).memory());
-        let schema = self.schema.as_ref().map(|schema| (Kind::Schema, schema));
-        Side::BOTH.into_iter().map(segment).chain(schema)
+    /// The segments that have objects of their own.
+    fn own_segments(&self) -> impl Iterator<Item = (Kind, &Words)> {
+        let grown = |side: &Side| self.writer.generation(*side) != segment::FIRST;
+        Side::BOTH.into_iter().filter(grown).map(|side| {
+            (Kind::Segment(side, self.writer.generation(side)), self.writer.ring(side).memory())
+        })
     }
 
     /// Whether all objects of the channel still have their names, so that other processes can open
     /// it: a system call for each.
     pub(crate) fn has_all_names(&self) -> Result<bool, ObjectError> {
-        for (kind, memory) in self.parts() {
+        for (kind, memory) in self.own_segments() {
             if !self.segments.is_named(kind, memory.object())? {
                 return Ok(false);
             }

@@ -266,16 +266,16 @@ impl ObjectInfo {
 pub enum ObjectKind {
     /// The table of a namespace's channels.
     Registry,
-    /// The control page of a channel.
+    /// A channel: its control page, schema and first segments.
     Control,
-    /// A segment of a channel, for payloads.
+    /// A segment of a channel that has grown, for payloads.
     Segment {
         /// Its side.
         side: SegmentSide,
-        /// Its generation, from 1. The control page holds the current one.
+        /// Its generation, from 2. The control page holds the current one.
         generation: u64,
     },
-    /// The schema of a channel's states.
+    /// The schema of a channel of an earlier layout version.
     Schema,
     /// Unknown: made by a later version, or not by this library.
     Unknown,

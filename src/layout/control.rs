@@ -1,9 +1,10 @@
-//! The control page: identity of the channel and of its writer, and its hot words.
+//! The control page: identity of the channel and of its writer, and its hot words. It is the
+//! beginning of the channel's object; the schema and the first segments follow.
 
-use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
+use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES, schema};
 
-/// Bytes of the control object: one page.
-pub(crate) const BYTES: usize = PAGE_BYTES;
+/// Words of the control page.
+pub(crate) const WORDS: usize = 192;
 
 /// The ready word (`layout::READY`), stored last.
 pub(crate) const READY: usize = 0;
@@ -21,6 +22,13 @@ pub(crate) const MODE: usize = CHECKSUM + 1;
 pub(crate) const FEATURES_REQUIRED: usize = MODE + 1;
 /// Optional features, as bits: a process may ignore them.
 pub(crate) const FEATURES_OPTIONAL: usize = FEATURES_REQUIRED + 1;
+
+/// Slots in each of the first segments, a power of two.
+pub(crate) const DEPTH: usize = LINE_WORDS;
+/// Words from one of their slots to the next, a multiple of a line.
+pub(crate) const STRIDE: usize = DEPTH + 1;
+/// Payload bytes that fit in one of their slots.
+pub(crate) const CAPACITY: usize = STRIDE + 1;
 
 /// The hot line. It is two lines away from everything else, because processors prefetch lines in
 /// pairs.
@@ -87,10 +95,20 @@ pub(crate) const CODEC: Text = CHANNEL.then(64);
 /// The type's name, cut if it is longer.
 pub(crate) const TYPE_NAME: Text = CODEC.then(512);
 
-/// Bytes of the channel's schema, which has an object of its own; 0 if there is none.
+/// Bytes of the channel's schema; 0 if there is none.
 pub(crate) const SCHEMA_BYTES: usize = TYPE_NAME.end();
 /// Fingerprint of the schema's bytes; 0 if there is none.
 pub(crate) const SCHEMA_FINGERPRINT: usize = SCHEMA_BYTES + 1;
+
+/// The schema's first word.
+pub(crate) const SCHEMA: usize = WORDS;
+
+/// The first slot of segment A, behind a schema of `schema_bytes`; the slots of segment B follow.
+/// `None` if no schema is that long.
+pub(crate) fn first_slot(schema_bytes: u64) -> Option<usize> {
+    let bytes = usize::try_from(schema_bytes).ok().filter(|bytes| *bytes <= schema::MAX_BYTES)?;
+    Some(SCHEMA + bytes.div_ceil(WORD_BYTES).next_multiple_of(LINE_WORDS))
+}
 
 /// Room for a text: a word for its length, then `max` bytes.
 #[derive(Clone, Copy)]
@@ -122,6 +140,7 @@ impl Text {
     }
 }
 
-const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && STATE < HOT + LINE_WORDS);
+const _: () = assert!(FEATURES_OPTIONAL < DEPTH && CAPACITY < HOT && STATE < HOT + LINE_WORDS);
 const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && DEFERRED < STATISTICS + LINE_WORDS);
-const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);
+const _: () = assert!(SCHEMA_FINGERPRINT < WORDS && WORDS.is_multiple_of(2 * LINE_WORDS));
+const _: () = assert!(WORDS * WORD_BYTES < PAGE_BYTES);

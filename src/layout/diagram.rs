@@ -1,7 +1,7 @@
 //! Draws the layout from the constants, and checks that `docs/layout.md` shows exactly that.
 
 use super::segment::slot;
-use super::{Geometry, WORD_BYTES, control, schema, segment};
+use super::{Geometry, WORD_BYTES, control, segment};
 
 /// Rows of a table: the first word, how many words, name, meaning.
 type Row = (usize, usize, &'static str, &'static str);
@@ -30,6 +30,9 @@ fn control_page() -> String {
             "a process that doesn't know one of these bits must not attach",
         ),
         (control::FEATURES_OPTIONAL, 1, "features optional", "bits that a process may ignore"),
+        (control::DEPTH, 1, "depth", "slots of each of the first segments"),
+        (control::STRIDE, 1, "stride", "words from one of their slots to the next"),
+        (control::CAPACITY, 1, "capacity", "payload bytes of one of their slots"),
         (control::PUBLISHED, 1, "**published**", "number of the latest publication; hot"),
         (control::GENERATION, 2, "**generation** A, B", "of the current segment of each side; hot"),
         (control::STATE, 1, "**state**", "0 open, 1 closed and lingering, 2 removed; hot"),
@@ -82,8 +85,9 @@ fn control_page() -> String {
             "type name",
             "length, then the name, cut if it is longer",
         ),
-        (control::SCHEMA_BYTES, 1, "schema bytes", "length of the schema object's content, or 0"),
-        (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the schema object's content, or 0"),
+        (control::SCHEMA_BYTES, 1, "schema bytes", "length of the schema, or 0"),
+        (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the schema, or 0"),
+        (control::SCHEMA, 0, "schema", "padded with zeroes to a multiple of 64; then slots A, slots B"),
     ])
 }
 
@@ -92,21 +96,11 @@ fn segment_header() -> String {
         (segment::READY, 1, "ready", "as in the control page"),
         (segment::INSTANCE, 1, "instance", "of the channel that it belongs to"),
         (segment::SIDE, 1, "side", "0 for A, 1 for B"),
-        (segment::GENERATION, 1, "generation", "number among the segments of its side, from 1"),
+        (segment::GENERATION, 1, "generation", "number among the segments of its side, from 2"),
         (segment::DEPTH, 1, "depth", "slots, a power of two"),
         (segment::STRIDE, 1, "stride", "words from one slot to the next"),
         (segment::CAPACITY, 1, "capacity", "payload bytes of a slot"),
         (segment::SLOTS, 0, "slots", "the first slot begins here; each begins at a multiple of 64"),
-    ])
-}
-
-fn schema_object() -> String {
-    table(&[
-        (schema::READY, 1, "ready", "as in the control page"),
-        (schema::INSTANCE, 1, "instance", "of the channel that it belongs to"),
-        (schema::LENGTH, 1, "length", "bytes of the schema, as in the control page"),
-        (schema::CHECKSUM, 1, "checksum", "CRC32C of the schema"),
-        (schema::CONTENT, 0, "schema", "padded with zeroes to full pages"),
     ])
 }
 
@@ -160,12 +154,12 @@ fn waiters_page() -> String {
 /// Default sizes of channels of some capacities.
 fn sizes() -> String {
     let mut text = String::from(
-        "| capacity asked | slots per segment | capacity given | bytes per segment | bytes per channel |\n|---:|---:|---:|---:|---:|\n",
+        "| capacity asked | slots per segment | capacity given | bytes per channel |\n|---:|---:|---:|---:|\n",
     );
     for asked in [1, 64, 256, 928, 4 << 10, 64 << 10, 1 << 20] {
-        let geometry = Geometry::fit(asked, None).unwrap();
-        let (depth, given, bytes) = (geometry.depth(), geometry.capacity(), geometry.object_bytes());
-        text += &format!("| {asked} | {depth} | {given} | {bytes} | {} |\n", control::BYTES + 2 * bytes);
+        let geometry = Geometry::fit_first(control::SCHEMA, asked, None).unwrap();
+        let (depth, given) = (geometry.depth(), geometry.capacity());
+        text += &format!("| {asked} | {depth} | {given} | {} |\n", geometry.first_bytes(control::SCHEMA));
     }
     text
 }
@@ -173,7 +167,7 @@ fn sizes() -> String {
 #[test]
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
-    let objects = [control_page(), segment_header(), schema_object(), registry_header(), waiters_page()];
+    let objects = [control_page(), segment_header(), registry_header(), waiters_page()];
     for table in objects.into_iter().chain([slot_words(), sizes()]) {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }

@@ -4,13 +4,17 @@ use super::registry::entry;
 use super::segment::{SLOTS, slot};
 use super::{LINE_BYTES, LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
-/// Default minimum of slots in a ring: two in each segment, four in the pair.
-const MIN_DEPTH: usize = 2;
+/// Default minimum of slots in a segment, for states of up to [`SMALL`] and for larger ones.
+const MIN_DEPTH: [usize; 2] = [4, 2];
 
-/// Maximum number of slots in a ring.
+/// Copying a state of this many bytes takes no longer than a few publications of another one: with
+/// fewer slots a writer that publishes all the time would lap its readers.
+const SMALL: usize = 1 << 10;
+
+/// Maximum number of slots in a segment.
 const MAX_DEPTH: usize = 1 << 16;
 
-/// The shape of one segment. Immutable; every value has been checked.
+/// The shape of one segment's slots. Immutable; every value has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     mask: u64,
@@ -19,29 +23,44 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// The shape for payloads of `capacity` bytes, with `depth` slots (rounded up to a power of
-    /// two). If `depth` is `None`: as many slots as fit in a page, at least two. The slots share
-    /// the rest of the last page. `None` if capacity or depth is zero, or if their product does not
-    /// fit in the address space.
+    /// The shape of a segment with an object of its own, for payloads of `capacity` bytes, with
+    /// `depth` slots (rounded up to a power of two). If `depth` is `None`: at least four, or two
+    /// for states of more than 1 KiB, and as many as fill the last page. The slots share the rest
+    /// of the last page. `None` if capacity or depth is zero, or if their product does not fit in
+    /// the address space.
     pub(crate) fn fit(capacity: usize, depth: Option<usize>) -> Option<Geometry> {
+        Geometry::fit_behind(SLOTS, 1, capacity, depth)
+    }
+
+    /// The same for each of a channel's first segments, which share an object, behind its first
+    /// `words`.
+    pub(crate) fn fit_first(words: usize, capacity: usize, depth: Option<usize>) -> Option<Geometry> {
+        Geometry::fit_behind(words, 2, capacity, depth)
+    }
+
+    fn fit_behind(words: usize, segments: usize, capacity: usize, depth: Option<usize>) -> Option<Geometry> {
         if capacity == 0 || depth == Some(0) || depth > Some(MAX_DEPTH) {
             return None;
         }
+        let before = words.checked_mul(WORD_BYTES)?;
         let stride = Geometry::stride_for(capacity)?;
-        let depth = depth.map_or_else(|| Geometry::default_depth(stride), usize::next_power_of_two);
-        let header = SLOTS * WORD_BYTES;
-        let pages = stride
-            .checked_mul(depth)
-            .and_then(|slots| slots.checked_add(header))
-            .and_then(|bytes| bytes.checked_next_multiple_of(PAGE_BYTES))
-            .filter(|bytes| isize::try_from(*bytes).is_ok())?;
-        let stride = (pages - header) / depth / LINE_BYTES * LINE_BYTES;
+        let room = |depth: usize| {
+            let slots = stride.checked_mul(segments)?.checked_mul(depth)?;
+            let bytes = slots.checked_add(before)?.checked_next_multiple_of(PAGE_BYTES)?;
+            isize::try_from(bytes).is_ok().then_some((bytes - before) / segments)
+        };
+        let depth = match depth {
+            Some(depth) => depth.next_power_of_two(),
+            // The largest power of two that fits in the pages of the minimum.
+            None => 1 << (room(MIN_DEPTH[usize::from(capacity > SMALL)])? / stride).ilog2(),
+        };
+        let stride = room(depth)? / depth / LINE_BYTES * LINE_BYTES;
         Some(Geometry::new(depth, stride / WORD_BYTES, stride - slot::HEADER_BYTES))
     }
 
-    /// The shape that the words of a segment's header describe, if it fits in `object_words`.
-    /// `None` if the words contradict one another or the size of the object.
-    pub(crate) fn check(depth: u64, stride: u64, capacity: u64, object_words: usize) -> Option<Geometry> {
+    /// The shape that the words of a header describe, if it fits in `room`, the words that there
+    /// are for the segment's slots. `None` if the words contradict one another or that.
+    pub(crate) fn check(depth: u64, stride: u64, capacity: u64, room: usize) -> Option<Geometry> {
         let word = |value: u64| usize::try_from(value).ok();
         let (depth, stride, capacity) = (word(depth)?, word(stride)?, word(capacity)?);
         let fits = depth.is_power_of_two()
@@ -50,10 +69,7 @@ impl Geometry {
             && stride > slot::PAYLOAD
             && capacity > 0
             && capacity <= stride.saturating_sub(slot::PAYLOAD).saturating_mul(WORD_BYTES)
-            && stride
-                .checked_mul(depth)
-                .and_then(|slots| slots.checked_add(SLOTS))
-                .is_some_and(|end| end <= object_words);
+            && stride.checked_mul(depth).is_some_and(|slots| slots <= room);
         fits.then(|| Geometry::new(depth, stride, capacity))
     }
 
@@ -76,18 +92,12 @@ impl Geometry {
     fn new(depth: usize, stride_words: usize, capacity: usize) -> Geometry {
         assert!(depth.is_power_of_two() && stride_words >= slot::PAYLOAD);
         assert!(capacity.div_ceil(WORD_BYTES) <= stride_words - slot::PAYLOAD);
-        assert!(stride_words.checked_mul(depth).and_then(|words| words.checked_add(SLOTS)).is_some());
+        assert!(stride_words.checked_mul(depth).is_some());
         Geometry { mask: depth as u64 - 1, stride_words, capacity }
     }
 
     fn stride_for(capacity: usize) -> Option<usize> {
         capacity.checked_add(slot::HEADER_BYTES)?.checked_next_multiple_of(LINE_BYTES)
-    }
-
-    /// The largest power of two of slots that fits in the first page, at least [`MIN_DEPTH`].
-    fn default_depth(stride: usize) -> usize {
-        let in_a_page = (PAGE_BYTES - SLOTS * WORD_BYTES) / stride;
-        in_a_page.checked_ilog2().map_or(1, |power| 1 << power).max(MIN_DEPTH)
     }
 
     /// Slots in the ring.
@@ -106,20 +116,26 @@ impl Geometry {
         self.capacity
     }
 
-    /// Words of the whole segment.
-    pub(crate) fn object_words(self) -> usize {
-        // No overflow: `fit` and `check` have checked this product.
+    /// Words of all slots.
+    pub(crate) fn words(self) -> usize {
+        // No overflow: `new` has checked this product.
         #[expect(clippy::cast_possible_truncation, reason = "64-bit targets only")]
         let depth = self.depth() as usize;
-        SLOTS + depth * self.stride_words
+        depth * self.stride_words
     }
 
-    /// Bytes of the whole segment: full pages.
+    /// Bytes of a segment's own object: full pages.
     pub(crate) fn object_bytes(self) -> usize {
-        (self.object_words() * WORD_BYTES).next_multiple_of(PAGE_BYTES)
+        ((SLOTS + self.words()) * WORD_BYTES).next_multiple_of(PAGE_BYTES)
     }
 
-    /// The first word of the slot for the `turn`-th publication of this segment. No division: the
+    /// Bytes of a channel's object whose first segments have this shape and begin behind `words`:
+    /// full pages.
+    pub(crate) fn first_bytes(self, words: usize) -> usize {
+        ((words + 2 * self.words()) * WORD_BYTES).next_multiple_of(PAGE_BYTES)
+    }
+
+    /// The first word, among the segment's slots, of the slot for the `turn`-th publication of this segment. No division: the
     /// depth is a power of two.
     #[inline]
     pub(crate) fn slot(self, turn: u64) -> usize {
@@ -128,19 +144,25 @@ impl Geometry {
             reason = "masked to less than the depth, which is a usize"
         )]
         let index = (turn & self.mask) as usize;
-        SLOTS + index * self.stride_words
+        index * self.stride_words
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::control;
     use super::*;
 
     #[test]
-    fn a_small_state_fills_the_first_page_with_slots() {
-        let geometry = Geometry::fit(32, None).unwrap();
-        assert_eq!((geometry.depth(), geometry.object_bytes()), (32, PAGE_BYTES));
-        assert!(geometry.capacity() >= 32);
+    fn small_states_take_one_page_in_all() {
+        let first = |capacity| Geometry::fit_first(control::WORDS, capacity, None).unwrap();
+        for (capacity, slots, pages) in
+            [(1, 16, 1), (64, 8, 1), (256, 4, 1), (928, 4, 3), (1024, 4, 3), (1025, 2, 2), (4096, 2, 5)]
+        {
+            let geometry = first(capacity);
+            assert_eq!((geometry.depth(), geometry.first_bytes(control::WORDS)), (slots, pages * PAGE_BYTES));
+            assert!(geometry.capacity() >= capacity);
+        }
     }
 
     #[test]
@@ -160,9 +182,11 @@ mod tests {
     fn nothing_overflows() {
         for capacity in [0, usize::MAX, usize::MAX - 40, isize::MAX as usize] {
             assert_eq!(Geometry::fit(capacity, None), None, "{capacity}");
+            assert_eq!(Geometry::fit_first(control::WORDS, capacity, None), None, "{capacity}");
         }
         assert_eq!(Geometry::fit(1 << 40, Some(1 << 16)).map(Geometry::depth), Some(1 << 16));
         assert_eq!(Geometry::fit(1 << 48, Some(1 << 16)), None);
+        assert_eq!(Geometry::fit_first(control::WORDS, 1 << 47, Some(1 << 15)), None);
         assert_eq!(Geometry::fit(1, Some(0)), None);
         assert_eq!(Geometry::fit(1, Some(usize::MAX)), None);
     }
@@ -171,32 +195,40 @@ mod tests {
     fn what_fit_makes_check_accepts_and_every_slot_is_inside() {
         for capacity in [1, 31, 32, 33, 96, 928, 4000, 4096, 70_001, 1 << 24] {
             for depth in [None, Some(1), Some(2), Some(5), Some(64)] {
-                let made = Geometry::fit(capacity, depth).unwrap();
-                assert!(made.capacity() >= capacity);
-                let words = made.object_bytes() / WORD_BYTES;
-                let stride = made.stride_words() as u64;
-                let read = Geometry::check(made.depth(), stride, made.capacity() as u64, words);
-                assert_eq!(read, Some(made));
-                let last = made.slot(made.depth() - 1);
-                assert!((last + slot::PAYLOAD) * WORD_BYTES + made.capacity() <= made.object_bytes());
-                assert_eq!(made.slot(made.depth()), SLOTS);
+                let behind = control::first_slot(777).unwrap();
+                let own = Geometry::fit(capacity, depth).unwrap();
+                let first = Geometry::fit_first(behind, capacity, depth).unwrap();
+                let rooms = [
+                    own.object_bytes() / WORD_BYTES - SLOTS,
+                    (first.first_bytes(behind) / WORD_BYTES - behind) / 2,
+                ];
+                for (made, room) in [own, first].into_iter().zip(rooms) {
+                    assert!(made.capacity() >= capacity);
+                    let stride = made.stride_words() as u64;
+                    let read = Geometry::check(made.depth(), stride, made.capacity() as u64, room);
+                    assert_eq!(read, Some(made));
+                    let last = made.slot(made.depth() - 1);
+                    assert!((last + slot::PAYLOAD) * WORD_BYTES + made.capacity() <= room * WORD_BYTES);
+                    assert_eq!(made.slot(made.depth()), 0);
+                }
             }
         }
     }
 
     #[test]
     fn implausible_headers_are_refused() {
-        let good = (2, 16, 96, 8 + 2 * 16);
+        let good = (2, 16, 96, 2 * 16);
         assert!(Geometry::check(good.0, good.1, good.2, good.3).is_some());
         let bad = [
-            (0, 16, 96, 40),
+            (0, 16, 96, 32),
             (3, 16, 96, 400),
             (2, 17, 96, 400),
-            (2, 0, 96, 40),
-            (2, 16, 0, 40),
-            (2, 16, 97, 40),
-            (4, 16, 96, 40),
-            (2, u64::MAX - 7, 96, 40),
+            (2, 0, 96, 32),
+            (2, 16, 0, 32),
+            (2, 16, 97, 32),
+            (2, 16, 96, 31),
+            (4, 16, 96, 32),
+            (2, u64::MAX - 7, 96, 32),
             (1 << 17, 16, 96, usize::MAX),
             (u64::MAX, u64::MAX, u64::MAX, usize::MAX),
         ];

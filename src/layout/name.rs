@@ -21,11 +21,11 @@ const STEM: usize = PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS) as usize;
 /// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The control page.
+    /// The channel's object: control page, schema and first segments.
     Control,
-    /// A payload segment, by side and generation.
+    /// A segment of a later generation than the first, by side and generation.
     Segment(Side, u64),
-    /// The channel's schema.
+    /// The schema of a channel of an earlier version of the layout.
     Schema,
 }
 

@@ -1,8 +1,12 @@
-//! The objects beside control pages: segments, the schema, and a namespace's registry.
+//! Segments, the schema, and a namespace's registry.
 
-/// A segment: one line of header, then the slots of its ring.
+/// A segment. The first of each side is a part of the channel's object, without a header. A later
+/// one has an object of its own: one line of header, then the slots of its ring.
 pub(crate) mod segment {
     use super::super::{LINE_WORDS, WORD_BYTES};
+
+    /// The generation of the segments in the channel's object.
+    pub(crate) const FIRST: u64 = 1;
 
     /// The ready word (`layout::READY`), stored last.
     pub(crate) const READY: usize = 0;
@@ -43,31 +47,10 @@ pub(crate) mod segment {
         assert!(slot::PAYLOAD * 2 == LINE_WORDS, "a 32-byte state and its slot header share one line");
 }
 
-/// The schema: one line of header, then the bytes. The layout does not define their meaning.
+/// The schema: bytes whose meaning the layout does not define.
 pub(crate) mod schema {
-    use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
-
-    /// The ready word (`layout::READY`), stored last.
-    pub(crate) const READY: usize = 0;
-    /// The instance id of the channel it belongs to.
-    pub(crate) const INSTANCE: usize = READY + 1;
-    /// Length of the schema in bytes.
-    pub(crate) const LENGTH: usize = INSTANCE + 1;
-    /// CRC32C of the bytes.
-    pub(crate) const CHECKSUM: usize = LENGTH + 1;
-    /// The first byte.
-    pub(crate) const CONTENT: usize = LINE_WORDS;
-
     /// Maximum bytes of a schema.
     pub(crate) const MAX_BYTES: usize = 64 << 10;
-
-    /// Bytes of the object for a schema of `len` bytes: full pages.
-    pub(crate) const fn object_bytes(len: usize) -> usize {
-        (CONTENT * WORD_BYTES + len).next_multiple_of(PAGE_BYTES)
-    }
-
-    const _: () = assert!(READY == super::super::control::READY && CHECKSUM < CONTENT);
-    const _: () = assert!(CONTENT * WORD_BYTES < PAGE_BYTES);
 }
 
 pub(crate) mod registry {

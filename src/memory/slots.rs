@@ -16,7 +16,7 @@ pub(crate) struct SlotHeader {
     pub(crate) checksum: u64,
 }
 
-/// A memory with slots in it.
+/// Memory that is divided into slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots<M> {
     memory: M,
@@ -37,7 +37,7 @@ impl<M: Memory> Slots<M> {
     ///
     /// If the memory is smaller than the geometry. So no later access is out of bounds.
     pub(crate) fn new(memory: M, geometry: Geometry) -> Slots<M> {
-        assert!(memory.len() >= geometry.object_words(), "the geometry was checked against this memory");
+        assert!(memory.len() >= geometry.words(), "the geometry was checked against this memory");
         Slots { memory, geometry }
     }
 
@@ -55,7 +55,7 @@ impl<M: Memory> Slots<M> {
     #[inline]
     pub(crate) fn slot(&self, turn: u64) -> Slot<'_, M> {
         // In bounds: all slots of a geometry, each with header and capacity, end within its
-        // `object_words`. The memory has at least that many words (`new`). Neither changes.
+        // `words`. The memory has at least that many words (`new`). Neither changes.
         Slot { memory: &self.memory, start: self.geometry.slot(turn), capacity: self.geometry.capacity() }
     }
 }
@@ -151,7 +151,7 @@ mod tests {
 
     fn slots(words_missing: usize) -> Slots<Words> {
         let geometry = Geometry::exact(2, 3);
-        Slots::new(Words::zeroed(geometry.object_words() - words_missing), geometry)
+        Slots::new(Words::zeroed(geometry.words() - words_missing), geometry)
     }
 
     #[test]

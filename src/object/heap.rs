@@ -9,7 +9,7 @@ use super::{
     if_exists,
 };
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, ObjectId, ReadOnlyWords, Words};
+use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, Words};
 
 /// Named objects on the heap, shared by all clones of the value. They are freed with the last
 /// clone.
@@ -138,8 +138,9 @@ impl Backend for Heap {
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
         if options.create && !objects.contains_key(object) {
-            // A block of the heap can't grow in place. Pages that are not touched take no memory.
-            objects.insert(object.into(), Object::new(object, options.size.max)?);
+            // A table can't grow in place. Pages that are not touched take no memory.
+            let Size { bytes, max } = options.size;
+            objects.insert(object.into(), Object::new(object, if max == usize::MAX { bytes } else { max })?);
         }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;
@@ -184,12 +185,23 @@ impl Claim for HeapClaim {
         Ok(self.object.status())
     }
 
-    /// It has its maximum from the start.
+    /// Replaces the block by a larger one: views of the former one show no more changes.
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
-        match bytes <= self.object.words.len() * WORD_BYTES {
-            true => Ok(()),
-            false => Err(ObjectError::NoSpace { object: self.name.clone(), bytes }),
+        let former = &self.object.words;
+        if bytes <= former.len() * WORD_BYTES {
+            return Ok(());
         }
+        let larger = Object { claimed: Arc::clone(&self.object.claimed), ..Object::new(&self.name, bytes)? };
+        (0..former.len()).for_each(|word| larger.words.store(word, former.load(word)));
+        let mut objects = self.heap.objects();
+        if let Some(named) = objects.get_mut(&self.name)
+            && named.words.object() == former.object()
+        {
+            *named = larger.clone();
+        }
+        drop(objects);
+        self.object = larger;
+        Ok(())
     }
 
     fn remove(&self) -> Result<(), ObjectError> {

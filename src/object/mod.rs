@@ -79,8 +79,14 @@ pub(crate) struct Size {
 
 impl Size {
     /// It never grows.
+    #[cfg(test)]
     pub(crate) fn exactly(bytes: usize) -> Size {
         Size { bytes, max: bytes }
+    }
+
+    /// It may have been created larger by another process, and may grow.
+    pub(crate) fn at_least(bytes: usize) -> Size {
+        Size { bytes, max: usize::MAX }
     }
 
     /// Whether an object may have this many bytes.

@@ -5,7 +5,7 @@ use std::io;
 
 use crate::channel::{ChannelWriter, WriterState, read_text, write_text};
 use crate::layout::registry::{self, CHANGES, DIRTY, ENDED, HIGH, NAMESPACE, entry, waiters};
-use crate::layout::{Geometry, Publication, WORD_BYTES, control, fingerprint};
+use crate::layout::{Geometry, Publication, WORD_BYTES, control, fingerprint, segment};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{CountingMemory, Memory, MemoryMut, Words};
 use crate::object::{self, ObjectError};
@@ -131,7 +131,7 @@ struct EntryWords<'a, M> {
 
 impl<M: Memory> Memory for EntryWords<'_, M> {
     fn len(&self) -> usize {
-        entry::WORDS
+        entry::WORDS - segment::SLOTS
     }
     fn load(&self, word: usize) -> u64 {
         self.memory.load(self.start + word)
@@ -257,18 +257,21 @@ impl<'a, M: Memory> Table<'a, M> {
         marked.find(|index| self.entry(*index).is_some_and(|entry| entry.name == channel))
     }
 
+    fn words(&self, index: usize) -> EntryWords<'a, M> {
+        EntryWords { memory: self.0, start: entry(index) }
+    }
+
     fn ring(&self, index: usize) -> Ring<EntryWords<'a, M>> {
-        let memory = EntryWords { memory: self.0, start: entry(index) };
-        let geometry = Geometry::of_entry();
-        Ring::new(memory, geometry)
+        let memory = EntryWords { memory: self.0, start: entry(index) + segment::SLOTS };
+        Ring::new(memory, Geometry::of_entry())
     }
 
     /// A whole copy of an entry; `None` if it holds nothing.
     fn entry(&self, index: usize) -> Option<ChannelInfo> {
-        let ring = self.ring(index);
+        let (ring, words) = (self.ring(index), self.words(index));
         let mut bytes = Vec::new();
         for _ in 0..MAX_ATTEMPTS {
-            let publication = Published::of_entry(ring.memory()).latest()?;
+            let publication = Published::of_entry(&words).latest()?;
             match ring.read(publication, &mut &mut bytes) {
                 Attempt::Whole { .. } => return ChannelInfo::decode(&bytes),
                 Attempt::Torn => {}
@@ -321,13 +324,13 @@ impl<M: MemoryMut> Table<'_, M> {
 
     /// Enters a channel at its [place](Table::place), for which there is room.
     pub(super) fn enter(&self, index: usize, info: &ChannelInfo) {
-        let ring = self.ring(index);
-        let last = Published::of_entry(ring.memory()).peek();
+        let (ring, words) = (self.ring(index), self.words(index));
+        let last = Published::of_entry(&words).peek();
         // Even numbers only, so that the two slots take turns.
         let publication = Publication::new((last & !1).wrapping_add(2)).or(Publication::new(2));
         if let Some(publication) = publication {
             ring.write(publication, &info.encode(), 0, 0);
-            Published::of_entry(ring.memory()).announce(publication);
+            Published::of_entry(&words).announce(publication);
         }
         self.0.store(registry::mark(index), mark_of(&info.name));
         if index >= self.high() {

@@ -326,7 +326,7 @@ mod tests {
 
     fn ring(depth: usize) -> Ring<Words> {
         let geometry = Geometry::exact(depth, 4);
-        Ring::new(Words::zeroed(geometry.object_words()), geometry)
+        Ring::new(Words::zeroed(geometry.words()), geometry)
     }
 
     fn stamp(ring: &Ring<Words>, index: u64, stamp: u64) {

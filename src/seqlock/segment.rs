@@ -5,7 +5,7 @@ use super::Ring;
 use crate::layout::{Side, control};
 use crate::memory::{Memory, MemoryMut};
 
-/// One generation of one side: a ring of slots in an object of its own.
+/// One generation of one side: a ring of slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment<M> {
     pub(crate) generation: u64,

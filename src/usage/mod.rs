@@ -90,15 +90,12 @@ impl From<ObjectSize> for MemoryUsage {
 pub struct ChannelMemory {
     /// The channel's name.
     pub channel: String,
-    /// Its control page.
+    /// Its object: control page, schema and first segments.
     pub control: MemoryUsage,
-    /// The current segment A.
+    /// The current segment A, once it has grown.
     pub segment_a: MemoryUsage,
-    /// The current segment B.
+    /// The current segment B, once it has grown.
     pub segment_b: MemoryUsage,
-    /// The schema, if the channel carries one: see
-    /// [`Reader::schema_bytes`](crate::Reader::schema_bytes).
-    pub schema: MemoryUsage,
     /// Segments of another generation than the current one: a segment that is being made or
     /// replaced at this moment, or a leftover of a killed writer, which its successor or
     /// [`Namespace::clean`](crate::Namespace::clean) removes. Replaced segments that readers still
@@ -110,7 +107,7 @@ impl ChannelMemory {
     /// The sum over all parts.
     #[must_use]
     pub fn total(&self) -> MemoryUsage {
-        self.control + self.segment_a + self.segment_b + self.schema + self.replaced
+        self.control + self.segment_a + self.segment_b + self.replaced
     }
 
     fn add(&mut self, part: Part, usage: MemoryUsage) {
@@ -118,7 +115,6 @@ impl ChannelMemory {
             Part::Control => self.control += usage,
             Part::Segment(Side::A) => self.segment_a += usage,
             Part::Segment(Side::B) => self.segment_b += usage,
-            Part::Schema => self.schema += usage,
             Part::Replaced => self.replaced += usage,
         }
     }
@@ -127,14 +123,11 @@ impl ChannelMemory {
 /// The channel's name, its total, and the resident bytes of each part.
 impl fmt::Display for ChannelMemory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ChannelMemory { channel, control, segment_a, segment_b, schema, replaced } = self;
-        let [control, a, b, schema, replaced] =
-            [control, segment_a, segment_b, schema, replaced].map(|usage| usage.resident);
+        let ChannelMemory { channel, control, segment_a, segment_b, replaced } = self;
+        let [control, a, b, replaced] =
+            [control, segment_a, segment_b, replaced].map(|usage| usage.resident);
         let total = self.total();
-        write!(
-            formatter,
-            "{channel}: {total}: control {control}, A {a}, B {b}, schema {schema}, replaced {replaced}"
-        )
+        write!(formatter, "{channel}: {total}: control {control}, A {a}, B {b}, replaced {replaced}")
     }
 }
 

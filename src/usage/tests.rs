@@ -43,10 +43,11 @@ fn every_object_is_in_its_column() {
     let memory = namespace.memory().unwrap();
     let [a, b] = &memory.channels[..] else { panic!("{memory:?}") };
     assert_eq!((a.channel.as_str(), b.channel.as_str()), ("a", "b"));
-    assert_eq!((a.control, a.segment_a, a.segment_b), (pages(1), pages(1), pages(1)));
+    assert_eq!((a.control, a.segment_a, a.segment_b), (pages(3), MemoryUsage::default(), MemoryUsage::default()));
     assert_eq!(a.replaced, MemoryUsage { objects: 2, ..pages(7) });
     let grown = heap.size(&ObjectNames::new("fleet", "b").object(Kind::Segment(Side::B, 2))).unwrap();
-    assert_eq!((b.segment_a, b.segment_b, b.replaced), (pages(1), grown.into(), MemoryUsage::default()));
+    assert_eq!((b.control, b.segment_b), (pages(3), grown.into()));
+    assert_eq!((b.segment_a, b.replaced), (MemoryUsage::default(), MemoryUsage::default()));
     assert_eq!((memory.unnamed, memory.other), (pages(5), pages(6)));
     assert_eq!(memory.registry.objects, 1);
     let all = heap.names().into_iter().filter(|name| name.starts_with(&ObjectNames::prefix("fleet")));
@@ -56,22 +57,22 @@ fn every_object_is_in_its_column() {
 
 #[test]
 #[cfg(feature = "schema")]
-fn a_schema_has_its_column_and_one_that_no_page_mentions_is_replaced() {
+fn a_schema_counts_with_its_channel_and_an_earlier_versions_is_replaced() {
     let (heap, namespace) = namespace();
     let open = || namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().with_schema();
     let check = LeakCheck::begin(&namespace).unwrap();
     let with_schema = open().linger(true).open().unwrap();
     let memory = namespace.memory().unwrap();
     let [worker] = &memory.channels[..] else { panic!("{memory:?}") };
-    assert_eq!((worker.schema, worker.replaced), (pages(1), MemoryUsage::default()));
-    assert_eq!(worker.total().objects, 4);
+    assert_eq!((worker.control, worker.replaced), (pages(3), MemoryUsage::default()));
+    assert_eq!(worker.total().objects, 1);
     drop(with_schema);
     drop(open().open().unwrap());
     check.assert_nothing_left();
     let plain = namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().open().unwrap();
     put(&heap, &ObjectNames::new("fleet", "worker").object(Kind::Schema), 3);
     let memory = namespace.memory().unwrap();
-    assert_eq!((memory.channels[0].schema, memory.channels[0].replaced), (MemoryUsage::default(), pages(3)));
+    assert_eq!(memory.channels[0].replaced, pages(3));
     heap.remove_leftover(&ObjectNames::new("fleet", "worker").object(Kind::Schema)).unwrap();
     let check = LeakCheck::begin(&namespace).unwrap();
     plain.close_lingering().unwrap();
@@ -126,10 +127,10 @@ fn the_text_has_a_line_for_each_channel_and_for_everything_else() {
     assert_eq!(
         memory.to_string(),
         "\
-worker-ü: 12288 bytes in 3 objects: control 4096, A 4096, B 4096, schema 0, replaced 0
+worker-ü: 12288 bytes in 1 object: control 12288, A 0, B 0, replaced 0
 (unnamed): 20480 bytes in 1 object
 (registry): 8192 bytes in 1 object
-total: 40960 bytes in 5 objects"
+total: 40960 bytes in 3 objects"
     );
 }
 
@@ -147,10 +148,10 @@ fn a_difference_has_what_was_added_grew_and_was_removed() {
     let now = namespace.memory().unwrap();
     let change = now.diff(&earlier);
     let changed: Vec<_> = change.channels.iter().map(|it| (it.channel.as_str(), it.change.objects)).collect();
-    assert_eq!(changed, [("comes", 3), ("goes", -3), ("grows", 0)]);
+    assert_eq!(changed, [("comes", 1), ("goes", -1), ("grows", 1)]);
     let growth = change.channels[2].change.resident;
-    assert!(growth == 4 * 4_096 && change.total.resident == growth, "{change}");
-    assert!(change.to_string().contains("goes: -12288 bytes in -3 objects\ngrows: +"), "{change}");
+    assert!(growth == 5 * 4_096 && change.total.resident == growth, "{change}");
+    assert!(change.to_string().contains("goes: -12288 bytes in -1 objects\ngrows: +"), "{change}");
     assert_eq!(earlier.diff(&now).total.resident, -growth);
     assert!(now.diff(&now).channels.is_empty() && now.diff(&now).total.is_zero());
 }
@@ -165,7 +166,7 @@ fn the_peak_is_the_most_that_was_seen() {
     drop(writers);
     assert_eq!(check.observe().unwrap().total(), MemoryUsage::default());
     assert_eq!(check.peak(), max);
-    assert_eq!(max.objects, 7);
+    assert_eq!(max.objects, 3);
 }
 
 /// A heap that runs `step` after each listing.
@@ -182,7 +183,7 @@ fn with_steps(heap: &Heap, step: impl Fn() + Send + Sync + 'static) -> Arc<dyn B
 fn what_vanishes_after_the_listing_is_left_out() {
     let (heap, namespace) = namespace();
     let writer = Mutex::new(Some(open(&namespace, "worker")));
-    assert_eq!(namespace.memory().unwrap().total().objects, 4);
+    assert_eq!(namespace.memory().unwrap().total().objects, 2);
     let backend = with_steps(&heap, move || drop(writer.lock().unwrap().take()));
     let memory = super::measure(&backend, "fleet").unwrap();
     assert_eq!(memory, NamespaceMemory { namespace: "fleet".into(), ..NamespaceMemory::default() });
@@ -212,10 +213,10 @@ fn a_leak_check_finds_what_is_left_and_only_that() {
     put(&heap, &ObjectNames::new("fleet", "known").object(Kind::Segment(Side::A, 7)), 2);
     let leaks = check.finish().unwrap();
     let channels: Vec<_> = leaks.left.iter().map(|leak| leak.channel.as_deref().unwrap()).collect();
-    assert_eq!(channels.iter().filter(|channel| **channel == "left").count(), 3);
+    assert_eq!(channels.iter().filter(|channel| **channel == "left").count(), 1);
     assert_eq!(channels.iter().filter(|channel| **channel == "known").count(), 1);
     let text = leaks.to_string();
-    assert!(text.starts_with("4 objects were left in namespace \"fleet\":\n"), "{text}");
+    assert!(text.starts_with("2 objects were left in namespace \"fleet\":\n"), "{text}");
     assert!(
         text.contains("8192 bytes, of channel \"known\"") && text.contains("Retention::Nothing"),
         "{text}"
@@ -224,7 +225,7 @@ fn a_leak_check_finds_what_is_left_and_only_that() {
 }
 
 #[test]
-#[should_panic(expected = "4096 bytes, of channel \"left\"")]
+#[should_panic(expected = "12288 bytes, of channel \"left\"")]
 fn an_assertion_names_what_is_left() {
     let (_heap, namespace) = namespace();
     let check = LeakCheck::begin(&namespace).unwrap();

@@ -65,7 +65,7 @@ fn a_reader_counts_snapshots_and_the_segments_that_it_maps() {
             snapshot(&mut reader).unwrap();
         }
         let earlier = reader.statistics();
-        assert_eq!((earlier.snapshots, earlier.bytes, earlier.remaps), (8, 800, 2), "either side once");
+        assert_eq!((earlier.snapshots, earlier.bytes, earlier.remaps), (8, 800, 0), "the first segments need no mapping");
         writer.publish(&[2; 5_000]).unwrap();
         snapshot(&mut reader).unwrap();
         let since = reader.statistics().diff(&earlier);
@@ -73,7 +73,7 @@ fn a_reader_counts_snapshots_and_the_segments_that_it_maps() {
         assert_eq!((since.retries, since.give_ups), (0, 0));
         assert_eq!(
             reader.statistics().to_string(),
-            "9 snapshots (5800 bytes), 0 retries, 3 remaps, 0 given up"
+            "9 snapshots (5800 bytes), 0 retries, 1 remaps, 0 given up"
         );
     }
 }
@@ -106,5 +106,5 @@ fn reading_an_earlier_publication_counts_as_a_snapshot() {
     assert!(reader.read_publication(first, &mut &mut payload).unwrap().is_some());
     assert_eq!(payload, b"first");
     let counted = reader.statistics();
-    assert_eq!((counted.snapshots, counted.bytes, counted.remaps), (1, 5, 1));
+    assert_eq!((counted.snapshots, counted.bytes, counted.remaps), (1, 5, 0));
 }

@@ -71,8 +71,8 @@ fn a_snapshot_of_a_segment_that_was_removed_by_hand_names_it() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
-    writer.publish(b"state").unwrap();
-    let name = writer.segments.name(crate::layout::Side::B, 1);
+    writer.publish(&[1; 5_000]).unwrap();
+    let name = writer.segments.name(crate::layout::Side::B, 2);
     assert!(Backend::remove_leftover(&heap, &name).unwrap());
     let error = snapshot(&mut reader).unwrap_err();
     assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&name), "{error}");

@@ -210,8 +210,8 @@ impl System {
         self.model.exists = false;
     }
 
-    /// At most two leftovers of one interrupted growth beside the three objects of a channel; none
-    /// without one.
+    /// A channel's object, at most one grown segment a side, and at most one leftover of an
+    /// interrupted growth; none without a channel.
     fn check_objects(&self) {
         let max = match (self.model.exists, self.writer.is_some()) {
             (false, _) => 0,

@@ -2,8 +2,8 @@
 //! channel, and never trusted.
 
 use super::*;
-use crate::channel::{RemovalReason, Retention, SchemaBytes, remove};
-use crate::layout::{Kind, PAGE_BYTES, Side, WORD_BYTES, control, schema};
+use crate::channel::{CreateError, SchemaBytes, remove};
+use crate::layout::{Kind, PAGE_BYTES, WORD_BYTES, control, schema};
 use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Access, Backend};
 
@@ -17,16 +17,10 @@ fn with_schema() -> WriterOptions {
     with_schema_of(SCHEMA)
 }
 
-fn object(heap: &Heap, kind: Kind) -> Words {
-    heap.reopen(&name().objects.object(kind)).unwrap()
+/// The words of the channel's object.
+fn object(heap: &Heap) -> Words {
+    heap.reopen(&name().objects.object(Kind::Control)).unwrap()
 }
-
-fn kinds(heap: &Heap) -> Vec<Kind> {
-    heap.names().iter().map(|found| name().objects.kind_of(found).unwrap()).collect()
-}
-
-const ALL_FOUR: [Kind; 4] =
-    [Kind::Segment(Side::A, 1), Kind::Segment(Side::B, 1), Kind::Control, Kind::Schema];
 
 /// A channel with a schema and two publications whose writer was killed, and a reader.
 fn left() -> (Heap, ChannelReader) {
@@ -35,33 +29,39 @@ fn left() -> (Heap, ChannelReader) {
     writer.publish(b"one").unwrap();
     writer.publish(b"two").unwrap();
     kill(writer);
-    let mut reader = attach(&heap).unwrap();
-    reader.retry.deadline = std::time::Duration::ZERO;
+    let reader = attach(&heap).unwrap();
     (heap, reader)
 }
 
 #[test]
 fn a_schema_is_read_and_removed_with_the_channel() {
-    for len in [1, 7, 8, PAGE_BYTES - schema::CONTENT * WORD_BYTES, PAGE_BYTES, schema::MAX_BYTES] {
+    for len in [1, 7, 8, PAGE_BYTES - control::SCHEMA * WORD_BYTES, PAGE_BYTES, schema::MAX_BYTES] {
         let heap = Heap::new();
         let bytes: Vec<u8> = (0..len).map(|byte| u8::try_from(byte % 251).unwrap()).collect();
-        let writer = open(&heap, &with_schema_of(&bytes)).unwrap();
-        assert_eq!(kinds(&heap), ALL_FOUR);
+        let mut writer = open(&heap, &with_schema_of(&bytes)).unwrap();
+        assert_eq!(heap.names().len(), 1);
+        for number in 1..=64 {
+            writer.publish(&[1; 900]).unwrap();
+            assert_eq!(writer.last(), number);
+        }
         let reader = attach(&heap).unwrap();
         assert_eq!(reader.schema_bytes().unwrap().unwrap(), bytes);
         assert_eq!(reader.clone().schema_bytes().unwrap().unwrap(), bytes, "as often as asked");
         drop(writer);
         assert!(heap.names().is_empty(), "{:?}", heap.names());
-        assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })));
+        assert_eq!(reader.schema_bytes().unwrap().unwrap(), bytes, "a reader keeps it");
     }
 }
 
 #[test]
-fn a_channel_without_a_schema_costs_no_object() {
-    let heap = Heap::new();
-    let _writer = open(&heap, &with_schema_of(b"")).unwrap();
-    assert_eq!(kinds(&heap), ALL_FOUR[..3]);
-    assert_eq!(attach(&heap).unwrap().schema_bytes().unwrap(), None);
+fn a_schema_takes_a_page_only_where_the_slots_leave_no_room() {
+    let small = |schema: &[u8]| WriterOptions { capacity: 64, ..with_schema_of(schema) };
+    for (len, pages) in [(0, 1), (1_500, 1), (1_600, 2), (schema::MAX_BYTES, 17)] {
+        let heap = Heap::new();
+        let _writer = open(&heap, &small(&vec![7; len])).unwrap();
+        assert_eq!(object(&heap).len() * WORD_BYTES, pages * PAGE_BYTES, "{len}");
+        assert_eq!(attach(&heap).unwrap().schema_bytes().unwrap().map_or(0, |it| it.len()), len);
+    }
 }
 
 #[test]
@@ -86,9 +86,7 @@ fn a_schema_lingers_and_is_removed_with_the_last_state() {
 #[test]
 fn a_successor_with_the_same_schema_resumes_and_ends_the_channel() {
     let (heap, reader) = left();
-    let before = object(&heap, Kind::Schema);
     let mut writer = open(&heap, &with_schema()).unwrap();
-    assert!(before.object() == object(&heap, Kind::Schema).object(), "it was not created again");
     assert_eq!(writer.publish(b"three").unwrap(), 3);
     assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA);
     drop(writer);
@@ -103,10 +101,9 @@ fn a_successor_with_another_schema_or_none_replaces_the_channel() {
         let mut writer = open(&heap, &with_schema_of(other)).unwrap();
         assert_eq!(writer.publish(b"of another format").unwrap(), 1);
         assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { last: 2, .. })));
-        assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })));
         let found = attach(&heap).unwrap().schema_bytes().unwrap();
         assert_eq!(found.unwrap_or_default(), other);
-        assert_eq!(heap.names().len(), 3 + usize::from(!other.is_empty()));
+        assert_eq!(heap.names().len(), 1);
         drop(writer);
         assert!(heap.names().is_empty(), "{:?}", heap.names());
     }
@@ -120,29 +117,15 @@ fn a_successor_with_another_schema_or_none_replaces_the_channel() {
     assert!(heap.names().is_empty(), "{:?}", heap.names());
 }
 
-#[test]
-fn without_the_object_readers_get_an_error_and_a_successor_creates_it_again() {
-    let (heap, mut reader) = left();
-    heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
-    let error = reader.schema_bytes().unwrap_err();
-    let object = name().objects.object(Kind::Schema);
-    assert!(matches!(error, AttachError::Object { .. }) && error.to_string().contains(&object), "{error}");
-    assert_eq!(snapshot(&mut reader).unwrap().0, 2, "its states can be read all the same");
-    let mut writer = open(&heap, &with_schema()).unwrap();
-    assert_eq!(writer.publish(b"three").unwrap(), 3);
-    assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA);
-    drop(writer);
-    assert!(heap.names().is_empty(), "{:?}", heap.names());
+/// The bytes of the channel's object that belong to the schema, and a few more.
+fn bytes_of_the_schema() -> std::ops::Range<usize> {
+    let start = control::SCHEMA * WORD_BYTES;
+    start..start + SCHEMA.len() + 16
 }
 
-/// The meaningful bytes of the object: the header's words, and the content.
 fn matters(byte: usize) -> bool {
-    let content = schema::CONTENT * WORD_BYTES;
-    byte < (schema::CHECKSUM + 1) * WORD_BYTES || (content..content + SCHEMA.len()).contains(&byte)
+    byte < control::SCHEMA * WORD_BYTES + SCHEMA.len()
 }
-
-/// A few bytes more than the meaningful ones.
-const ALL_BYTES: std::ops::Range<usize> = 0..schema::CONTENT * WORD_BYTES + SCHEMA.len() + 16;
 
 fn flip(memory: &Words, byte: usize, bits: u64) {
     let word = byte / WORD_BYTES;
@@ -152,15 +135,13 @@ fn flip(memory: &Words, byte: usize, bits: u64) {
 #[test]
 fn every_changed_byte_of_a_schema_is_noticed() {
     let (heap, reader) = left();
-    let memory = object(&heap, Kind::Schema);
-    for byte in ALL_BYTES {
+    let memory = object(&heap);
+    for byte in bytes_of_the_schema() {
         for bits in 1..=255 {
             flip(&memory, byte, bits);
             match reader.schema_bytes() {
                 Ok(Some(found)) => assert!(!matters(byte) && found == SCHEMA, "byte {byte}"),
-                Err(AttachError::SchemaCorrupt { .. } | AttachError::Object { .. }) => {
-                    assert!(matters(byte), "byte {byte}");
-                }
+                Err(AttachError::SchemaCorrupt { .. }) => assert!(matters(byte), "byte {byte}"),
                 other => panic!("byte {byte}: {other:?}"),
             }
             flip(&memory, byte, bits);
@@ -170,9 +151,10 @@ fn every_changed_byte_of_a_schema_is_noticed() {
 
 #[test]
 fn a_changed_schema_is_written_again_by_a_successor() {
-    for byte in ALL_BYTES {
-        let (heap, reader) = left();
-        flip(&object(&heap, Kind::Schema), byte, 0x81);
+    for byte in bytes_of_the_schema() {
+        let (heap, mut reader) = left();
+        flip(&object(&heap), byte, 0x81);
+        assert_eq!(snapshot(&mut reader).unwrap().0, 2, "its states can be read all the same");
         let mut writer = open(&heap, &with_schema()).unwrap();
         assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA, "byte {byte}");
         assert_eq!(writer.publish(b"three").unwrap(), 3);
@@ -184,19 +166,14 @@ fn a_changed_schema_is_written_again_by_a_successor() {
 #[test]
 fn the_pages_mark_of_a_schema_is_not_trusted() {
     let (heap, reader) = left();
-    let page = object(&heap, Kind::Control);
+    let page = object(&heap);
     for word in [control::SCHEMA_BYTES, control::SCHEMA_FINGERPRINT] {
         let was = page.load(word);
         for lie in [was ^ 1, was + 8, PAGE_BYTES as u64, u64::MAX, 1 << 32] {
             page.store(word, lie);
-            // Page and object agree on an impossible length.
-            for forged in [SCHEMA.len() as u64, lie] {
-                object(&heap, Kind::Schema).store(schema::LENGTH, forged);
-                let error = reader.schema_bytes().unwrap_err();
-                assert!(matches!(error, AttachError::SchemaCorrupt { .. }), "{error}");
-            }
+            let error = reader.schema_bytes().unwrap_err();
+            assert!(matches!(error, AttachError::SchemaCorrupt { .. }), "{error}");
         }
-        object(&heap, Kind::Schema).store(schema::LENGTH, SCHEMA.len() as u64);
         page.store(word, was);
     }
     assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA);
@@ -209,95 +186,32 @@ fn the_pages_mark_of_a_schema_is_not_trusted() {
 }
 
 #[test]
-fn a_schema_of_another_channel_of_that_name_is_refused() {
-    let (heap, reader) = left();
-    object(&heap, Kind::Schema).store(schema::INSTANCE, 77);
-    assert!(matches!(reader.schema_bytes(), Err(AttachError::Object { .. })));
-    assert_eq!(open(&heap, &with_schema()).unwrap().publish(b"three").unwrap(), 3);
-}
-
-/// A channel whose creator died before the page was ready, after it had created the objects of
-/// `made`.
-fn half_made(made: &[Kind]) -> Heap {
-    let heap = Heap::new();
-    for kind in made {
-        let bytes = if *kind == Kind::Control { control::BYTES } else { 2 * PAGE_BYTES };
-        heap.create(&name().objects.object(*kind), bytes, Access::OWNER).unwrap();
-    }
-    heap
-}
-
-#[test]
 fn a_creator_that_died_anywhere_leaves_nothing_to_its_successor() {
-    let page_first = [ALL_FOUR[2], ALL_FOUR[0], ALL_FOUR[1], ALL_FOUR[3]];
-    for made in 1..=4 {
+    for pages in 1..=5 {
+        let half_made = || {
+            let heap = Heap::new();
+            let object = name().objects.object(Kind::Control);
+            let words = heap.create(&object, pages * PAGE_BYTES, Access::OWNER).unwrap();
+            (1..words.len()).for_each(|word| words.store(word, 2 * word as u64));
+            heap
+        };
         for successor in [with_schema(), options()] {
-            let heap = half_made(&page_first[..made]);
+            let heap = half_made();
             assert!(matches!(attach(&heap), Err(AttachError::NotReady { .. })));
-            let writer = open(&heap, &successor).unwrap();
-            let expected = if successor.schema.is_some() { &ALL_FOUR[..] } else { &ALL_FOUR[..3] };
-            assert_eq!(kinds(&heap), expected);
-            let found = attach(&heap).unwrap().schema_bytes().unwrap();
+            let mut writer = open(&heap, &successor).unwrap();
+            assert_eq!(object(&heap).len() * WORD_BYTES, 3 * PAGE_BYTES);
+            assert_eq!(writer.publish(b"one").unwrap(), 1);
+            let mut reader = attach(&heap).unwrap();
+            assert_eq!(snapshot(&mut reader).unwrap(), (1, b"one".to_vec()));
+            let found = reader.schema_bytes().unwrap();
             assert_eq!(found.as_deref(), successor.schema.as_ref().map(SchemaBytes::bytes));
             drop(writer);
             assert!(heap.names().is_empty(), "{:?}", heap.names());
         }
-        let heap = half_made(&page_first[..made]);
+        let heap = half_made();
         remove(&heap.shared(), &name()).unwrap();
         assert!(heap.names().is_empty(), "{:?}", heap.names());
     }
-}
-
-#[test]
-fn a_writer_whose_page_was_removed_by_hand_removes_only_its_own_schema() {
-    let heap = Heap::new();
-    let first = open(&heap, &with_schema()).unwrap();
-    heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
-    drop(first);
-    assert!(heap.names().is_empty(), "{:?}", heap.names());
-    let first = open(&heap, &with_schema()).unwrap();
-    heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
-    let second = open(&heap, &with_schema()).unwrap();
-    let reader = attach(&heap).unwrap();
-    drop(first);
-    assert_eq!(kinds(&heap), ALL_FOUR);
-    assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA);
-    drop(second);
-    assert!(heap.names().is_empty(), "{:?}", heap.names());
-}
-
-#[test]
-fn a_cleanup_removes_only_schemas_that_no_page_records() {
-    let clean = |heap: &Heap, retention| {
-        let cleaned = crate::cleanup::clean(&cleanup_of(&heap.shared(), retention)).unwrap();
-        assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
-        cleaned.removed.iter().map(|removed| removed.reason).collect::<Vec<_>>()
-    };
-    let heap = half_made(&[Kind::Schema]);
-    assert_eq!(clean(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned], "without a page");
-    assert!(heap.names().is_empty());
-    let heap = half_made(&[Kind::Control, Kind::Schema]);
-    assert_eq!(clean(&heap, Retention::UntilReplaced), [RemovalReason::HalfMade]);
-    assert!(heap.names().is_empty());
-    let heap = Heap::new();
-    kill(open(&heap, &options()).unwrap());
-    heap.create(&name().objects.object(Kind::Schema), PAGE_BYTES, Access::OWNER).unwrap();
-    assert_eq!(
-        clean(&heap, Retention::UntilReplaced),
-        [RemovalReason::Orphaned],
-        "beside a page that records none"
-    );
-    assert_eq!(kinds(&heap), ALL_FOUR[..3]);
-    let (heap, reader) = left();
-    assert!(clean(&heap, Retention::UntilReplaced).is_empty(), "current");
-    assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA);
-    heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
-    assert!(clean(&heap, Retention::UntilReplaced).is_empty(), "a state that can still be read");
-    assert_eq!(clean(&heap, Retention::Nothing), [RemovalReason::Dead]);
-    assert!(heap.names().is_empty());
-    let (heap, _) = left();
-    assert_eq!(clean(&heap, Retention::Nothing), [RemovalReason::Dead]);
-    assert!(heap.names().is_empty());
 }
 
 #[test]
@@ -307,7 +221,7 @@ fn a_schema_counts_in_a_budget() {
         let budgets = crate::channel::Budgets { channel: Some(channel), namespace: None };
         WriterOptions { budgets, ..with_schema() }
     };
-    let all = 4 * PAGE_BYTES as u64;
+    let all = 3 * PAGE_BYTES as u64;
     let error = open(&heap, &with_budget(all - 1)).map(drop).unwrap_err();
     assert!(matches!(error, CreateError::OverBudget { .. }), "{error}");
     assert!(heap.names().is_empty());

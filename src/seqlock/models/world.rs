@@ -84,7 +84,7 @@ impl<M: Handle> World<M> {
         let directory = make(&names);
         let segment = |&depth: &usize| {
             let geometry = Geometry::exact(depth, plan.words);
-            let words: Vec<usize> = (segment::SLOTS..geometry.object_words()).collect();
+            let words: Vec<usize> = (0..geometry.words()).collect();
             let memory = make(&words);
             NamedSegment { memory: memory.weakened(plan.weakened.of_segments()), geometry }
         };

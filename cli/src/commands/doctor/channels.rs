@@ -7,7 +7,7 @@ use tearless::{
     cleanup::Retention,
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState},
+    inspect::{ChannelInfo, Inspection, SchemaInspection, WriterState},
 };
 
 use super::finding::{Finding, Refusals, few_of_each};
@@ -154,22 +154,11 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
 
 /// A problem with the channel's schema.
 fn schema(inspection: &Inspection) -> Option<Finding> {
-    if inspection.state == ChannelState::Removed {
-        // The schema is removed with the channel.
-        return None;
-    }
-    let (kind, what) = match &inspection.schema {
-        SchemaInspection::Missing => ("schema-missing", "its schema was unlinked by hand".to_owned()),
-        SchemaInspection::Corrupt { reason } => {
-            ("schema-corrupt", format!("its schema is corrupt: {reason}"))
-        }
-        SchemaInspection::Unreadable { reason } => {
-            ("schema-corrupt", format!("can't read its schema: {reason}"))
-        }
-        _ => return None,
-    };
-    let what = format!("{what}; only readers with the type of the states can decode them");
-    Some(Finding::problem(kind, what, "restart its writer, which writes the schema again"))
+    let SchemaInspection::Corrupt { reason } = &inspection.schema else { return None };
+    let what = format!(
+        "its schema is corrupt: {reason}; only readers with the type of the states can decode them"
+    );
+    Some(Finding::problem("schema-corrupt", what, "restart its writer, which writes the schema again"))
 }
 
 fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {

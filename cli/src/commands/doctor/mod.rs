@@ -36,7 +36,7 @@ Keys of --json, one object a finding:
   severity (problem, note), check (create, reserve, lock, map, futex,
   membarrier, shm-size, shm-full, shm-huge, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
-  dead, stopped, stalled, nameless, segment-missing, schema-missing,
+  dead, stopped, stalled, nameless, segment-missing,
   schema-corrupt, unusable, remove-ipc), namespace, channel (null: it concerns no channel),
   what, advice
 
