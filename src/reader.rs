@@ -84,15 +84,15 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// copied directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        match C::strategy() {
-            Strategy::Direct(direct) if self.plan.is_none() => {
-                let info = self.channel.snapshot(&mut direct.destination(state))?;
+        let Strategy::Direct(direct) = C::strategy() else { return self.decode_into(state) };
+        let mut destination = direct.destination(state);
+        match self.channel.snapshot_fast(&mut destination) {
+            Ok(info) => {
                 // The latest publication: numbers don't go back.
                 self.seen = info.publication();
                 Ok(info)
             }
-            Strategy::Direct(direct) => self.fields_into(&mut direct.destination(state)),
-            Strategy::Decoded => self.decode_into(state),
+            Err(torn) => self.slow_into(&mut destination, torn),
         }
     }
 
@@ -195,25 +195,31 @@ impl<T, C: Decode<T>> Reader<T, C> {
 }
 
 impl<T, C> Reader<T, C> {
-    /// Copies the fields of `state` from the latest payload, as the plan says.
+    /// A snapshot that the fast path did not take, `torn` times because of the writer; with a plan,
+    /// the fields that it copies from the latest payload.
     #[cold]
-    pub(super) fn fields_into(
+    #[inline(never)]
+    pub(super) fn slow_into(
         &mut self,
         state: &mut impl Destination,
+        torn: u32,
     ) -> Result<SnapshotInfo, SnapshotError> {
         let info = match &self.plan {
             Some(plan) => plan.snapshot(&mut self.channel, &mut self.scratch, state)?,
-            None => self.channel.snapshot(state)?,
+            None => self.channel.slow(state, torn)?,
         };
         Ok(self.remember(info))
     }
 
     pub(crate) fn new(
-        channel: ChannelReader,
+        mut channel: ChannelReader,
         plan: Option<FieldPlan>,
         handle: NamespaceHandle,
         wait: WaitPolicy,
     ) -> Self {
+        if plan.is_some() {
+            channel.leave_fast_path();
+        }
         let (scratch, plan) = (Vec::new(), plan.map(Arc::new));
         Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, types: PhantomData }
     }

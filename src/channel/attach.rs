@@ -36,7 +36,9 @@ pub(crate) fn attach(
         match find(backend, name)? {
             Found::Ready(page) => {
                 let segments = Segments::new(backend, &name.objects, page.instance());
-                return Ok(ChannelReader::new(page, segments, name, options.retry));
+                let source = segments.impossible_shape(Kind::Control);
+                let reader = ChannelReader::new(page, segments, name, options.retry);
+                return reader.ok_or_else(|| AttachError::Object { channel: name.channel.clone(), source });
             }
             Found::Missing => {
                 unready_since = None;

@@ -403,6 +403,12 @@ impl<M: MemoryMut> ControlPage<M> {
 }
 
 impl<const W: bool> ControlPage<SharedWords<W>> {
+    /// The first segments, which are current as long as the channel has not grown; `None` if the
+    /// object has no room for what its header describes.
+    pub(super) fn first_segments(&self) -> Option<[Segment<SharedWords<W>>; 2]> {
+        Some([self.first_segment(Side::A)?, self.first_segment(Side::B)?])
+    }
+
     /// The first segment of `side`, which is current as long as that side has not grown; `None` if
     /// the object has no room for what its header describes.
     pub(crate) fn first_segment(&self, side: Side) -> Option<Segment<SharedWords<W>>> {

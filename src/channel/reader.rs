@@ -34,6 +34,8 @@ pub(crate) struct ChannelReader {
     channel: Arc<str>,
     format: Arc<Format>,
     checksum: bool,
+    /// The state of a channel from which on a snapshot needs more than an attempt on the fast path.
+    unusual_from: u64,
     pub(super) retry: RetryPolicy,
     /// Counters of the typed reader. A reader that a hub lends to threads does not count.
     counts: ReaderStatistics,
@@ -109,24 +111,35 @@ enum Retry {
 }
 
 impl ChannelReader {
+    /// A reader of the channel with this page; `None` if its header describes impossible segments.
     pub(super) fn new(
         page: ControlPage<ReadOnlyWords>,
         segments: Segments,
         name: &ChannelName,
         retry: RetryPolicy,
-    ) -> ChannelReader {
+    ) -> Option<ChannelReader> {
         let header = page.header();
-        let mut reader = Reader::new(page);
-        install_first(&mut reader);
-        ChannelReader {
-            reader,
+        let sides = page.first_segments()?;
+        let mut reader = ChannelReader {
+            reader: Reader::new(page, sides),
             segments: Arc::new(segments),
             channel: name.channel.as_str().into(),
             format: Arc::new(header.format),
             checksum: header.checksum,
             retry,
+            unusual_from: ChannelState::Removed as u64,
             counts: ReaderStatistics::default(),
+        };
+        if header.checksum {
+            reader.leave_fast_path();
         }
+        Some(reader)
+    }
+
+    /// From here on, [`ChannelReader::try_fast`] never succeeds: each snapshot takes more than one
+    /// copy.
+    pub(crate) fn leave_fast_path(&mut self) {
+        self.unusual_from = 0;
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
@@ -135,11 +148,8 @@ impl ChannelReader {
         &mut self,
         destination: &mut impl Destination,
     ) -> Result<SnapshotInfo, SnapshotError> {
-        match self.try_fast(destination) {
-            Ok(info) => {
-                self.count(info);
-                Ok(info)
-            }
+        match self.snapshot_fast(destination) {
+            Ok(info) => Ok(info),
             Err(torn) => {
                 // Field by field: if both paths returned the same block of memory, the fast one
                 // would have to fill it instead of keeping the words in registers.
@@ -149,19 +159,25 @@ impl ChannelReader {
         }
     }
 
+    /// [`ChannelReader::try_fast`], counted.
+    #[inline(always)]
+    pub(crate) fn snapshot_fast(&mut self, destination: &mut impl Destination) -> Result<SnapshotInfo, u32> {
+        let info = self.try_fast(destination)?;
+        self.count(info);
+        Ok(info)
+    }
+
     /// The fast path of a snapshot, compiled in place: one attempt that succeeds. Otherwise returns
     /// the number of torn attempts, 0 or 1, for [`ChannelReader::slow`].
     #[inline(always)]
     pub(crate) fn try_fast(&self, destination: &mut impl Destination) -> Result<SnapshotInfo, u32> {
-        if self.is_removed() {
+        if ChannelState::word(self.page()) >= self.unusual_from {
             return Err(0);
         }
         match self.reader.try_fast(destination) {
-            Ok((publication, header)) if !self.checksum || verifies(publication, header, destination) => {
-                Ok(SnapshotInfo::new(publication, header))
-            }
+            Ok((publication, header)) => Ok(SnapshotInfo::new(publication, header)),
             Err(Some(side)) if self.reader.is_current(side) => Err(1),
-            Ok(_) | Err(_) => Err(0),
+            Err(_) => Err(0),
         }
     }
 
@@ -407,8 +423,10 @@ impl ChannelReader {
 
     /// A reader of the same channel that has no object mapped but the channel's.
     pub(crate) fn without_segments(mut self) -> Self {
-        self.reader.uninstall();
-        install_first(&mut self.reader);
+        for first in self.page().first_segments().into_iter().flatten().zip(Side::BOTH) {
+            let (Segment { generation, ring }, side) = first;
+            self.reader.install(side, generation, ring);
+        }
         self
     }
 
@@ -513,15 +531,6 @@ impl ChannelReader {
     fn wrong_length(&self, publication: Publication, len: usize, expected: usize) -> SnapshotError {
         let channel = self.channel.to_string();
         SnapshotError::WrongLength { channel, publication: publication.get(), len, expected }
-    }
-}
-
-/// Lets a reader use the first segments, which its page's object holds.
-fn install_first(reader: &mut Reader<ControlPage<ReadOnlyWords>, ReadOnlyWords>) {
-    for side in Side::BOTH {
-        if let Some(Segment { generation, ring }) = reader.control().first_segment(side) {
-            reader.install(side, generation, ring);
-        }
     }
 }
 

@@ -324,7 +324,7 @@ impl<S: Plain> Reader<S, Pod> {
         let bytes = bytemuck::bytes_of_mut(&mut value);
         let info = match self.plan {
             None => self.read_at(field.offset(), bytes)?,
-            Some(_) => self.fields_into(&mut Part { offset: field.offset(), into: bytes })?,
+            Some(_) => self.slow_into(&mut Part { offset: field.offset(), into: bytes }, 0)?,
         };
         Ok(Snapshot::new(value, info))
     }

@@ -8,13 +8,13 @@ use crate::memory::{Memory, SlotHeader};
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<C, R> {
     control: C,
-    sides: [Option<Segment<R>>; 2],
+    sides: [Segment<R>; 2],
 }
 
 impl<C: Memory, R: Memory> Reader<C, R> {
-    /// A reader that has no segment mapped yet.
-    pub(crate) fn new(control: C) -> Reader<C, R> {
-        Reader { control, sides: [None, None] }
+    /// A reader that has these segments mapped, current or not.
+    pub(crate) fn new(control: C, sides: [Segment<R>; 2]) -> Reader<C, R> {
+        Reader { control, sides }
     }
 
     pub(crate) fn control(&self) -> &C {
@@ -41,7 +41,7 @@ impl<C: Memory, R: Memory> Reader<C, R> {
     ) -> Result<(Publication, SlotHeader), Option<Side>> {
         let publication = Published::of_channel(&self.control).latest().ok_or(None)?;
         let side = publication.side();
-        match self.sides[side.index()].as_ref().ok_or(None)?.ring.copy(publication, destination) {
+        match self.sides[side.index()].ring.copy(publication, destination) {
             Ok(header) => Ok((publication, header)),
             Err(NotCopied::Stamp) => Err(Some(side)),
             Err(NotCopied::Length) => Err(None),
@@ -53,17 +53,15 @@ impl<C: Memory, R: Memory> Reader<C, R> {
     /// replaced segment is found as long as that is the mapped one.
     #[inline(always)]
     pub(crate) fn attempt_at(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
-        match &self.sides[publication.side().index()] {
-            Some(mapped) => match mapped.ring.read(publication, destination) {
-                Attempt::Torn => self.torn(publication.side()),
-                verified => verified,
-            },
-            None => self.torn(publication.side()),
+        let side = publication.side();
+        match self.sides[side.index()].ring.read(publication, destination) {
+            Attempt::Torn => self.torn(side),
+            verified => verified,
         }
     }
 
-    /// r6: an attempt that finds another stamp, or no segment, is torn, unless another generation
-    /// than the mapped one is current.
+    /// r6: an attempt that finds another stamp is torn, unless another generation than the mapped
+    /// one is current.
     //
     // No attempt need ask before: a number is in one segment only (`Writer::resume`), and in no
     // other one does a slot have its stamp.
@@ -81,26 +79,21 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         self.installed()[side.index()] == Generations(&self.control).current(side)
     }
 
-    /// The mapped generation of each side, 0 for none.
+    /// The mapped generation of each side.
     pub(crate) fn installed(&self) -> [u64; 2] {
-        self.sides.each_ref().map(|side| side.as_ref().map_or(0, |mapped| mapped.generation))
+        self.sides.each_ref().map(|mapped| mapped.generation)
     }
 
     /// Upper bound on how far behind the latest a publication can be and still be in a mapped ring:
     /// the sides take turns.
     pub(crate) fn reach(&self) -> u64 {
-        let depths = self.sides.iter().flatten().map(|mapped| mapped.ring.geometry().depth());
-        depths.max().unwrap_or(0) * 2
-    }
-
-    /// Unmaps the segments.
-    pub(crate) fn uninstall(&mut self) {
-        self.sides = [None, None];
+        let depths = self.sides.each_ref().map(|mapped| mapped.ring.geometry().depth());
+        2 * depths[0].max(depths[1])
     }
 
     /// Makes `ring` the mapped segment of `side`, in place of the former one.
     pub(crate) fn install(&mut self, side: Side, generation: u64, ring: Ring<R>) {
-        self.sides[side.index()] = Some(Segment { generation, ring });
+        self.sides[side.index()] = Segment { generation, ring };
     }
 }
 

@@ -19,9 +19,15 @@ pub enum ChannelState {
 }
 
 impl ChannelState {
+    /// The word, for a comparison with a state: each higher number means the last one.
+    #[inline(always)]
+    pub(crate) fn word(control: &impl Memory) -> u64 {
+        control.load(control::STATE)
+    }
+
     #[inline]
     pub(crate) fn load(control: &impl Memory) -> ChannelState {
-        match control.load(control::STATE) {
+        match ChannelState::word(control) {
             0 => ChannelState::Open,
             1 => ChannelState::Lingering,
             _ => ChannelState::Removed,

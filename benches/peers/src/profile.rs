@@ -9,7 +9,7 @@ use crate::batch::reads;
 use crate::common::{boxed, spread};
 use crate::effort::refuse;
 use crate::peer::Peer;
-use crate::peers::{Iceoryx, MemcpyAround, MmapSync, Private, Undated, UndatedByValue};
+use crate::peers::{Floor, Iceoryx, MemcpyAround, MmapSync, Private, Undated, UndatedByValue};
 use crate::place::Ground;
 use crate::uncontended::contestant;
 
@@ -22,6 +22,8 @@ enum Operation {
     Memcpy,
     /// Into as many places of shared memory in turn as a channel has slots.
     MemcpyAround,
+    FloorRead,
+    FloorPublish,
     SnapshotInto,
     /// By value.
     Snapshot,
@@ -58,6 +60,8 @@ impl Operation {
         match name {
             "memcpy" => Operation::Memcpy,
             "memcpy-around" => Operation::MemcpyAround,
+            "floor-read" => Operation::FloorRead,
+            "floor-publish" => Operation::FloorPublish,
             "snapshot-into" => Operation::SnapshotInto,
             "snapshot" => Operation::Snapshot,
             "publish" => Operation::Publish,
@@ -76,6 +80,8 @@ impl Operation {
                 reads(Private::new(boxed::<WORDS>(|word| spread(word as u64))))(count);
             }
             Operation::MemcpyAround => publish::<MemcpyAround, WORDS>(&ground, count),
+            Operation::FloorRead => read::<Floor, WORDS>(&ground, count),
+            Operation::FloorPublish => publish::<Floor, WORDS>(&ground, count),
             Operation::SnapshotInto => read::<Undated, WORDS>(&ground, count),
             Operation::Snapshot => read::<UndatedByValue, WORDS>(&ground, count),
             Operation::Publish => publish::<Undated, WORDS>(&ground, count),

@@ -45,7 +45,7 @@ impl Recording {
         let (executions, fault) = explorer.explore(self.before, || {
             reader(&world, &seen)?;
             explorer.everything_happened();
-            Follower::new(&world, &Seen::default()).conclude()
+            Follower::attached(&world, &Seen::default()).conclude()
         });
         let seen = seen.lock().expect("no panic while it is held").clone();
         Verdict { executions, preemptions: None, fault, seen }
@@ -212,7 +212,7 @@ fn first_attach(weakened: Weakened) -> Verdict {
     world.found();
     world.write_header();
     Author::take_over(&world).run(&[Publish; 3]);
-    Recording { world, log, before: 0 }.check(|world, seen| Follower::new(world, seen).attach(3))
+    Recording { world, log, before: 0 }.check(|world, seen| Follower::attached(world, seen).attach(3))
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Race {
         let readers: Vec<_> = (0..self.readers).map(|_| start_reader(&world, seen, self.attempts)).collect();
         author.run(self.steps);
         wait_for(readers);
-        or_unwind(Follower::new(&world, &Seen::default()).conclude());
+        or_unwind(Follower::attached(&world, &Seen::default()).conclude());
     }
 
     fn check(self) -> Verdict {
@@ -93,7 +93,7 @@ impl Race {
         let heir = world.map(LoomMemory::of_successor);
         let successor = thread::spawn(move || Author::take_over(&heir).run(steps));
         wait_for([reader, successor]);
-        or_unwind(Follower::new(&world, &Seen::default()).conclude());
+        or_unwind(Follower::attached(&world, &Seen::default()).conclude());
     }
 
     /// Number of stores that the writer makes.
@@ -201,13 +201,13 @@ fn a_successor_must_void_what_was_not_announced() {
 fn first_attach(weakened: Weakened) -> Verdict {
     check(None, move |seen| {
         let world = LoomWorld::new(Plan { weakened, ..PLAIN }, LoomMemory::new);
-        let mut follower = Follower::new(&world, seen);
+        let mut follower = Follower::attached(&world, seen);
         let reader = thread::spawn(move || or_unwind(follower.attach(2)));
         world.found();
         world.write_header();
         Author::take_over(&world.map(LoomMemory::of_successor)).run(&[Publish; 2]);
         wait_for([reader]);
-        or_unwind(Follower::new(&world, &Seen::default()).conclude());
+        or_unwind(Follower::attached(&world, &Seen::default()).conclude());
     })
 }
 

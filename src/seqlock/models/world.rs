@@ -250,19 +250,11 @@ pub(super) struct Follower<M> {
 }
 
 impl<M: Handle> Follower<M> {
-    /// A reader that has no segment mapped.
-    pub(super) fn new(world: &World<M>, seen: &Seen) -> Follower<M> {
-        let reader = Reader::new(world.control.clone());
-        Follower { world: world.clone(), reader, latest: 0, seen: Arc::clone(seen) }
-    }
-
-    /// A reader that has the first generation mapped.
+    /// A reader that has the first segments, as each has when it attaches.
     pub(super) fn attached(world: &World<M>, seen: &Seen) -> Follower<M> {
-        let mut follower = Follower::new(world, seen);
-        for side in Side::BOTH {
-            follower.reader.install(side, 1, world.ring(side.index()));
-        }
-        follower
+        let first = |side: Side| Segment { generation: segment::FIRST, ring: world.ring(side.index()) };
+        let reader = Reader::new(world.control.clone(), Side::BOTH.map(first));
+        Follower { world: world.clone(), reader, latest: 0, seen: Arc::clone(seen) }
     }
 
     /// Its reader.
