@@ -334,8 +334,8 @@ impl Namespace {
     /// at a moment of its own, and objects that are created or removed in between may or may not be
     /// included.
     ///
-    /// Cost: a listing of shared memory; for each channel, mapping its object once and a system call
-    /// for each object that it has.
+    /// Cost: a listing of shared memory; for each channel, mapping its object once and a system
+    /// call for each object that it has.
     ///
     /// # Errors
     ///

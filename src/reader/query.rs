@@ -279,7 +279,8 @@ impl<T, C> Reader<T, C> {
     /// The bytes of the schema that the channel carries; `None` if it carries none.
     /// `schema::Schema::from_bytes` reads them (feature `schema`).
     ///
-    /// They belong to the channel, not to a publication, and never change. A caller reads them once.
+    /// They belong to the channel, not to a publication, and never change. A caller reads them
+    /// once.
     ///
     /// Progress: wait-free. Cost: a copy, a fingerprint.
     ///

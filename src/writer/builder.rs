@@ -133,9 +133,8 @@ setters! {
     /// growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state
     /// stays readable, and smaller states can be published as before. A channel that the writer
     /// resumes is never too large, but does not grow; it gets the capacity that was asked for as
-    /// far as the limit allows. Shrinking is not refused. A channel of another format is
-    /// replaced after a trial and counts until it is removed: if there is no room for both, remove it
-    /// first.
+    /// far as the limit allows. Shrinking is not refused. A channel of another format is replaced
+    /// after a trial and counts until it is removed: if there is no room for both, remove it first.
     ///
     /// Cost: opening and growing list `/dev/shm` once.
     pub fn max_memory(bytes: u64) { options.budgets.channel = Some(bytes) }
