@@ -129,7 +129,8 @@ impl NamespaceMemory {
     /// `tearless_memory_objects` of the `metrics` facade.
     ///
     /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b` or
-    /// `replaced` and then comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges of a namespace sum up to [`Self::total`].
+    /// `replaced` and then comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges
+    /// of a namespace sum up to [`Self::total`].
     ///
     /// A recorder keeps the gauges of a channel that is gone: see [`Self::record_since`].
     ///

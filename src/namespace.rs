@@ -334,8 +334,8 @@ impl Namespace {
     /// at a moment of its own, and objects that are created or removed in between may or may not be
     /// included.
     ///
-    /// Cost: a listing of shared memory; for each channel, mapping its control page once and a
-    /// system call for each of its objects.
+    /// Cost: a listing of shared memory; for each channel, mapping its object once and a system
+    /// call for each object that it has.
     ///
     /// # Errors
     ///
@@ -376,12 +376,12 @@ impl Namespace {
     /// states as far as `retention` allows. The main process of a fleet calls it when it starts.
     ///
     /// Channels with a living writer stay: a channel is changed only under its own lock, and a
-    /// channel whose control page was removed by hand only if its writer is known to be dead.
+    /// channel whose object was removed by hand only if its writer is known to be dead.
     /// Objects of other users stay, too. A writer that opens a channel waits while the cleanup
     /// looks at it.
     ///
-    /// Cost: a listing of shared memory, and for each channel mapping its control page once, about
-    /// 13 µs; locks are taken only for channels that may have to be removed.
+    /// Cost: a listing of shared memory, and for each channel mapping its object once, about 13 µs;
+    /// locks are taken only for channels that may have to be removed.
     ///
     /// # Errors
     ///

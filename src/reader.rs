@@ -324,8 +324,8 @@ impl<T, C: Decode<T>> Iterator for History<'_, T, C> {
     type Item = Result<Snapshot<T>, SnapshotError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The first attempt on either side maps it. Before that, the reach is not known: at least
-        // two.
+        // The first attempt on either side maps what has replaced its segment. Before that, the
+        // reach is not known: at least two.
         while let Some(publication) = Publication::new(self.next)
             && self.latest - self.next < self.reader.channel.reach().max(2)
         {

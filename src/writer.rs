@@ -211,9 +211,9 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.session.channel.statistics()
     }
 
-    /// Gives memory back: each of the next two publications goes into a segment no larger than it
-    /// needs, also below the initial capacity. If there is no memory for the small segment beside
-    /// the large one, a later publication shrinks it.
+    /// Gives back memory that the channel has grown by: the next publication for each segment that
+    /// has grown goes into one no larger than it needs, also below the initial capacity. If there
+    /// is no memory for it beside the large one, a later publication shrinks it.
     pub fn shrink_to_fit(&mut self) {
         self.session.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();

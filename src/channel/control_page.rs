@@ -140,7 +140,8 @@ impl Progress {
 }
 
 impl<M: Memory> ControlPage<M> {
-    /// The page in `memory`, the channel's object, if it is ready and of this version of the layout.
+    /// The page in `memory`, the channel's object, if it is ready and of this version of the
+    /// layout.
     pub(crate) fn validate(memory: M) -> Result<ControlPage<M>, PageProblem> {
         let bytes = memory.len() * WORD_BYTES;
         match ready::check(&memory) {

@@ -226,7 +226,7 @@ pub enum AttachError {
     SchemaCorrupt {
         /// The channel.
         channel: String,
-        /// The object that holds the schema.
+        /// The channel's object, which holds the schema.
         object: String,
         /// What is wrong with the schema.
         reason: String,
@@ -301,7 +301,7 @@ pub enum AttachError {
         /// Id of the present boot.
         expected: String,
     },
-    /// Its control page, or the object with its schema, can't be opened or is not ours.
+    /// Its object can't be opened or is not ours.
     #[error("channel {channel:?} can't be opened for reading: {source}")]
     Object {
         /// The channel.

@@ -148,8 +148,8 @@ impl Opening<'_> {
             && page.owner().other_boot().is_none()
     }
 
-    /// Makes a new instance in a claimed object that was never declared ready; `None` if it is larger
-    /// than this channel needs: a creator died there, and it is removed.
+    /// Makes a new instance in a claimed object that was never declared ready; `None` if it is
+    /// larger than this channel needs: a creator died there, and it is removed.
     fn create(&self, mut claim: Box<dyn Claim>) -> Result<Option<ChannelWriter>, CreateError> {
         // Before anything is changed: another user may have left a half-made object, which stays.
         let made = self.access_of(claim.as_ref()).and_then(|_| {

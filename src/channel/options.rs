@@ -12,7 +12,7 @@ use crate::memory::{Memory, MemoryMut};
 use crate::object::Access;
 use crate::seqlock::WakeMode;
 
-/// Default payload bytes of a slot: four slots in a page of 4 KiB.
+/// Default payload bytes of a slot: a channel then takes three pages of 4 KiB.
 const DEFAULT_CAPACITY: usize = 928;
 
 /// Default maximum payload bytes of a state.

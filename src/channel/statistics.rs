@@ -44,7 +44,7 @@ pub struct ReaderStatistics {
     pub bytes: u64,
     /// Further attempts because the writer was faster, or was replacing the segment.
     pub retries: u64,
-    /// Mapped segments: one for each side that is read, and one more whenever it has been replaced.
+    /// Segments that were mapped because they had replaced the one that was read before.
     pub remaps: u64,
     /// Snapshots that failed after all attempts that the
     /// [`RetryPolicy`](crate::options::RetryPolicy) allows.

@@ -255,8 +255,8 @@ impl ChannelWriter {
     }
 
     /// Whether the budgets have room for another segment of `side`, beside the one that it
-    /// replaces. A smaller one gives memory back, unless it replaces a first one, and is not refused
-    /// for the moment in which both exist.
+    /// replaces. A smaller one gives memory back, unless it replaces a first one, and is not
+    /// refused for the moment in which both exist.
     fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
         let bytes = geometry.object_bytes();
         let has_object = self.writer.generation(side) != segment::FIRST;
@@ -327,7 +327,8 @@ impl ChannelWriter {
     }
 
     /// Schedules the sides that have grown: the next publication of each goes into a segment no
-    /// larger than it needs. The memory of a first segment is the channel's for as long as it lives.
+    /// larger than it needs. The memory of a first segment is the channel's for as long as it
+    /// lives.
     pub(crate) fn shrink_to_fit(&mut self) {
         let grown = |side| self.writer.generation(side) != segment::FIRST;
         self.resizing = Side::BOTH.map(|side| grown(side).then_some(1));

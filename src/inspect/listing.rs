@@ -62,7 +62,7 @@ impl ObjectListing {
     /// not be included. An object whose name was removed is not found, even if processes have it
     /// mapped.
     ///
-    /// Cost: a listing of shared memory, and for each trusted object mapping its first page once.
+    /// Cost: a listing of shared memory, and for each trusted object mapping it once.
     ///
     /// # Errors
     ///
@@ -238,7 +238,7 @@ impl Listed {
         }
     }
 
-    /// What the object's first page shows; `None` if it has been removed.
+    /// What the object's first word shows; `None` if it has been removed.
     fn state(&self) -> Option<ObjectState> {
         if !self.status.is_regular {
             return Some(ObjectState::Foreign { reason: "it is not a regular file".into() });

@@ -44,8 +44,6 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
     let incarnation = page.incarnation();
     // Before the times.
     let slept = page.slept_since_sign();
-    // Before the state: a process that removes the channel stores the state before it removes the
-    // schema.
     let schema = reader.inspect_schema();
     let state = ChannelState::load_before_number(page);
     let segments = Side::BOTH.map(|side| current_segment(reader, side).map_err(Arc::new));

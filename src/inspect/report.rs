@@ -82,8 +82,7 @@ pub struct Inspection {
     pub growths: u64,
     /// Length of the channel's schema according to its page, in bytes; `None` if it carries none.
     pub schema_bytes: Option<u64>,
-    /// The state of that schema. If the [`state`](Inspection::state) of the channel is `Removed`,
-    /// its schema may be missing.
+    /// The state of that schema.
     pub schema: SchemaInspection,
     /// State of the writer, determined before everything else.
     pub writer_state: WriterState,
@@ -106,7 +105,7 @@ pub struct SegmentInspection {
     pub stride: u64,
     /// Payload bytes that fit into a slot.
     pub capacity: u64,
-    /// Bytes of the whole segment.
+    /// Bytes of all its slots.
     pub bytes: u64,
     /// Its slots, in memory order.
     pub slots: Vec<SlotInspection>,

@@ -135,8 +135,8 @@ impl Geometry {
         ((words + 2 * self.words()) * WORD_BYTES).next_multiple_of(PAGE_BYTES)
     }
 
-    /// The first word, among the segment's slots, of the slot for the `turn`-th publication of this segment. No division: the
-    /// depth is a power of two.
+    /// The first word, among the segment's slots, of the slot for the `turn`-th publication of this
+    /// segment. No division: the depth is a power of two.
     #[inline]
     pub(crate) fn slot(self, turn: u64) -> usize {
         #[expect(

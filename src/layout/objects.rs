@@ -14,7 +14,7 @@ pub(crate) mod segment {
     pub(crate) const INSTANCE: usize = READY + 1;
     /// 0 for A, 1 for B.
     pub(crate) const SIDE: usize = INSTANCE + 1;
-    /// Its number among the segments of its side, from 1.
+    /// Its number among the segments of its side, from 2.
     pub(crate) const GENERATION: usize = SIDE + 1;
     /// Slots in the ring, a power of two.
     pub(crate) const DEPTH: usize = GENERATION + 1;

@@ -279,18 +279,15 @@ impl<T, C> Reader<T, C> {
     /// The bytes of the schema that the channel carries; `None` if it carries none.
     /// `schema::Schema::from_bytes` reads them (feature `schema`).
     ///
-    /// They belong to the channel, not to a publication, and do not change until the channel is
-    /// removed. A caller reads them once.
+    /// They belong to the channel, not to a publication, and never change. A caller reads them
+    /// once.
     ///
-    /// Progress: bounded by the deadline of the [`RetryPolicy`](crate::options::RetryPolicy); takes
-    /// longer than some system calls only if the object was removed. Cost: mapping the object, a
-    /// copy, a checksum.
+    /// Progress: wait-free. Cost: a copy, a fingerprint.
     ///
     /// # Errors
     ///
-    /// [`AttachError::Removed`] if the channel was removed or replaced: attach again.
-    /// [`AttachError::SchemaCorrupt`] if the bytes are not those that the writer wrote,
-    /// [`AttachError::Object`] if they can't be opened. Snapshots can be taken all the same.
+    /// [`AttachError::SchemaCorrupt`] if the bytes are not those that the writer wrote. Snapshots
+    /// can be taken all the same.
     pub fn schema_bytes(&self) -> Result<Option<Vec<u8>>, AttachError> {
         self.channel.schema_bytes()
     }

@@ -16,7 +16,7 @@ use super::tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 /// The first byte of a schema.
 const VERSION: u8 = 1;
 
-/// The most bytes of a schema. A channel's schema object has room for them.
+/// The most bytes of a schema, as of a channel's.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// The most levels of nested types.

@@ -60,10 +60,10 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// Lets the channel carry the [`Schema`] of its states, for programs that don't know `T`: see
     /// [`Reader::schema_bytes`](crate::Reader::schema_bytes) and [`accept`](crate::accept).
     ///
-    /// The schema is written once, into an object of its own (4 KiB for a schema of up to 4,032
-    /// bytes, 68 KiB at most), and is removed with the channel. Publishing costs nothing more. A
-    /// successor resumes the channel only with the same schema; with another schema, or none, it
-    /// replaces the channel. The schema depends on the codec: choose [`codec`](Self::codec) first.
+    /// The schema, of at most 64 KiB, is a part of the channel's object. Publishing costs nothing
+    /// more. A successor resumes the channel only with the same schema; with another schema, or
+    /// none, it replaces the channel. The schema depends on the codec: choose
+    /// [`codec`](Self::codec) first.
     ///
     /// Only with the feature `schema`.
     ///
@@ -112,30 +112,29 @@ setters! {
     impl[T: ?Sized, C] WriterBuilder<T, C>;
 
     /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod),
-    /// else 928: four slots of that capacity fill a page. The capacity becomes larger where pages
+    /// else 928, with which a channel takes three pages. The capacity becomes larger where pages
     /// would be left unused.
     pub fn capacity(bytes: usize) { capacity = Some(bytes) }
 
     /// Slots of the channel. Each of the two segments has half of them, rounded up to a power of
-    /// two. Default: as many as fit in one page for each segment, at least 2 each. With 2 the
-    /// channel is a classic double buffer, in which a fast writer overwrites what readers copy.
+    /// two. Default: at least 8, or 4 for states of more than 1 KiB, and as many as the last page
+    /// holds. With 2 the channel is a classic double buffer, in which a fast writer overwrites what
+    /// readers copy.
     pub fn slots(slots: usize) { options.depth = Some(slots.div_ceil(2)) }
 
     /// Payload bytes that a state may have at most. Default: 64 MiB.
     pub fn max_state_len(bytes: usize) { options.max_state_len = bytes }
 
-    /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two
-    /// segments, and its schema if it has one; while a segment is replaced, both the old and the
-    /// new one. Where the kernel has larger pages than 4 KiB, each takes whole ones. Default: no
-    /// limit.
+    /// Bytes of shared memory that the channel may take: its object, and each segment that replaced
+    /// one in it; while such a segment is replaced again, both the old and the new one. Where the
+    /// kernel has larger pages than 4 KiB, each takes whole ones. Default: no limit.
     ///
     /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a
     /// growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state
     /// stays readable, and smaller states can be published as before. A channel that the writer
     /// resumes is never too large, but does not grow; it gets the capacity that was asked for as
-    /// far as the limit allows. Replacing a segment by a smaller one is not refused. A channel of
-    /// another format is replaced after a trial and counts until it is removed: if there is no room
-    /// for both, remove it first.
+    /// far as the limit allows. Shrinking is not refused. A channel of another format is replaced
+    /// after a trial and counts until it is removed: if there is no room for both, remove it first.
     ///
     /// Cost: opening and growing list `/dev/shm` once.
     pub fn max_memory(bytes: u64) { options.budgets.channel = Some(bytes) }
