@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::ChannelName;
 use super::options::{Format, SchemaMark, WriterOptions};
+use super::segments::FirstSegments;
 use crate::clock::{self, TimestampSource, WriterClock};
 use crate::layout::{
-    self, Geometry, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES,
+    self, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES,
     control::{self, Text},
     segment,
 };
@@ -24,13 +25,6 @@ pub(crate) struct ControlPage<M> {
     page: Page<M>,
     /// `None` if the header describes an impossible shape: no writer of ours leaves that.
     first: Option<FirstSegments>,
-}
-
-/// The shape of both of a channel's first segments, and where in its object they begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FirstSegments {
-    pub(super) start: usize,
-    pub(super) geometry: Geometry,
 }
 
 /// Why an object is not a channel's that this version can read.
@@ -147,7 +141,9 @@ impl<M: Memory> ControlPage<M> {
         match ready::check(&memory) {
             // Its pages may have any size.
             Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
-            _ if bytes < PAGE_BYTES || !bytes.is_multiple_of(PAGE_BYTES) => Err(PageProblem::WrongSize(bytes)),
+            _ if bytes < PAGE_BYTES || !bytes.is_multiple_of(PAGE_BYTES) => {
+                Err(PageProblem::WrongSize(bytes))
+            }
             Readiness::Ready => {
                 let first = FirstSegments::read(&memory);
                 Ok(ControlPage { page: Page::new(memory), first })
@@ -416,22 +412,6 @@ impl<const W: bool> ControlPage<SharedWords<W>> {
         let FirstSegments { start, geometry } = self.first?;
         let slots = self.memory().part(start + side.index() * geometry.words(), geometry.words())?;
         Some(Segment { generation: segment::FIRST, ring: Ring::new(slots, geometry) })
-    }
-}
-
-impl FirstSegments {
-    /// What a page of this version says, if the memory has room for it.
-    fn read(memory: &impl Memory) -> Option<FirstSegments> {
-        let start = control::first_slot(memory.load(control::SCHEMA_BYTES))?;
-        let [depth, stride, capacity] =
-            [control::DEPTH, control::STRIDE, control::CAPACITY].map(|word| memory.load(word));
-        let geometry = Geometry::check(depth, stride, capacity, memory.len().checked_sub(start)? / 2)?;
-        Some(FirstSegments { start, geometry })
-    }
-
-    /// Bytes of the channel's object.
-    pub(super) fn object_bytes(self) -> usize {
-        self.geometry.first_bytes(self.start)
     }
 }
 

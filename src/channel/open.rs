@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use super::cleanup::{collision, destroy, owner_pid};
-use super::control_page::{ControlHeader, ControlPage, FirstSegments, PageProblem, is_abandoned};
+use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
 use super::options::{SchemaMark, WriterOptions};
-use super::segments::Segments;
+use super::segments::{FirstSegments, Segments};
 use super::writer::{ChannelWriter, CurrentSegments};
 use super::{ChannelName, CreateError};
-use crate::layout::{self, Kind, PAGE_BYTES, Publication, Side, WORD_BYTES, segment};
+use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES, segment};
 use crate::memory::{Memory, Words};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::ChannelState;
@@ -277,8 +277,12 @@ impl Opening<'_> {
     fn replace(&self, claim: &dyn Claim, page: &ControlPage<Words>) -> Result<(), CreateError> {
         let segments = self.segments(page.instance());
         self.afford(0)?;
-        // No segment has the name of the first generation.
-        let object = segments.name(Side::A, segment::FIRST);
+        // An object of the generation after the current one can only be a leftover.
+        let free = match page.generation(Side::A) {
+            Some(generation) if generation < ObjectNames::MAX_GENERATION => generation + 1,
+            _ => segment::FIRST + 1,
+        };
+        let object = segments.name(Side::A, free);
         segments
             .object_over_leftover(&object, self.first.object_bytes(), self.options.access)
             .and_then(|trial| self.backend.remove(&object, &trial))

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control_page::FirstSegments;
+use super::segments::FirstSegments;
 use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
-use crate::layout::{self, Geometry, control, schema};
+use crate::layout::{self, Geometry, control};
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Access;
 use crate::seqlock::WakeMode;
@@ -164,7 +164,7 @@ impl WriterOptions {
         }
         let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
         let start = control::first_slot(schema_len as u64).ok_or_else(|| {
-            let reason = format!("it has {schema_len} bytes, the maximum is {}", schema::MAX_BYTES);
+            let reason = format!("it has {schema_len} bytes, the maximum is {}", control::MAX_SCHEMA_BYTES);
             CreateError::SchemaRefused { reason }
         })?;
         let slots = self.depth.map(|depth| depth.saturating_mul(2));

@@ -6,7 +6,7 @@
 
 use super::control_page::ControlPage;
 use super::{AttachError, ChannelReader};
-use crate::layout::{self, Kind, WORD_BYTES, control, schema};
+use crate::layout::{self, Kind, WORD_BYTES, control};
 use crate::memory::{Memory, MemoryMut};
 
 /// Result of reading a channel's schema: see
@@ -33,7 +33,7 @@ impl<M: Memory> ControlPage<M> {
         if !mark.is_some() {
             return Ok(None);
         }
-        let room = schema::MAX_BYTES.min((self.memory().len() - control::SCHEMA) * WORD_BYTES);
+        let room = control::MAX_SCHEMA_BYTES.min((self.memory().len() - control::SCHEMA) * WORD_BYTES);
         let len = usize::try_from(mark.bytes).ok().filter(|len| *len <= room);
         let len = len.ok_or_else(|| format!("there is no room for {} bytes", mark.bytes))?;
         let mut content = vec![0; len];

@@ -3,11 +3,34 @@
 
 use std::sync::Arc;
 
-use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, segment};
+use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, control, segment};
 use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, SharedWords, Words};
 use crate::object::{Access, Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ring, Segment};
+
+/// The shape of both of a channel's first segments, and where in its object they begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FirstSegments {
+    pub(super) start: usize,
+    pub(super) geometry: Geometry,
+}
+
+impl FirstSegments {
+    /// What a page of this version says, if the memory has room for it.
+    pub(super) fn read(memory: &impl Memory) -> Option<FirstSegments> {
+        let start = control::first_slot(memory.load(control::SCHEMA_BYTES))?;
+        let [depth, stride, capacity] =
+            [control::DEPTH, control::STRIDE, control::CAPACITY].map(|word| memory.load(word));
+        let geometry = Geometry::check(depth, stride, capacity, memory.len().checked_sub(start)? / 2)?;
+        Some(FirstSegments { start, geometry })
+    }
+
+    /// Bytes of the channel's object.
+    pub(super) fn object_bytes(self) -> usize {
+        self.geometry.first_bytes(self.start)
+    }
+}
 
 /// Creates and opens the segments of one instance of a channel.
 #[derive(Clone, Debug)]
@@ -161,5 +184,3 @@ pub(super) fn checksum_of_publication(publication: Publication, payload: &[u8]) 
     let number = crc32c::crc32c(&publication.get().to_le_bytes());
     u64::from(crc32c::crc32c_append(number, payload))
 }
-
-const _: () = assert!(segment::SLOTS * WORD_BYTES <= crate::layout::PAGE_BYTES);

@@ -1,7 +1,7 @@
 //! The control page: identity of the channel and of its writer, and its hot words. It is the
 //! beginning of the channel's object; the schema and the first segments follow.
 
-use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES, schema};
+use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
 /// Words of the control page.
 pub(crate) const WORDS: usize = 192;
@@ -100,13 +100,15 @@ pub(crate) const SCHEMA_BYTES: usize = TYPE_NAME.end();
 /// Fingerprint of the schema's bytes; 0 if there is none.
 pub(crate) const SCHEMA_FINGERPRINT: usize = SCHEMA_BYTES + 1;
 
-/// The schema's first word.
+/// The schema's first word. The layout does not define the meaning of its bytes.
 pub(crate) const SCHEMA: usize = WORDS;
+/// Maximum bytes of a schema.
+pub(crate) const MAX_SCHEMA_BYTES: usize = 64 << 10;
 
 /// The first slot of segment A, behind a schema of `schema_bytes`; the slots of segment B follow.
 /// `None` if no schema is that long.
 pub(crate) fn first_slot(schema_bytes: u64) -> Option<usize> {
-    let bytes = usize::try_from(schema_bytes).ok().filter(|bytes| *bytes <= schema::MAX_BYTES)?;
+    let bytes = usize::try_from(schema_bytes).ok().filter(|bytes| *bytes <= MAX_SCHEMA_BYTES)?;
     Some(SCHEMA + bytes.div_ceil(WORD_BYTES).next_multiple_of(LINE_WORDS))
 }
 

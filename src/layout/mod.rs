@@ -14,7 +14,7 @@ mod publication;
 
 pub(crate) use geometry::Geometry;
 pub(crate) use name::{Kind, ObjectNames, hash as fingerprint};
-pub(crate) use objects::{registry, schema, segment};
+pub(crate) use objects::{registry, segment};
 pub(crate) use publication::{Publication, Side};
 
 /// Bytes in a word, the unit of every shared access.

@@ -1,4 +1,4 @@
-//! Segments, the schema, and a namespace's registry.
+//! Segments, and a namespace's registry.
 
 /// A segment. The first of each side is a part of the channel's object, without a header. A later
 /// one has an object of its own: one line of header, then the slots of its ring.
@@ -45,12 +45,6 @@ pub(crate) mod segment {
     const _: () = assert!(CAPACITY < SLOTS, "the header must fit in one line");
     const _: () =
         assert!(slot::PAYLOAD * 2 == LINE_WORDS, "a 32-byte state and its slot header share one line");
-}
-
-/// The schema: bytes whose meaning the layout does not define.
-pub(crate) mod schema {
-    /// Maximum bytes of a schema.
-    pub(crate) const MAX_BYTES: usize = 64 << 10;
 }
 
 pub(crate) mod registry {

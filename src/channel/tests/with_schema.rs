@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::channel::{CreateError, SchemaBytes, remove};
-use crate::layout::{Kind, PAGE_BYTES, WORD_BYTES, control, schema};
+use crate::layout::{Kind, PAGE_BYTES, WORD_BYTES, control};
 use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Access, Backend};
 
@@ -35,7 +35,7 @@ fn left() -> (Heap, ChannelReader) {
 
 #[test]
 fn a_schema_is_read_and_removed_with_the_channel() {
-    for len in [1, 7, 8, PAGE_BYTES - control::SCHEMA * WORD_BYTES, PAGE_BYTES, schema::MAX_BYTES] {
+    for len in [1, 7, 8, PAGE_BYTES - control::SCHEMA * WORD_BYTES, PAGE_BYTES, control::MAX_SCHEMA_BYTES] {
         let heap = Heap::new();
         let bytes: Vec<u8> = (0..len).map(|byte| u8::try_from(byte % 251).unwrap()).collect();
         let mut writer = open(&heap, &with_schema_of(&bytes)).unwrap();
@@ -56,7 +56,7 @@ fn a_schema_is_read_and_removed_with_the_channel() {
 #[test]
 fn a_schema_takes_a_page_only_where_the_slots_leave_no_room() {
     let small = |schema: &[u8]| WriterOptions { capacity: 64, ..with_schema_of(schema) };
-    for (len, pages) in [(0, 1), (1_500, 1), (1_600, 2), (schema::MAX_BYTES, 17)] {
+    for (len, pages) in [(0, 1), (1_500, 1), (1_600, 2), (control::MAX_SCHEMA_BYTES, 17)] {
         let heap = Heap::new();
         let _writer = open(&heap, &small(&vec![7; len])).unwrap();
         assert_eq!(object(&heap).len() * WORD_BYTES, pages * PAGE_BYTES, "{len}");
@@ -67,7 +67,7 @@ fn a_schema_takes_a_page_only_where_the_slots_leave_no_room() {
 #[test]
 fn a_schema_that_is_too_long_is_refused_before_anything_is_made() {
     let heap = Heap::new();
-    let error = open(&heap, &with_schema_of(&vec![1; schema::MAX_BYTES + 1])).map(drop).unwrap_err();
+    let error = open(&heap, &with_schema_of(&vec![1; control::MAX_SCHEMA_BYTES + 1])).map(drop).unwrap_err();
     assert!(matches!(&error, CreateError::SchemaRefused { reason } if reason.contains("65537")), "{error}");
     assert!(heap.names().is_empty());
 }
