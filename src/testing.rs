@@ -84,9 +84,7 @@ impl LeakCheck {
 
     fn is_new(&self, object: &Object) -> bool {
         let replaces_known = match &object.role {
-            Role::Channel(channel, Part::Control | Part::Segment(_)) => {
-                self.channels.contains(channel)
-            }
+            Role::Channel(channel, Part::Control | Part::Segment(_)) => self.channels.contains(channel),
             _ => false,
         };
         !replaces_known && !self.objects.contains(&object.name)

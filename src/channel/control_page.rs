@@ -146,7 +146,9 @@ impl<M: Memory> ControlPage<M> {
         match ready::check(&memory) {
             // Its pages may have any size.
             Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
-            _ if bytes < PAGE_BYTES || !bytes.is_multiple_of(PAGE_BYTES) => Err(PageProblem::WrongSize(bytes)),
+            _ if bytes < PAGE_BYTES || !bytes.is_multiple_of(PAGE_BYTES) => {
+                Err(PageProblem::WrongSize(bytes))
+            }
             Readiness::Ready => {
                 let first = FirstSegments::read(&memory);
                 Ok(ControlPage { page: Page::new(memory), first })

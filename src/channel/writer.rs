@@ -391,9 +391,10 @@ impl ChannelWriter {
     /// The segments that have objects of their own.
     fn own_segments(&self) -> impl Iterator<Item = (Kind, &Words)> {
         let grown = |side: &Side| self.writer.generation(*side) != segment::FIRST;
-        Side::BOTH.into_iter().filter(grown).map(|side| {
-            (Kind::Segment(side, self.writer.generation(side)), self.writer.ring(side).memory())
-        })
+        Side::BOTH
+            .into_iter()
+            .filter(grown)
+            .map(|side| (Kind::Segment(side, self.writer.generation(side)), self.writer.ring(side).memory()))
     }
 
     /// Whether all objects of the channel still have their names, so that other processes can open

@@ -124,8 +124,7 @@ impl ChannelMemory {
 impl fmt::Display for ChannelMemory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ChannelMemory { channel, control, segment_a, segment_b, replaced } = self;
-        let [control, a, b, replaced] =
-            [control, segment_a, segment_b, replaced].map(|usage| usage.resident);
+        let [control, a, b, replaced] = [control, segment_a, segment_b, replaced].map(|usage| usage.resident);
         let total = self.total();
         write!(formatter, "{channel}: {total}: control {control}, A {a}, B {b}, replaced {replaced}")
     }

@@ -43,7 +43,10 @@ fn every_object_is_in_its_column() {
     let memory = namespace.memory().unwrap();
     let [a, b] = &memory.channels[..] else { panic!("{memory:?}") };
     assert_eq!((a.channel.as_str(), b.channel.as_str()), ("a", "b"));
-    assert_eq!((a.control, a.segment_a, a.segment_b), (pages(3), MemoryUsage::default(), MemoryUsage::default()));
+    assert_eq!(
+        (a.control, a.segment_a, a.segment_b),
+        (pages(3), MemoryUsage::default(), MemoryUsage::default())
+    );
     assert_eq!(a.replaced, MemoryUsage { objects: 2, ..pages(7) });
     let grown = heap.size(&ObjectNames::new("fleet", "b").object(Kind::Segment(Side::B, 2))).unwrap();
     assert_eq!((b.control, b.segment_b), (pages(3), grown.into()));

@@ -120,8 +120,7 @@ fn a_lingering_state_is_kept_as_long_as_asked() {
 fn half_made_and_half_removed_channels_are_removed() {
     let heap = Heap::new();
     heap.create(&name().objects.object(Kind::Control), PAGE_BYTES, Access::OWNER).unwrap();
-    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), PAGE_BYTES, Access::OWNER)
-        .unwrap();
+    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), PAGE_BYTES, Access::OWNER).unwrap();
     assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::HalfMade]);
     assert!(heap.names().is_empty());
     let writer = published(&heap);

@@ -65,7 +65,11 @@ fn a_reader_counts_snapshots_and_the_segments_that_it_maps() {
             snapshot(&mut reader).unwrap();
         }
         let earlier = reader.statistics();
-        assert_eq!((earlier.snapshots, earlier.bytes, earlier.remaps), (8, 800, 0), "the first segments need no mapping");
+        assert_eq!(
+            (earlier.snapshots, earlier.bytes, earlier.remaps),
+            (8, 800, 0),
+            "the first segments need no mapping"
+        );
         writer.publish(&[2; 5_000]).unwrap();
         snapshot(&mut reader).unwrap();
         let since = reader.statistics().diff(&earlier);

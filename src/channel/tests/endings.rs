@@ -69,7 +69,8 @@ fn a_half_made_channel_is_not_ready_and_the_next_writer_finishes_it() {
 fn other_versions_and_foreign_pages_are_refused() {
     for (word, found) in [(layout::READY + (1 << 48), Some(layout::VERSION + 1)), (0x6e6f_7065, None)] {
         let heap = Heap::new();
-        let page = heap.create(&name().objects.object(Kind::Control), layout::PAGE_BYTES, Access::OWNER).unwrap();
+        let page =
+            heap.create(&name().objects.object(Kind::Control), layout::PAGE_BYTES, Access::OWNER).unwrap();
         page.store(control::READY, word);
         match (open(&heap, &options()).map(drop), attach(&heap).map(drop), found) {
             (

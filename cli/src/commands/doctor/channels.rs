@@ -155,9 +155,8 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
 /// A problem with the channel's schema.
 fn schema(inspection: &Inspection) -> Option<Finding> {
     let SchemaInspection::Corrupt { reason } = &inspection.schema else { return None };
-    let what = format!(
-        "its schema is corrupt: {reason}; only readers with the type of the states can decode them"
-    );
+    let what =
+        format!("its schema is corrupt: {reason}; only readers with the type of the states can decode them");
     Some(Finding::problem("schema-corrupt", what, "restart its writer, which writes the schema again"))
 }
 
