@@ -231,7 +231,7 @@ impl MainProcess {
         let channels = self.names.len();
         let (mappings, prefix) = mappings();
         let bytes = bytes_of(&prefix);
-        assert!(mappings >= 2 * channels && bytes >= 4096 * channels as u64, "{mappings}, {bytes} bytes");
+        assert!(mappings >= channels && bytes >= 4096 * channels as u64, "{mappings}, {bytes} bytes");
         if !measured {
             return self.rows.iter().for_each(|(what, _)| println!("{what}: ok"));
         }

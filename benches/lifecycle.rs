@@ -1,12 +1,12 @@
 //! The costs of opening, attaching, taking over, closing and cleaning up: `cargo bench --bench
 //! lifecycle`.
 //!
-//! A channel is three objects: the control page and two segments. For comparison, three bare
-//! objects of these sizes are created and removed in turn with it, in the same run:
+//! A channel is one object. For comparison, a bare object of its size is created and removed in turn
+//! with it, in the same run:
 //!
-//! * *bare* creates, sizes and maps them, then unmaps and unlinks them; no memory is touched.
-//! * *with memory* reserves their memory, too. Without the reservation, a full shared memory kills
-//!   the process that touches it.
+//! * *bare* creates, sizes and maps it, then unmaps and unlinks it; no memory is touched.
+//! * *with memory* reserves its memory, too. Without the reservation, a full shared memory kills the
+//!   process that touches it.
 //!
 //! A channel is created under a lock, registered in its namespace, and laid out. In *alone* it is
 //! the only channel of its namespace, so the registry is created and removed with it; in *among
@@ -35,8 +35,8 @@ type State = [u64; 8];
 const MANY: usize = 1_000;
 const FEW: usize = 5;
 
-/// The sizes of a channel's objects with all options at their defaults.
-const OBJECTS: [usize; 3] = [4096; 3];
+/// The size of a channel's object with all options at their defaults.
+const OBJECT: usize = 4096;
 
 fn main() {
     let arguments = Arguments::read();
@@ -46,7 +46,7 @@ fn main() {
     }
     let namespace = Namespace::open(&common::unique_namespace("lifecycle")).unwrap();
     let own = create(&namespace, 0);
-    assert_eq!(mapped_sizes(), OBJECTS, "the bare objects would be of other sizes");
+    assert_eq!(mapped_sizes(), [OBJECT], "the bare object would be of another size");
     drop(own);
 
     let mut rows = Rows::default();
@@ -67,7 +67,7 @@ fn channel(number: usize) -> String {
 }
 
 /// Characters of a registry's name: a channel's objects have longer ones.
-const REGISTRY: usize = "tl_nnnnnnnr2".len();
+const REGISTRY: usize = "tl_nnnnnnnr3".len();
 
 /// The sizes of all channels' objects that this process maps, without the waiters' page, which is a
 /// part of the registry.
@@ -102,15 +102,15 @@ impl Rows {
         result
     }
 
-    /// One channel after another, each ended before the next, and the bare objects in between.
+    /// One channel after another, each ended before the next, and the bare object in between.
     fn alone(&mut self, namespace: &Namespace, round: usize) {
-        let names = bare_names(round);
+        let name = bare_name(round);
         for (created, removed, reserve) in [
             ("bare: create", "bare: remove", false),
             ("bare, with memory: create", "bare, with memory: remove", true),
         ] {
-            let objects = self.time(created, || names.each_ref().map(|name| Bare::new(name, reserve)));
-            self.time(removed, || drop(objects));
+            let object = self.time(created, || Bare::new(&name, reserve));
+            self.time(removed, || drop(object));
         }
         let writer = self.time("alone: create", || create(namespace, round));
         self.time("alone: close", || writer.close().unwrap());
@@ -195,10 +195,8 @@ fn micros(times: &Histogram<u64>, quantile: f64) -> f64 {
     times.value_at_quantile(quantile) as f64 / 1e3
 }
 
-fn bare_names(round: usize) -> [CString; 3] {
-    ["c", "a", "b"].map(|kind| {
-        CString::new(format!("/bare_{}_{round}{kind}", std::process::id())).expect("without a zero byte")
-    })
+fn bare_name(round: usize) -> CString {
+    CString::new(format!("/bare_{}_{round}", std::process::id())).expect("without a zero byte")
 }
 
 /// A mapped object that is unmapped and unlinked when it is dropped.
@@ -209,17 +207,16 @@ struct Bare<'a> {
 
 impl Bare<'_> {
     fn new(name: &CString, reserve: bool) -> Bare<'_> {
-        let bytes = OBJECTS[0];
         let flags = shm::OFlags::CREATE | shm::OFlags::EXCL | shm::OFlags::RDWR;
         let object = shm::open(name, flags, Mode::RUSR | Mode::WUSR).unwrap();
         if reserve {
-            fallocate(&object, FallocateFlags::empty(), 0, bytes as u64).unwrap();
+            fallocate(&object, FallocateFlags::empty(), 0, OBJECT as u64).unwrap();
         } else {
-            ftruncate(&object, bytes as u64).unwrap();
+            ftruncate(&object, OBJECT as u64).unwrap();
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the kernel chooses an address where nothing is mapped.
-        let memory = unsafe { mmap(std::ptr::null_mut(), bytes, access, MapFlags::SHARED, &object, 0) };
+        let memory = unsafe { mmap(std::ptr::null_mut(), OBJECT, access, MapFlags::SHARED, &object, 0) };
         Bare { name, memory: memory.unwrap() }
     }
 }
@@ -227,7 +224,7 @@ impl Bare<'_> {
 impl Drop for Bare<'_> {
     fn drop(&mut self) {
         // SAFETY: `new` mapped that many bytes there, and no reference to them exists.
-        unsafe { munmap(self.memory, OBJECTS[0]) }.unwrap();
+        unsafe { munmap(self.memory, OBJECT) }.unwrap();
         shm::unlink(self.name).unwrap();
     }
 }

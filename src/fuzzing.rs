@@ -10,7 +10,7 @@ use crate::channel::{
     AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
 };
 use crate::inspect;
-use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, control, registry as registry_layout};
+use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, control, registry as registry_layout};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Access, Backend, Heap};
@@ -27,9 +27,11 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let object = |kind, bytes: &[u8]| {
-        let object =
-            heap.create(&name.objects.object(kind), bytes.len().max(1), Access::OWNER).expect("a new object");
+        let pages = bytes.len().max(1).next_multiple_of(PAGE_BYTES);
+        let object = heap.create(&name.objects.object(kind), pages, Access::OWNER).expect("a new object");
         object.write(0, bytes);
+        // Most inputs are ready, or nothing else of them would be read.
+        object.store(control::READY, object.load(control::READY) ^ layout::READY);
     };
     object(Kind::Control, &page[..page.len().min(MAX_IMAGE)]);
     for side in Side::BOTH {

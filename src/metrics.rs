@@ -301,24 +301,31 @@ mod tests {
         let open = |channel| {
             namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().capacity(5_000).open().unwrap()
         };
-        let (_stays, goes) = (open("stays"), open("goes"));
+        let (mut stays, mut goes) = (open("stays"), open("goes"));
+        for writer in [&mut stays, &mut goes] {
+            for _ in 0..2 {
+                writer.publish(&[1; 10_000]).unwrap();
+            }
+        }
         let recorder = TestRecorder::default();
         let memory = namespace.memory().unwrap();
         ::metrics::with_local_recorder(&recorder, || memory.record());
         let of = |channel, kind| {
             recorder.gauge(&format!("tearless_memory_bytes{{namespace=fleet,channel={channel},kind={kind}}}"))
         };
-        let segment = memory.channels[0].segment_a.resident as f64;
+        let [control, segment] = [memory.channels[0].control, memory.channels[0].segment_a];
+        let [control, segment] = [control, segment].map(|usage| usage.resident as f64);
+        assert!(segment > 20_000.0 && control > 10_000.0);
         assert_eq!(
             (of("goes", "control"), of("goes", "segment_a"), of("goes", "replaced")),
-            (4_096.0, segment, 0.0)
+            (control, segment, 0.0)
         );
         let bytes: Vec<_> = {
             let cells = recorder.0.lock().unwrap();
             cells.keys().filter(|name| name.starts_with("tearless_memory_bytes")).cloned().collect()
         };
         let sum: f64 = bytes.iter().map(|name| recorder.gauge(name)).sum();
-        assert_eq!((sum, bytes.len()), (memory.total().resident as f64, 2 * 5 + 3));
+        assert_eq!((sum, bytes.len()), (memory.total().resident as f64, 2 * 4 + 3));
         drop(goes);
         let now = namespace.memory().unwrap();
         ::metrics::with_local_recorder(&recorder, || now.record_since(&memory));

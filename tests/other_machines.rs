@@ -227,7 +227,7 @@ fn limit_files(bytes: u64) {
 #[test]
 fn a_limit_on_file_sizes_is_an_error_and_no_signal() {
     alone("a_limit_on_file_sizes_is_an_error_and_no_signal", |namespace| {
-        for bytes in [0, 4_095] {
+        for bytes in [0, 4_095, 8_192] {
             limit_files(bytes);
             let error = source(open(namespace, "worker"));
             let ObjectError::Limit { limit, .. } = &error else { panic!("{error}, {error:?}") };
@@ -235,8 +235,8 @@ fn a_limit_on_file_sizes_is_an_error_and_no_signal() {
             assert!(error.to_string().contains("ulimit -f"), "{error}");
             assert_eq!(namespace.memory().unwrap().total().objects, 0, "nothing is left");
         }
-        // Pages of the channel, but not the registry.
-        limit_files(8_192);
+        // The channel's object, but not the registry.
+        limit_files(12_288);
         assert!(matches!(source(open(namespace, "worker")), ObjectError::Limit { .. }));
         assert_eq!(namespace.memory().unwrap().total().objects, 0, "nothing is left");
         limit_files(64 << 10);

@@ -185,9 +185,12 @@ fn a_truncated_or_garbled_channel_is_an_error_and_no_crash() {
     for round in 0..20 {
         let fleet = Fleet::new();
         let mut writer = fleet.writer_builder::<[u8]>("w").codec::<Bytes>().open().unwrap();
-        writer.publish(b"state").unwrap();
+        // Both sides grow.
+        for _ in 0..2 {
+            writer.publish(&[b'x'; 5_000]).unwrap();
+        }
         writer.close_lingering().unwrap();
-        let kind = ["c", "a1", "b1"][random.below(3)];
+        let kind = ["c", "a2", "b2"][random.below(3)];
         let object = fleet.object("w", kind);
         let file = std::fs::OpenOptions::new().write(true).open(&object).unwrap();
         let whole = std::fs::read(&object).unwrap();

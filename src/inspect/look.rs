@@ -44,7 +44,6 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
     let incarnation = page.incarnation();
     // Before the times.
     let slept = page.slept_since_sign();
-    let schema = reader.inspect_schema();
     let state = ChannelState::load_before_number(page);
     let segments = Side::BOTH.map(|side| current_segment(reader, side).map_err(Arc::new));
     Ok(Inspection {
@@ -74,7 +73,7 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         wake_mode: page.wake_mode(),
         growths: page.growths(),
         schema_bytes: header.schema.is_some().then_some(header.schema.bytes),
-        schema,
+        schema: reader.inspect_schema(),
         writer_state,
         segments,
         next_segments: Side::BOTH.map(|side| next_segment(reader, side)),

@@ -1,5 +1,5 @@
 //! A channel may carry the schema of its states. The schema exists while the channel does, and is
-//! removed with it. Damage to the schema's object harms no state.
+//! removed with it. Damage to the schema harms no state.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -14,12 +14,12 @@ use tearless::{
     inspect::SchemaInspection,
     options::RetryPolicy,
 };
-use testkit::objects::Objects;
+use testkit::objects::{Objects, SCHEMA, SCHEMA_MARK};
 
 type State = (u64, Option<String>);
 
-/// A change of the object at a path, and its name.
-type Harm = (&'static str, fn(&Path));
+/// Something else at a path, and its name.
+type Squat = (&'static str, fn(&Path));
 
 const NO_OBJECTS: [&str; 0] = [];
 
@@ -37,7 +37,7 @@ fn left(own: &OwnNamespace, test: &str) -> Objects {
     writer.await_line("ready");
     writer.kill();
     let objects = Objects::of(own.name(), "worker");
-    assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
+    assert_eq!(objects.listed(), ["c"]);
     objects
 }
 
@@ -79,7 +79,7 @@ fn a_schema_outlives_its_writer_and_is_removed_with_its_channel() {
     assert!(reader.schema_bytes().unwrap().is_some());
     assert!(own.remove_channel("worker").unwrap());
     assert_eq!(objects.listed(), NO_OBJECTS);
-    assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })));
+    assert_eq!(reader.schema_bytes().unwrap().unwrap(), schema.to_bytes(), "a reader keeps it");
     drop(builder(&own).open().unwrap());
     assert_eq!(objects.listed(), NO_OBJECTS);
 }
@@ -101,43 +101,39 @@ fn a_successor_of_another_type_replaces_the_schema_and_readers_follow() {
         let mut writer = if other == "none" { plain.open() } else { plain.with_schema().open() }.unwrap();
         assert_eq!(writer.publish(&(1, 2)).unwrap(), 1, "{other}: a new channel");
         assert!(matches!(reader.snapshot(), Err(SnapshotError::Closed { last: 1, .. })), "{other}");
-        assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })), "{other}");
-        let found = raw(&own).schema_bytes().unwrap();
+        let schema_of = |reader: &Reader<Vec<u8>, Bytes>| {
+            reader.schema_bytes().unwrap().map(|bytes| Schema::from_bytes(&bytes).unwrap().to_string())
+        };
         assert_eq!(
-            found.map(|bytes| Schema::from_bytes(&bytes).unwrap().to_string()).as_deref(),
+            schema_of(&raw(&own)).as_deref(),
             match other {
                 "none" => None,
                 _ => Some("(u64, u8)"),
             }
         );
+        assert_eq!(schema_of(&reader).unwrap(), "(u64, Option<String>)", "that of its own channel");
         writer.close().unwrap();
         assert_eq!(objects.listed(), NO_OBJECTS, "{other}");
     }
 }
 
 #[test]
-fn the_next_writer_restores_an_unlinked_or_damaged_schema() {
-    let test = "carried_schema::the_next_writer_restores_an_unlinked_or_damaged_schema";
+fn the_next_writer_restores_a_damaged_schema() {
+    let test = "carried_schema::the_next_writer_restores_a_damaged_schema";
     if let Some((_, namespace)) = role() {
         return write(&namespace);
     }
-    let harms: [Harm; 5] = [
-        ("removed", |path| fs::remove_file(path).unwrap()),
-        ("emptied", |path| drop(fs::File::create(path).unwrap())),
-        ("zeroes", |path| fs::write(path, [0; 4096]).unwrap()),
-        ("text", |path| fs::write(path, "not ours").unwrap()),
-        ("a page of text", |path| fs::write(path, [b'x'; 8192]).unwrap()),
-    ];
-    for (harm, act) in harms {
+    for (harm, byte) in [("zeroes", 0), ("text", b'x')] {
         let own = OwnNamespace::new(&["worker"]);
         let objects = left(&own, test);
-        act(&objects.path("s"));
+        let whole = raw(&own).schema_bytes().unwrap().unwrap();
+        objects.overwrite(SCHEMA, &vec![byte; whole.len()]);
         let error = raw(&own).schema_bytes().unwrap_err();
-        assert!(error.to_string().contains(&objects.name("s")), "{harm}: {error}");
+        assert!(error.to_string().contains(&objects.name("c")), "{harm}: {error}");
         assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{harm}");
         let mut successor = builder(&own).open().unwrap();
         assert_eq!(successor.publish(&state(2)).unwrap(), 2, "{harm}: the channel continues");
-        assert!(raw(&own).schema_bytes().unwrap().is_some(), "{harm}");
+        assert_eq!(raw(&own).schema_bytes().unwrap().unwrap(), whole, "{harm}");
         successor.close().unwrap();
         assert_eq!(objects.listed(), NO_OBJECTS, "{harm}");
     }
@@ -151,39 +147,28 @@ fn a_squatted_name_is_refused_and_leaves_the_published_state() {
     }
     let own = OwnNamespace::new(&["worker"]);
     let objects = left(&own, test);
-    let squats: [Harm; 2] = [
+    let squats: [Squat; 2] = [
         ("directory", |path| fs::create_dir(path).unwrap()),
         ("symlink", |path| symlink("/etc/hostname", path).unwrap()),
     ];
     for (kind, squat) in squats {
-        let path = objects.path("s");
-        let _ = fs::remove_file(&path);
+        let path = objects.path("a1");
         squat(&path);
-        let refused = |result: Result<(), CreateError>| {
-            let error = result.unwrap_err();
-            assert!(error.to_string().contains(&objects.name("s")), "{kind}: {error}");
-            assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{kind}: {error}");
-            assert_eq!(objects.listed(), ["a1", "b1", "c", "s"], "{kind}");
-        };
-        refused(builder(&own).open().map(drop));
-        // The new type has another layout. Nothing is removed for a channel that cannot be created.
-        refused(builder(&own).permissions(0o640).open().map(drop));
-        let error = raw(&own).schema_bytes().unwrap_err();
-        assert!(error.to_string().contains(&objects.name("s")), "{kind}: {error}");
+        // The new schema makes another channel. Nothing is removed for a channel that can't be
+        // created.
+        let error = own.writer::<State>("worker").map(drop).unwrap_err();
+        assert!(error.to_string().contains(&objects.name("a1")), "{kind}: {error}");
+        assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{kind}");
+        assert!(raw(&own).schema_bytes().unwrap().is_some(), "{kind}");
+        assert_eq!(objects.listed(), ["a1", "c"], "{kind}");
+        let _ = fs::remove_file(&path);
         let _ = fs::remove_dir(&path);
     }
-    fs::remove_file(objects.path("s")).unwrap();
-    // A new channel also finds the name squatted. A channel without a schema does not need the
-    // name.
-    own.remove_channel("worker").unwrap();
-    fs::create_dir(objects.path("s")).unwrap();
-    let error = builder(&own).open().map(drop).unwrap_err();
-    assert!(error.to_string().contains(&objects.name("s")), "{error}");
-    assert_eq!(objects.listed(), ["s"]);
-    own.writer::<State>("worker").unwrap().publish(&state(1)).unwrap();
-    assert_eq!(objects.listed(), ["s"]);
-    fs::remove_dir(objects.path("s")).unwrap();
-    drop(builder(&own).open().unwrap());
+    // A new channel and a takeover do not need the name.
+    fs::create_dir(objects.path("a1")).unwrap();
+    assert_eq!(builder(&own).open().unwrap().publish(&state(2)).unwrap(), 2);
+    assert_eq!(builder(&own).open().unwrap().publish(&state(1)).unwrap(), 1);
+    fs::remove_dir(objects.path("a1")).unwrap();
     assert_eq!(objects.listed(), NO_OBJECTS);
 }
 
@@ -209,24 +194,24 @@ fn an_inspection_reports_whether_the_schema_can_be_read() {
     own.remove_channel("worker").unwrap();
     let writer = builder(&own).open().unwrap();
     assert_eq!(inspected(), SchemaInspection::Whole);
-    let path = Objects::of(own.name(), "worker").path("s");
-    let whole = fs::read(&path).unwrap();
-    // The byte of the content: see docs/layout.md.
-    let mut damaged = whole.clone();
-    damaged[64] ^= 1;
-    let damages: [(&[u8], &str); 4] =
-        [(&damaged, "checksum"), (&[0; 4096], "whole"), (&[1; 4096], "header"), (&[1; 9], "full pages")];
-    for (content, expected) in damages {
-        fs::write(&path, content).unwrap();
+    let objects = Objects::of(own.name(), "worker");
+    let whole = fs::read(objects.path("c")).unwrap();
+    let damages: [(u64, &[u8], &str); 4] = [
+        (SCHEMA, &[0xff; 4], "fingerprint"),
+        (SCHEMA_MARK, &[1], "fingerprint"),
+        (SCHEMA_MARK + 8, &[0x55; 8], "fingerprint"),
+        (SCHEMA_MARK, &[0xff; 8], "no room"),
+    ];
+    for (byte, content, expected) in damages {
+        objects.overwrite(byte, content);
         let SchemaInspection::Corrupt { reason } = inspected() else {
             panic!("{expected}: {:?}", inspected())
         };
         assert!(reason.contains(expected), "{reason}");
+        let at = usize::try_from(byte).unwrap();
+        objects.overwrite(byte, &whole[at..][..content.len()]);
+        assert_eq!(inspected(), SchemaInspection::Whole);
     }
-    fs::write(&path, whole).unwrap();
-    assert_eq!(inspected(), SchemaInspection::Whole);
-    fs::remove_file(&path).unwrap();
-    assert_eq!(inspected(), SchemaInspection::Missing);
     drop(writer);
 }
 
@@ -257,14 +242,14 @@ fn fill(namespace: &Namespace) {
         fill_all_but(pages, used);
         is_full(builder(namespace).open().map(drop));
         assert_eq!(namespace.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1);
-        assert_eq!(objects.listed(), ["a1", "b1", "c"], "with room for {pages} pages");
+        assert_eq!(objects.listed(), ["c"], "with room for {pages} pages");
     }
     fill_all_but(3, used);
     let with_schema = builder(namespace).open().unwrap();
-    assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
+    assert_eq!(objects.listed(), ["c"]);
     assert!(raw(namespace).schema_bytes().unwrap().is_some());
     with_schema.close_lingering().unwrap();
-    fill_all_but(0, used + 1);
+    fill_all_but(0, used_pages());
     drop(builder(namespace).open().expect("a takeover needs no room"));
     fs::remove_file("/dev/shm/filler").unwrap();
     assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
@@ -281,18 +266,32 @@ fn used_pages() -> usize {
 }
 
 #[test]
-fn a_schema_has_the_permissions_of_its_channel() {
+fn all_objects_of_a_channel_with_a_schema_have_its_permissions() {
     let own = OwnNamespace::new(&["worker"]);
-    let _writer = builder(&own).permissions(0o644).open().unwrap();
-    let mode = fs::metadata(Objects::of(own.name(), "worker").path("s")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o7777, 0o644);
+    let mut writer = builder(&own).permissions(0o644).open().unwrap();
+    for number in 1..3 {
+        writer.publish(&(number, Some("long".repeat(1_000)))).unwrap();
+    }
+    let objects = Objects::of(own.name(), "worker");
+    assert_eq!(objects.listed(), ["a2", "b2", "c"]);
+    for kind in objects.listed() {
+        let mode = fs::metadata(objects.path(&kind)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o644, "{kind}");
+    }
 }
 
 #[test]
 fn a_writer_whose_names_were_unlinked_removes_nothing_of_its_successor() {
     let test = "carried_schema::a_writer_whose_names_were_unlinked_removes_nothing_of_its_successor";
+    let open_grown = |namespace: &Namespace| {
+        let mut writer = builder(namespace).open().unwrap();
+        for number in 1..3 {
+            writer.publish(&(number, Some("long".repeat(1_000)))).unwrap();
+        }
+        writer
+    };
     if let Some((_, namespace)) = role() {
-        let writer = builder(&namespace).open().unwrap();
+        let writer = open_grown(&namespace);
         say("ready");
         orders().next();
         return writer.close().unwrap();
@@ -302,16 +301,16 @@ fn a_writer_whose_names_were_unlinked_removes_nothing_of_its_successor() {
     first.await_line("ready");
     let objects = Objects::of(own.name(), "worker");
     let orphaned = raw(&own);
-    for kind in ["a1", "b1", "c", "s"] {
+    for kind in ["a2", "b2", "c"] {
         fs::remove_file(objects.path(kind)).unwrap();
     }
-    assert!(matches!(orphaned.schema_bytes(), Err(AttachError::Object { .. })));
-    let second = builder(&own).open().unwrap();
-    assert!(matches!(orphaned.schema_bytes(), Err(AttachError::Object { .. })), "not the successor's");
+    let second = open_grown(&own);
     first.order("end");
     first.finish();
-    assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
+    assert_eq!(objects.listed(), ["a2", "b2", "c"]);
     assert!(raw(&own).schema_bytes().unwrap().is_some());
+    assert!(orphaned.is_closed() && orphaned.schema_bytes().unwrap().is_some());
+    assert_eq!(typed(&own).snapshot().unwrap().0, 2);
     second.close().unwrap();
     assert_eq!(objects.listed(), NO_OBJECTS);
 }
@@ -403,18 +402,14 @@ fn every_damaged_byte_of_a_schema_is_detected() {
     let own = OwnNamespace::new(&["worker"]);
     let _writer = builder(&own).open().unwrap();
     let objects = Objects::of(own.name(), "worker");
-    let whole = fs::read(objects.path("s")).unwrap();
-    let len = usize::try_from(u64::from_le_bytes(whole[16..24].try_into().unwrap())).unwrap();
-    for byte in (0..32).chain(64..64 + len) {
-        let mut damaged = whole.clone();
-        damaged[byte] ^= 0x40;
-        fs::write(objects.path("s"), damaged).unwrap();
+    let whole = fs::read(objects.path("c")).unwrap();
+    let schema = raw(&own).schema_bytes().unwrap().unwrap();
+    for byte in (SCHEMA_MARK..SCHEMA_MARK + 16).chain(SCHEMA..SCHEMA + schema.len() as u64) {
+        let honest = whole[usize::try_from(byte).unwrap()];
+        objects.overwrite(byte, &[honest ^ 0x40]);
         let error = raw(&own).schema_bytes().unwrap_err();
-        assert!(
-            matches!(error, AttachError::SchemaCorrupt { .. } | AttachError::Object { .. }),
-            "{byte}: {error}"
-        );
+        assert!(matches!(error, AttachError::SchemaCorrupt { .. }), "{byte}: {error}");
+        objects.overwrite(byte, &[honest]);
+        assert_eq!(raw(&own).schema_bytes().unwrap().unwrap(), schema, "{byte}");
     }
-    fs::write(objects.path("s"), &whole).unwrap();
-    assert!(raw(&own).schema_bytes().unwrap().is_some());
 }

@@ -60,7 +60,9 @@ fn a_dry_run_changes_nothing() {
     let test = "cleanup::a_dry_run_changes_nothing";
     if let Some((role, namespace)) = role() {
         let mut writer = namespace.writer_builder::<[u8]>(&role).codec::<Bytes>().open().unwrap();
-        writer.publish(b"state").unwrap();
+        for _ in 0..2 {
+            writer.publish(&[5; 10_000]).unwrap();
+        }
         println!("published");
         return wait_for_end();
     }

@@ -80,7 +80,10 @@ fn ten_thousand_crashes_accumulate_nothing() {
     };
     let crashes = rounds(200, 10_000);
     let mut first = writer(&namespace);
-    first.publish(&pattern(1)).unwrap();
+    // Both sides have grown.
+    for len in [LARGE, LARGE + 1] {
+        first.publish(&pattern(len)).unwrap();
+    }
     first.close_lingering().unwrap();
     let objects = Objects::of(namespace.name(), "worker");
     let mut reader = namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open().unwrap();

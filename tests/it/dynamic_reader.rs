@@ -152,17 +152,15 @@ fn a_damaged_schema_does_not_prevent_reading_payloads() {
     let mut writer =
         own.writer_builder::<State>("worker").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&state(1)).unwrap();
-    let object = Objects::of(own.name(), "worker").path("s");
-    let whole = fs::read(&object).unwrap();
-    let mut flipped = whole.clone();
-    let name = whole.windows(9).position(|bytes| bytes == b"jobs_done").unwrap();
-    flipped[name] ^= 1;
-    fs::write(&object, &flipped).unwrap();
+    let objects = Objects::of(own.name(), "worker");
+    let whole = fs::read(objects.path("c")).unwrap();
+    let name = whole.windows(9).position(|bytes| bytes == b"jobs_done").unwrap() as u64;
+    objects.overwrite(name, b"k");
     let mut reader = own.dynamic_reader("worker").unwrap();
     assert_eq!(reader.schema(), None);
     let error = reader.snapshot().unwrap_err();
     assert!(matches!(&error, DynamicError::Decode { source: DecodeError::Schema { .. }, .. }), "{error}");
     assert_eq!(reader.payload().unwrap()[0], 1);
-    fs::write(&object, &whole).unwrap();
+    objects.overwrite(name, b"j");
     assert_eq!(own.dynamic_reader("worker").unwrap().snapshot().unwrap()["jobs_done"], json!(1));
 }

@@ -163,7 +163,7 @@ fn items_are_whole_and_descend_beside_a_live_and_after_a_killed_writer() {
 
 /// Changes a byte of a publication's payload in shared memory.
 fn corrupt(own: &OwnNamespace, number: u64) {
-    let path = Objects::of(own.name(), "worker").path(if number.is_multiple_of(2) { "a1" } else { "b1" });
+    let path = Objects::of(own.name(), "worker").path("c");
     let payload = content(number, small(number));
     let bytes = fs::read(&path).unwrap();
     let places = bytes.windows(payload.len()).enumerate().step_by(8);

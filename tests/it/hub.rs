@@ -410,16 +410,17 @@ fn a_hub_keeps_no_descriptor_and_no_mapping_of_a_removed_channel() {
     let mut workers: Vec<_> =
         (0..40).map(|index| own.writer::<Worker>(&format!("worker-{index}")).unwrap()).collect();
     let mut max = 0;
-    for _ in 0..50 {
+    for _ in 0..70 {
         workers.iter_mut().for_each(publish);
         let [states, all, removed] = counted(&mut counter);
         assert_eq!((states, removed), (40, 0), "a growth leaves nothing behind");
         max = max.max(all);
     }
-    assert!(workers[0].growths() > 1 && (120..=125).contains(&max), "{max} mappings");
+    let growths = workers[0].growths();
+    assert!(growths > 1 && (80..=85).contains(&max), "{max} mappings, {growths} growths");
     drop(workers.split_off(10));
     let [states, all, removed] = counted(&mut counter);
-    assert!(states == 10 && removed == 0 && (30..=35).contains(&all), "{all} and {removed} mappings");
+    assert!(states == 10 && removed == 0 && (20..=25).contains(&all), "{all} and {removed} mappings");
     drop(workers);
     let [states, all, _] = counted(&mut counter);
     assert!(states == 0 && all <= 1, "{all} mappings");

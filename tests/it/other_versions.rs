@@ -43,8 +43,8 @@ fn leftovers_of_another_version_are_refused_and_removed_on_request() {
     let test = "other_versions::leftovers_of_another_version_are_refused_and_removed_on_request";
     if let Some((_, namespace)) = role() {
         let writers = ["old", "larger"].map(|channel| {
-            let mut writer = namespace.writer::<u64>(channel).unwrap();
-            writer.publish(&5).unwrap();
+            let mut writer = namespace.writer::<Vec<u64>>(channel).unwrap();
+            writer.publish(&vec![5; 4_000]).unwrap();
             writer
         });
         say("published");
@@ -56,6 +56,11 @@ fn leftovers_of_another_version_are_refused_and_removed_on_request() {
     older.await_line("published");
     let [old, larger] = ["old", "larger"].map(|channel| Objects::of(own.name(), channel));
     let prefix = old.namespace_prefix();
+    // The first versions gave the first segments and the schema objects of their own.
+    for kind in ["a1", "b1", "s"] {
+        fs::copy(old.path("c"), old.path(kind)).unwrap();
+        give_version(&old.path(kind), 1, 1);
+    }
     let registry =
         listed(prefix).into_iter().find(|name| !name.starts_with(&old.name("")) && name.len() < 13);
     let registry: PathBuf = format!("{DIRECTORY}/{}", registry.unwrap()).into();
@@ -73,7 +78,7 @@ fn leftovers_of_another_version_are_refused_and_removed_on_request() {
     let all = listed(prefix);
     let stranger = PathBuf::from(format!("{DIRECTORY}/{prefix}rest"));
     fs::write(&stranger, [7; 4096]).unwrap();
-    assert_eq!(all.len(), 8, "two channels, and two registries: {all:?}");
+    assert_eq!(all.len(), 9, "of two channels, which have grown, and two registries: {all:?}");
 
     // Their writer lives. Where its version records its process id is not known.
     assert!(matches!(own.reader::<u64>("old"), Err(AttachError::LayoutVersion { found: 1, .. })));

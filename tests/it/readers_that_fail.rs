@@ -75,11 +75,11 @@ fn failing_readers_cost_the_writer_nothing() {
     }
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = own.writer_builder::<[u8]>("worker").codec::<Bytes>().open().unwrap();
-    writer.publish(&pattern(1)).unwrap();
+    writer.publish(&pattern(20_000)).unwrap();
     let objects = Objects::of(own.name(), "worker");
     let mut sleeper = Actor::start(TEST, "sleeper", &own);
     sleeper.await_line("one side");
-    writer.publish(&pattern(2)).unwrap();
+    writer.publish(&pattern(20_000)).unwrap();
     sleeper.order("go on");
     sleeper.await_line("both sides");
     let mut readers: Vec<_> = (0..7).map(|_| Actor::start(TEST, "reader", &own)).collect();
@@ -106,7 +106,7 @@ fn failing_readers_cost_the_writer_nothing() {
         }
     }
     assert!(stopped.len() == 3 && to_kill.is_empty(), "every accident happened");
-    assert_eq!(objects.kept_by(sleeper.pid()), ["a1", "b1"], "the sleeper keeps its mappings");
+    assert_eq!(objects.kept_by(sleeper.pid()), ["a2", "b2"], "the sleeper keeps its mappings");
     assert_eq!(objects.kept_by(std::process::id()), Vec::<String>::new(), "the writer keeps nothing old");
 
     sleeper.order("wake up");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, eventually, orders, pattern, role, say, wait_for_end};
 use tearless::{
-    Bytes, Namespace, Pod, Reader, Writer, WriterBuilder,
+    Bytes, Namespace, Postcard, Reader, Writer, WriterBuilder,
     error::{AttachError, CreateError, PublishError, SnapshotError},
     hub::Health,
     inspect::WriterState,
@@ -56,17 +56,18 @@ fn remove_all(objects: &Objects) {
     }
 }
 
-/// A writer in a process of its own, and a reader that has mapped both of its segments. Then the
-/// names are unlinked.
+/// A writer in a process of its own, and a reader that has mapped both of its segments, which have
+/// grown. Then the names are unlinked.
 fn removed(test: &str, own: &OwnNamespace) -> (Actor, Reader<Vec<u8>, Bytes>, Objects) {
     let mut writer = Actor::start(test, "writer", own);
     writer.await_line("ready");
     let mut reader = attach(own).unwrap();
-    for len in ["1", "2"] {
+    for len in ["10001", "10002"] {
         obey(&mut writer, len);
         reader.snapshot().unwrap();
     }
     let objects = Objects::of(own.name(), "worker");
+    assert_eq!(objects.listed(), ["a2", "b2", "c"]);
     remove_all(&objects);
     (writer, reader, objects)
 }
@@ -106,7 +107,9 @@ fn a_successor_is_unharmed_by_the_first_writer() {
         let own = OwnNamespace::new(&["worker"]);
         let (mut first, mut firsts_reader, objects) = removed(test, &own);
         let mut second = open(&own);
-        second.publish(&pattern(50)).unwrap();
+        for len in [10_001, 10_002, 50] {
+            second.publish(&pattern(len)).unwrap();
+        }
         let mut reader = attach(&own).unwrap();
         obey(&mut first, "grow");
         obey(&mut first, "7");
@@ -123,7 +126,7 @@ fn a_successor_is_unharmed_by_the_first_writer() {
             first.kill();
             assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Dead);
         }
-        assert_eq!(objects.listed(), ["a1", "b1", "c"], "{end}");
+        assert_eq!(objects.listed(), ["a2", "b2", "c"], "{end}");
         assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
         second.publish(&pattern(30_000)).unwrap();
         assert_eq!(*reader.snapshot().unwrap(), pattern(30_000));
@@ -136,12 +139,12 @@ fn a_reader_that_needs_an_unlinked_segment_gets_its_name() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = open(&own);
     let mut reader = attach(&own).unwrap();
-    writer.publish(&pattern(1)).unwrap();
+    writer.publish(&pattern(10_001)).unwrap();
     reader.snapshot().unwrap();
+    writer.publish(&pattern(10_002)).unwrap();
     let objects = Objects::of(own.name(), "worker");
-    let segment = objects.name("a1");
+    let segment = objects.name("a2");
     remove_all(&objects);
-    writer.publish(&pattern(2)).unwrap();
     let error = reader.snapshot().unwrap_err();
     assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&segment), "{error}");
     writer.publish(&pattern(3)).unwrap();
@@ -261,8 +264,15 @@ fn a_writer_creates_its_channel_again_and_a_syncer_does_so_by_itself() {
     assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 4);
 }
 
-/// A part of a channel with a schema, or the registry that lists it.
-const NAMES: [&str; 4] = ["registry", "a1", "b1", "s"];
+/// A part of a channel with a schema that has grown, or the registry that lists it.
+const NAMES: [&str; 4] = ["registry", "c", "a2", "b2"];
+
+/// A state for which both sides grow.
+type Large = Vec<u8>;
+
+fn large(number: u8) -> Large {
+    vec![number; 3_000]
+}
 
 fn path_of(own: &OwnNamespace, name: &str) -> PathBuf {
     let objects = Objects::of(own.name(), "worker");
@@ -270,42 +280,46 @@ fn path_of(own: &OwnNamespace, name: &str) -> PathBuf {
 }
 
 /// Whether processes that come now find all of the channel, with this state.
-fn is_found(own: &OwnNamespace, state: u64) -> bool {
-    let hub = own.hub().with_codec::<Pod>();
-    let has_schema = |reader: Reader<u64, Pod>| reader.schema_bytes().is_ok_and(|bytes| bytes.is_some());
+fn is_found(own: &OwnNamespace, state: u8) -> bool {
+    let hub = own.hub().with_codec::<Postcard>();
+    let has_schema =
+        |reader: Reader<Large, Postcard>| reader.schema_bytes().is_ok_and(|bytes| bytes.is_some());
     hub.channels("*").unwrap() == ["worker".into()]
-        && hub.get::<u64>("worker").is_ok_and(|found| *found == state)
+        && hub.get::<Large>("worker").is_ok_and(|found| *found == large(state))
         && own.reader_builder("worker").codec().open().is_ok_and(has_schema)
 }
 
-fn described(own: &OwnNamespace) -> WriterBuilder<u64, Pod> {
-    own.writer_builder("worker").codec::<Pod>().with_schema()
+fn described(own: &OwnNamespace) -> WriterBuilder<Large, Postcard> {
+    own.writer_builder("worker").codec::<Postcard>().with_schema()
 }
 
 #[test]
 fn each_name_alone_is_restored_by_a_syncer() {
     for name in NAMES {
         let own = OwnNamespace::new(&["worker"]);
-        let builder = described(&own).syncer(1);
+        let builder = described(&own).syncer(large(1));
         let syncer = builder.interval(Duration::from_millis(5)).spawn().unwrap();
-        let (hub, mut list) = (own.hub().with_codec::<Pod>(), own.watch_channels());
+        syncer.replace(large(2));
+        syncer.flush().unwrap();
+        let (hub, mut list) = (own.hub().with_codec::<Postcard>(), own.watch_channels());
         let mut watch = hub.watch("*");
-        assert!(is_found(&own, 1) && list.changed().unwrap());
-        assert_eq!(*hub.get::<u64>("worker").unwrap(), 1);
+        assert!(is_found(&own, 2) && list.changed().unwrap());
+        assert_eq!(*hub.get::<Large>("worker").unwrap(), large(2));
         assert_eq!(watch.changed().unwrap(), ["worker".into()]);
         let path = path_of(&own, name);
         fs::remove_file(&path).unwrap();
-        eventually(&format!("the channel is found without its former {name}"), || is_found(&own, 1));
-        // Another side may be the first to have a state.
-        eventually(&format!("{name} is there"), || path.exists());
         eventually("a list that was open has changed", || list.changed().unwrap());
+        eventually(&format!("the channel is found without its former {name}"), || is_found(&own, 2));
         // One publication on each side.
-        for state in 2..4 {
-            syncer.replace(state);
+        for number in 3..5 {
+            syncer.replace(large(number));
             syncer.flush().unwrap();
-            eventually("a hub that was open follows", || *hub.get::<u64>("worker").unwrap() == state);
-            assert!(is_found(&own, state), "{name}");
+            eventually("a hub that was open follows", || {
+                *hub.get::<Large>("worker").unwrap() == large(number)
+            });
+            assert!(is_found(&own, number), "{name}");
         }
+        assert!(path.exists(), "{name}");
         let changed = watch.wait_any(Duration::from_secs(60)).unwrap();
         assert_eq!(changed, ["worker".into()], "a watch that was open follows");
         drop(syncer);
@@ -323,11 +337,11 @@ fn a_writer_restores_the_registry_and_learns_of_each_other_name() {
     for name in NAMES {
         let own = OwnNamespace::new(&["worker"]);
         let mut writer = described(&own).open().unwrap();
-        for state in 1..3 {
-            writer.publish(&state).unwrap();
+        for number in 1..3 {
+            writer.publish(&large(number)).unwrap();
         }
-        let mut attached = own.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap();
-        assert_eq!(*attached.snapshot().unwrap(), 2);
+        let mut attached = own.reader_builder::<Large>("worker").codec::<Postcard>().open().unwrap();
+        assert_eq!(*attached.snapshot().unwrap(), large(2));
         let path = path_of(&own, name);
         fs::remove_file(&path).unwrap();
         if name == "registry" {
@@ -336,18 +350,19 @@ fn a_writer_restores_the_registry_and_learns_of_each_other_name() {
                 is_found(&own, 2)
             });
             assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })), "it has its names");
-            assert_eq!(writer.publish(&3).unwrap(), 3);
-            assert_eq!(*attached.snapshot().unwrap(), 3, "readers notice nothing");
+            assert_eq!(writer.publish(&large(3)).unwrap(), 3);
+            assert_eq!(*attached.snapshot().unwrap(), large(3), "readers notice nothing");
         } else {
             let is_lost = |touched| matches!(touched, Err(PublishError::NamesRemoved));
             eventually("the writer learns of it", || is_lost(writer.touch()));
-            assert_eq!(writer.publish(&3).unwrap(), 3);
+            assert_eq!(writer.publish(&large(3)).unwrap(), 3);
             writer.reopen().unwrap();
             assert!(attached.is_closed() && writer.touch().is_ok());
-            assert_eq!(writer.publish(&3).unwrap(), 1);
+            assert_eq!(writer.publish(&large(4)).unwrap(), 1);
+            assert_eq!(writer.publish(&large(3)).unwrap(), 2);
         }
         assert!(is_found(&own, 3), "{name}");
-        assert_eq!(Objects::of(own.name(), "worker").listed(), ["a1", "b1", "c", "s"]);
+        assert_eq!(Objects::of(own.name(), "worker").listed(), ["a2", "b2", "c"]);
         drop(writer);
         assert_eq!(listed(&registry_prefix(&path)), Vec::<String>::new(), "{name}");
     }
@@ -366,7 +381,7 @@ fn squat(path: &PathBuf) {
 fn a_syncer_says_why_it_cannot_restore_a_name() {
     for name in ["c", "registry"] {
         let own = OwnNamespace::new(&["worker"]);
-        let builder = described(&own).syncer(1);
+        let builder = described(&own).syncer(large(1));
         let syncer = builder.interval(Duration::from_millis(5)).spawn().unwrap();
         let path = path_of(&own, name);
         squat(&path);
@@ -387,9 +402,9 @@ fn a_syncer_says_why_it_cannot_restore_a_name() {
             let error = syncer.flush().unwrap_err();
             assert_eq!(error.source().map(ToString::to_string), Some(text), "a flush says it, too");
         } else {
-            syncer.replace(2);
+            syncer.replace(large(2));
             assert_eq!(syncer.flush().unwrap(), 2, "the state was published");
-            syncer.replace(1);
+            syncer.replace(large(1));
         }
         fs::remove_dir(&path).unwrap();
         eventually("a later tick restores it", || is_found(&own, 1));
@@ -401,17 +416,17 @@ fn a_syncer_says_why_it_cannot_restore_a_name() {
 fn a_syncer_ends_its_channel_also_if_the_registry_cannot_be_restored() {
     for is_reported in [false, true] {
         let own = OwnNamespace::new(&["worker"]);
-        let builder = described(&own).linger(true).syncer(1);
+        let builder = described(&own).linger(true).syncer(large(1));
         let syncer = builder.interval(Duration::from_millis(5)).spawn().unwrap();
-        let mut reader = own.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap();
+        let mut reader = own.reader_builder::<Large>("worker").codec::<Postcard>().open().unwrap();
         let path = path_of(&own, "registry");
         squat(&path);
         if is_reported {
             eventually("a tick has failed to restore it", || syncer.last_error().is_some());
         }
-        syncer.replace(2);
+        syncer.replace(large(2));
         syncer.shutdown().unwrap();
-        assert_eq!(*reader.snapshot().unwrap(), 2);
+        assert_eq!(*reader.snapshot().unwrap(), large(2));
         assert!(reader.is_closed());
         fs::remove_dir(&path).unwrap();
     }

@@ -81,6 +81,11 @@ fn attach(namespace: &Namespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> 
     namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open()
 }
 
+/// Replaces a channel whose writer has ended: its states have no checksums.
+fn replace(namespace: &Namespace) -> Result<Writer<[u8], Bytes>, CreateError> {
+    namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().checksum(true).open()
+}
+
 /// The names that the channel's objects will have.
 fn names(namespace: &Namespace) -> Objects {
     let _writer = create(namespace).unwrap();
@@ -118,18 +123,26 @@ fn an_empty_page_of_ours_is_a_half_made_channel() {
     assert_eq!(objects.listed(), Vec::<String>::new());
 }
 
+/// The object that tries out whether there is room for the new channel has this name.
 #[test]
-fn a_squatted_segment_is_refused_when_the_channel_is_created() {
+fn a_squatted_segment_is_refused_when_the_channel_is_replaced() {
     let own = OwnNamespace::new(&["worker"]);
     let objects = names(&own);
-    for segment in ["a1", "b1"] {
-        for kind in kinds() {
-            let squatter = Squatter::new(kind, objects.path(segment));
-            let Err(CreateError::Object { source, .. }) = create(&own) else { panic!("{}", kind.0) };
-            squatter.assert_named_by(&source);
-            assert_eq!(objects.listed(), [segment], "nothing half-made stays: {}", kind.0);
-        }
-        create(&own).unwrap().publish(&pattern(1)).expect("the name is free again");
+    for kind in kinds() {
+        let mut first = create(&own).unwrap();
+        first.publish(&pattern(1)).unwrap();
+        first.close_lingering().unwrap();
+        let squatter = Squatter::new(kind, objects.path("a1"));
+        let Err(CreateError::Object { source, .. }) = replace(&own) else { panic!("{}", kind.0) };
+        squatter.assert_named_by(&source);
+        assert_eq!(objects.listed(), ["a1", "c"], "nothing half-made stays: {}", kind.0);
+        assert_eq!(*attach(&own).unwrap().snapshot().unwrap(), pattern(1), "{}", kind.0);
+        let mut second = create(&own).expect("a takeover does not need the name");
+        assert_eq!(second.publish(&pattern(2)).unwrap(), 2, "{}", kind.0);
+        second.close_lingering().unwrap();
+        drop(squatter);
+        assert_eq!(replace(&own).expect("the name is free again").publish(&pattern(3)).unwrap(), 1);
+        assert_eq!(objects.listed(), Vec::<String>::new(), "{}", kind.0);
     }
 }
 
@@ -152,7 +165,7 @@ fn a_squatted_segment_stops_growth_and_leaves_the_published_state() {
             assert_eq!(*reader.snapshot().unwrap(), pattern(len));
             assert_eq!(*attach(&own).unwrap().snapshot().unwrap(), pattern(len));
         }
-        assert_eq!(objects.listed(), ["a1", "a2", "b1", "b2", "c"], "{}", kind.0);
+        assert_eq!(objects.listed(), ["a2", "b2", "c"], "{}", kind.0);
     }
     writer.publish(&pattern(20_000)).expect("the names are free again");
     assert_eq!(*reader.snapshot().unwrap(), pattern(20_000));
@@ -207,8 +220,9 @@ fn a_regular_file_of_ours_under_a_segments_name_is_a_leftover() {
     let own = OwnNamespace::new(&["worker"]);
     let objects = names(&own);
     for content in ["", "text"] {
+        create(&own).unwrap().close_lingering().unwrap();
         fs::write(objects.path("a1"), content).unwrap();
-        let mut writer = create(&own).unwrap();
+        let mut writer = replace(&own).unwrap();
         fs::write(objects.path("b2"), content).unwrap();
         writer.publish(&pattern(20_000)).unwrap();
         assert_eq!(*attach(&own).unwrap().snapshot().unwrap(), pattern(20_000));

@@ -21,10 +21,10 @@ fn live_under(umask: u32, mode: u32, namespace: &Namespace) {
         || namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().permissions(mode).open().unwrap();
     let mut writer = open();
     let mut objects = None;
-    for len in [1, 20_000, 20_001, 100_000] {
+    for (len, count) in [(1, 1), (20_000, 2), (20_001, 3), (100_000, 3)] {
         writer.publish(&pattern(len)).unwrap();
         let objects = objects.get_or_insert_with(|| Objects::of(namespace.name(), "worker"));
-        assert_eq!(objects.listed().len(), 3);
+        assert_eq!(objects.listed().len(), count);
         for kind in objects.listed() {
             let found = fs::metadata(objects.path(&kind)).unwrap().permissions().mode() & 0o7777;
             assert_eq!(found, mode, "{kind} under umask {umask:o}");
@@ -58,9 +58,9 @@ fn permissions_are_as_requested_under_any_umask() {
 
 /// Uses the channel of another process in every possible way, and ends as `role` says.
 fn visit(role: &str, namespace: &Namespace) {
-    let mut reader = namespace.reader::<u64>("worker").unwrap();
+    let mut reader = namespace.reader::<Vec<u64>>("worker").unwrap();
     reader.snapshot().unwrap();
-    let refused = namespace.writer::<u64>("worker");
+    let refused = namespace.writer::<Vec<u64>>("worker");
     assert!(matches!(refused, Err(CreateError::AlreadyOwned { .. })));
     assert!(matches!(namespace.remove_channel("worker"), Err(RemoveError::AlreadyOwned { .. })));
     match role {
@@ -80,16 +80,20 @@ fn a_process_that_does_not_own_the_channel_removes_nothing_at_its_end() {
         return visit(&role, &namespace);
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut writer = own.writer::<u64>("worker").unwrap();
-    writer.publish(&0).unwrap();
+    let mut writer = own.writer::<Vec<u64>>("worker").unwrap();
+    // Both sides grow.
+    let state = |number| vec![number; 4_000];
+    for _ in 0..2 {
+        writer.publish(&state(0)).unwrap();
+    }
     let objects = Objects::of(own.name(), "worker");
-    let inodes = || ["c", "a1", "b1"].map(|kind| fs::metadata(objects.path(kind)).unwrap().ino());
-    let (before, mut reader) = (inodes(), own.reader::<u64>("worker").unwrap());
+    let inodes = || ["c", "a2", "b2"].map(|kind| fs::metadata(objects.path(kind)).unwrap().ino());
+    let (before, mut reader) = (inodes(), own.reader::<Vec<u64>>("worker").unwrap());
     for (number, end) in (1..).zip(["returns", "panics", "exits", "exits at once", "kills itself"]) {
         Actor::start(test, end, &own).death();
         assert_eq!(inodes(), before, "{end}");
-        assert_eq!(objects.listed(), ["a1", "b1", "c"], "{end}");
-        writer.publish(&number).unwrap();
-        assert_eq!(*reader.snapshot().unwrap(), number, "{end}");
+        assert_eq!(objects.listed(), ["a2", "b2", "c"], "{end}");
+        writer.publish(&state(number)).unwrap();
+        assert_eq!(*reader.snapshot().unwrap(), state(number), "{end}");
     }
 }

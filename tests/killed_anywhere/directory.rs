@@ -4,7 +4,7 @@ use std::fs;
 
 use tearless::Namespace;
 
-use crate::operation::Carries;
+use crate::CHANNEL;
 
 const DIRECTORY: &str = "/dev/shm/";
 
@@ -35,12 +35,17 @@ impl Objects {
         testkit::objects::listed(&self.prefix)
     }
 
-    /// Panics unless there are exactly the control page, one segment of each side, and the schema
-    /// if the channel carries one.
-    pub(crate) fn assert_whole(&self, carries: Carries, when: &str) {
+    /// Panics unless there are exactly the channel's object, and one segment of each side that has
+    /// grown.
+    pub(crate) fn assert_whole(&self, namespace: &Namespace, when: &str) {
+        let [a, b] = namespace.inspect(CHANNEL).unwrap().generations.map(|generation| generation > 1);
+        let expected: String = [(a, 'a'), (b, 'b'), (true, 'c')]
+            .into_iter()
+            .filter_map(|(exists, kind)| exists.then_some(kind))
+            .collect();
         let names = self.names();
         let kinds = names.iter().map(|name| &name[self.prefix.len()..][..1]).collect::<String>();
-        assert_eq!(kinds, if carries == Carries::Schema { "abcs" } else { "abc" }, "{when}: {names:?}");
+        assert_eq!(kinds, expected, "{when}: {names:?}");
     }
 
     /// Panics if there are more than `max` objects.

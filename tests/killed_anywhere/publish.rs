@@ -9,7 +9,6 @@ use tearless::{Bytes, Decode, Encode, Namespace, Pod, Postcard, Reader, Writer};
 use crate::CHANNEL;
 use crate::common::OwnNamespace;
 use crate::directory::Objects;
-use crate::operation::Carries;
 use crate::trace::{Point, Position, Trace};
 use crate::tracee::{Tracee, mark, watchdog};
 
@@ -179,7 +178,7 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
         let position = tracee.go_to(point);
         tracee.kill();
         last = check::<F>(&own, reader, before, step);
-        objects.assert_whole(Carries::Nothing, &format!("killed after step {step}"));
+        objects.assert_whole(&own, &format!("killed after step {step}"));
         announced += last - before;
         unfinished += u64::from(is_unfinished(&own, last, step));
         // Only single steps show the end for certain: a breakpoint may have been missed.
@@ -230,7 +229,7 @@ pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
         }
         tracee.kill();
         last = check::<F>(&own, &mut reader, before, step);
-        objects.assert_whole(Carries::Nothing, &format!("killed after step {step}"));
+        objects.assert_whole(&own, &format!("killed after step {step}"));
         announced += last - before;
     }
     assert!((1..samples).contains(&announced), "before and after the announcement: {announced} of {samples}");

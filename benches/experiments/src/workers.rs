@@ -82,8 +82,8 @@ fn method() -> String {
 fn memory_table(pairs: &[Pair]) -> Table {
     let columns = [
         "workers",
-        "control KiB",
-        "segments KiB",
+        "channels KiB",
+        "grown segments KiB",
         "registry KiB",
         "page tables, worker KiB",
         "page tables, main KiB",
@@ -186,8 +186,8 @@ fn memory_plot(pairs: &[Pair]) -> Plot {
         y: Axis::new("KiB for each worker", Scale::Log { zero: Some(0.01) }),
         series: vec![
             line("shared memory: in all", |pair| pair.shared.bytes()),
-            line("control pages", |pair| pair.shared.objects.control),
-            line("segments", |pair| pair.shared.objects.segments),
+            line("channels", |pair| pair.shared.objects.control),
+            line("grown segments", |pair| pair.shared.objects.segments),
             line("registry", |pair| pair.shared.objects.registry),
             line("page tables, workers' and main's", |pair| {
                 pair.shared.worker.page_tables + pair.shared.main.page_tables
@@ -224,7 +224,7 @@ fn answer(pairs: &[Pair]) -> String {
     let Some(Pair { workers, shared, queue }) = pairs.last() else { return String::new() };
     let each = |bytes: u64| number(bytes as f64 / *workers as f64 / 1024.0);
     format!(
-        "With {workers} workers, each takes {} KiB in all, {} KiB of it control page and segments, \
+        "With {workers} workers, each takes {} KiB in all, {} KiB of it the channel, \
         and no descriptor of the main process; a socket may hold {} KiB and takes one descriptor. \
         The same updates take {} % of a CPU in the workers and {} % in the main process, against \
         {} % and {} % through queues, and a round of queries takes {} against {}.",

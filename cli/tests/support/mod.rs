@@ -75,7 +75,7 @@ impl Fleet {
         shared_memory().find(is_ours).expect("a namespace with a channel has a control page")
     }
 
-    /// The object of a channel of this kind: `c`, `a1`, `b1`, …
+    /// The object of a channel of this kind: `c`, `a2`, `b2`, …
     pub fn object(&self, channel: &str, kind: &str) -> PathBuf {
         let is_ours = |path: &PathBuf| {
             name_of(path).ends_with('c') && text_at(path, 512) == self.name() && text_at(path, 648) == channel

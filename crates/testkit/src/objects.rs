@@ -20,6 +20,10 @@ pub const NAMESPACE_PREFIX: usize = 10;
 pub const PID: u64 = 256;
 /// Byte of the writer's start time in the control page.
 pub const START_TIME: u64 = 264;
+/// Byte of the schema's length in the control page; its fingerprint follows.
+pub const SCHEMA_MARK: u64 = 1504;
+/// The schema's first byte, behind the control page.
+pub const SCHEMA: u64 = 1536;
 
 /// The names of all objects that begin with `prefix`, sorted.
 pub fn listed(prefix: &str) -> Vec<String> {
@@ -53,7 +57,7 @@ impl Objects {
         panic!("no control page of {channel} in {namespace}");
     }
 
-    /// The name of one object: `c`, `a1`, `b1`, `a2`, …
+    /// The name of one object: `c`, `a2`, `b2`, …
     pub fn name(&self, kind: &str) -> String {
         format!("{}{kind}", self.stem)
     }
@@ -93,8 +97,13 @@ impl Objects {
 
     /// Overwrites a word of the control page.
     pub fn forge(&self, byte: u64, value: u64) {
-        let page = OpenOptions::new().write(true).open(self.path("c")).unwrap();
-        page.write_all_at(&value.to_le_bytes(), byte).unwrap();
+        self.overwrite(byte, &value.to_le_bytes());
+    }
+
+    /// Overwrites bytes of the channel's object.
+    pub fn overwrite(&self, byte: u64, content: &[u8]) {
+        let object = OpenOptions::new().write(true).open(self.path("c")).unwrap();
+        object.write_all_at(content, byte).unwrap();
     }
 
     /// Truncates an object to `bytes`.

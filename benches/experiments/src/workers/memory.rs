@@ -54,7 +54,7 @@ impl Proportional {
 }
 
 /// Bytes of the shared objects that a process has mapped, by kind, and of the registry that lists
-/// them.
+/// them. The first segments belong to `control`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) control: u64,
@@ -75,7 +75,7 @@ const NAMESPACE_END: usize = 10;
 const KIND: usize = 20;
 
 /// The end of a registry's name: its kind, and the layout's version.
-const REGISTRY: &str = "r2";
+const REGISTRY: &str = "r3";
 
 impl Objects {
     /// Of process `pid`, now.
