@@ -30,7 +30,7 @@ pub(crate) const LINE_BYTES: usize = LINE_WORDS * WORD_BYTES;
 pub(crate) const PAGE_BYTES: usize = 4096;
 
 /// The layout's version: changed whenever a word moves or changes its meaning.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 
 /// The first six bytes of every ready object, `tearls` read as little-endian.
 const MAGIC: u64 = u64::from_le_bytes(*b"tearls\0\0");
