@@ -66,8 +66,8 @@ fn channel(number: usize) -> String {
     format!("worker-{number}")
 }
 
-/// Characters of a registry's name: a channel's objects have longer ones.
-const REGISTRY: usize = "tl_nnnnnnnr3".len();
+/// Characters of the names of a registry's chunks: a channel's objects have longer ones.
+const REGISTRY: usize = "tl_nnnnnnnt13".len();
 
 /// The sizes of all channels' objects that this process maps, without the waiters' page, which is a
 /// part of the registry.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::channel::{ChannelName, ControlPage, Removed, check_namespace, read_text};
-use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table, segment};
+use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, VERSION, WORD_BYTES, registry as table, segment};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
@@ -109,11 +109,27 @@ impl Catalog {
             let page = backend.part(object, 0, PAGE_BYTES).ok()?;
             let version = match ready::check(&page) {
                 Readiness::OtherVersion(version) => version,
-                Readiness::NotReady if named != layout::VERSION => named,
+                Readiness::NotReady if named != VERSION => named,
                 _ => return None,
             };
             Some((object.as_str(), version))
         })
+    }
+
+    /// The chunks of the registry of this version of the layout, without its first object.
+    pub(crate) fn chunks(&self, version: u64) -> Vec<String> {
+        let is_chunk = |object: &&String| {
+            ObjectNames::chunk_of_object(object).is_some_and(|(found, chunk)| found == version && chunk > 0)
+        };
+        self.others.iter().filter(is_chunk).cloned().collect()
+    }
+
+    /// The chunks that a registry left which lost its first object, apart from those of a registry
+    /// that was not removed.
+    pub(crate) fn stray_chunks(&self, namespace: &str, removed: &[Removed]) -> Vec<String> {
+        let first = ObjectNames::registry(namespace);
+        let was_removed = removed.iter().any(|removed| removed.objects.contains(&first));
+        if self.others.contains(&first) && !was_removed { Vec::new() } else { self.chunks(VERSION) }
     }
 
     /// Whether the namespace has a control page of this version of the layout, apart from those in
@@ -140,9 +156,11 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
         found.extend(size.map(|size| Object { name, role, size }));
         Ok(())
     };
+    let registry = ObjectNames::registry(namespace);
+    let is_anothers = namespace_of_registry(backend, &registry).is_some_and(|other| other != namespace);
     for name in catalog.others {
-        let is_registry = name == ObjectNames::registry(namespace);
-        if is_registry && namespace_of_registry(backend, &name).is_some_and(|other| other != namespace) {
+        let is_registry = ObjectNames::chunk_of_object(&name).is_some_and(|(version, _)| version == VERSION);
+        if is_registry && is_anothers {
             // The names of the two namespaces have the same hash.
             continue;
         }
@@ -191,7 +209,7 @@ pub(crate) fn own_page(backend: &dyn Backend, names: &ObjectNames) -> Option<Own
 /// The name of the namespace whose registry this is; `None` as for [`own_page`].
 pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Option<String> {
     let memory = backend.view(object).ok()?;
-    if memory.len() * WORD_BYTES < table::MIN_BYTES || ready::check(&memory) != Readiness::Ready {
+    if memory.len() * WORD_BYTES < table::Chunk(0).bytes() || ready::check(&memory) != Readiness::Ready {
         return None;
     }
     let namespace = read_text(&memory, table::NAMESPACE);
@@ -253,7 +271,8 @@ mod tests {
         let other = format!("{}x", ObjectNames::prefix("fleet"));
         let replaced = names.object(Kind::Segment(Side::B, 9));
         let registry = ObjectNames::registry("fleet");
-        for object in [&unnamed, &other, &replaced, &registry] {
+        let chunk = ObjectNames::chunk_of_prefix(&ObjectNames::prefix("fleet"), 3);
+        for object in [&unnamed, &other, &replaced, &registry, &chunk] {
             heap.create(object, PAGE_BYTES, Access::OWNER).unwrap();
         }
         writer.publish(&[1; 5_000]).unwrap();
@@ -264,6 +283,7 @@ mod tests {
             (replaced, of_channel(Part::Replaced)),
             (unnamed, Role::Unnamed),
             (registry, Role::Registry),
+            (chunk, Role::Registry),
             (other, Role::Other),
         ];
         let found = objects(&heap, "fleet").unwrap();

@@ -94,7 +94,17 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
         let is_used =
             || Ok(Catalog::read(backend.as_ref(), namespace)?.has_version(backend.as_ref(), version, &[]));
         let removed = Registry::of(backend, namespace).remove_other(object, is_used);
+        let is_removed = removed.as_ref().is_ok_and(|is_removed| *is_removed);
         report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(object))));
+        for chunk in catalog.chunks(version).into_iter().filter(|_| is_removed) {
+            let removed = backend.remove_leftover(&chunk);
+            report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(&chunk))));
+        }
+    }
+    let strays = catalog.stray_chunks(namespace, &report.removed);
+    if !strays.is_empty() {
+        let removed = Registry::of(backend, namespace).remove_strays();
+        report.add(removed.map(|is_removed| is_removed.then(|| orphaned(strays))));
     }
     let table = listed(registered, cleanup, &report).and_then(|mut registered| {
         let has_none = registered.is_empty();
@@ -119,12 +129,20 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
     }
     for (object, version) in catalog.other_registries(cleanup.backend.as_ref()) {
         if !catalog.has_version(cleanup.backend.as_ref(), version, &report.removed) {
-            report.removed.push(Removed::other_registry(object));
+            let objects = [object.to_owned()].into_iter().chain(catalog.chunks(version));
+            report.removed.extend(objects.map(|object| Removed::other_registry(&object)));
         }
     }
+    let strays = catalog.stray_chunks(cleanup.namespace, &report.removed);
+    report.removed.extend((!strays.is_empty()).then(|| orphaned(strays)));
     let table = listed(registered, cleanup, &report);
     report.failed.extend(table.err());
     Ok(report)
+}
+
+/// Objects that no registry refers to.
+fn orphaned(objects: Vec<String>) -> Removed {
+    Removed { reason: RemovalReason::Orphaned, objects, ..Removed::other_registry("") }
 }
 
 /// What the registry lists: nothing, if the report says that it is removed.

@@ -10,7 +10,8 @@ use crate::channel::{
     AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
 };
 use crate::inspect;
-use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, control, registry as registry_layout};
+use crate::layout::registry::Chunk;
+use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, control};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Access, Backend, Heap};
@@ -161,13 +162,26 @@ pub fn registry(channels: u8, words: &[(u16, u64)]) {
     for writer in &writers {
         registry.register(&ChannelInfo::of(writer), Access::OWNER).expect("room");
     }
-    let memory = backend.reopen(&ObjectNames::registry("fuzz")).expect("the registry");
+    let prefix = ObjectNames::prefix("fuzz");
+    let chunk = |number| ObjectNames::chunk_of_prefix(&prefix, number);
     for &(word, value) in words {
-        memory.store(usize::from(word) % memory.len().min(1 << 16), value);
+        // The words of the objects, one after the other; a number beyond them removes a chunk.
+        let mut word = usize::from(word);
+        let found = (0..Chunk::MAX.0).find_map(|number| {
+            let memory = backend.reopen(&chunk(number)).ok()?;
+            if let Some(rest) = word.checked_sub(memory.len()) {
+                word = rest;
+                return None;
+            }
+            Some(memory)
+        });
+        match found {
+            Some(memory) => memory.store(word, value),
+            None => drop(backend.remove_leftover(&chunk(1 + word % 4))),
+        }
     }
-    let room = registry_layout::room(memory.len());
-    assert!(registry.list().map_or(0, |listed| listed.len()) <= room, "each entry has a place");
-    let _ = (registry.some(7), registry.waiters_page());
+    assert!(registry.list().map_or(0, |listed| listed.len()) <= 32, "each entry has a place");
+    let _ = registry.waiters_page();
     let _ = ChannelWatch::new(Arc::clone(&backend), "fuzz").changed();
     let new = ChannelInfo::of(&open("one more"));
     if registry.register(&new, Access::OWNER).is_ok() {

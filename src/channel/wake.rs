@@ -2,9 +2,9 @@
 
 use crate::layout::control;
 use crate::layout::registry::waiters;
-use crate::memory::{CountingMemory, Words};
+use crate::memory::Words;
 use crate::object;
-use crate::seqlock::{Announcements, Answered, WakeMode};
+use crate::seqlock::{Announcements, Answered, WakeMode, ring};
 
 /// The page of a namespace on which waiters announce themselves.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct WaitersPage {
 pub(super) struct Waker {
     /// Instance of the registry whose page it uses.
     pub(super) instance: u64,
+    /// The channel's group.
+    group: usize,
     announcements: Announcements<Words>,
     pub(super) wake_mode: WakeMode,
     answered: Answered,
@@ -37,9 +39,10 @@ impl Waker {
         if wake_mode == WakeMode::Never {
             return None;
         }
-        let announcements = Announcements::new(page.words, waiters::of_channel(channel));
+        let group = waiters::group_of(channel);
+        let announcements = Announcements::new(page.words, waiters::ANNOUNCED + group);
         let answered = Answered::none_of(announcements.count());
-        Some(Waker { instance: page.instance, announcements, wake_mode, answered })
+        Some(Waker { instance: page.instance, group, announcements, wake_mode, answered })
     }
 
     /// p1: the count before a publication, for [`Waker::must_wake`] after it.
@@ -59,8 +62,8 @@ impl Waker {
     #[cold]
     pub(super) fn wake(&self, control: &Words) {
         let page = self.announcements.page();
+        ring(page, waiters::RINGS + self.group, waiters::RUNG);
         object::wake(control, control::PUBLISHED);
-        page.increment(waiters::RUNG);
         object::wake(page, waiters::RUNG);
     }
 }

@@ -102,12 +102,12 @@ impl<T: 'static> HubChanges<T> {
                 match self.watch.changed() {
                     Ok(changed) => {
                         self.changed = changed.into();
-                        self.is_unlisted &= !self.watch.is_listed;
+                        self.is_unlisted &= !self.watch.is_listed();
                     }
                     Err(_) if self.is_unlisted => return None,
                     Err(error) => {
                         self.is_unlisted = true;
-                        return Some(HubState { channel: self.watch.selection.text(), state: Err(error) });
+                        return Some(HubState { channel: self.watch.text(), state: Err(error) });
                     }
                 }
             }

@@ -1,14 +1,16 @@
 //! Waiting for a change of any of several workers.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attached::{AT_ONCE, QueryError, Shared};
 use super::pattern::Pattern;
 use crate::channel::{ChannelReader, Progress};
+use crate::layout::registry::waiters;
 use crate::seqlock::ChannelState;
-use crate::waiting::Waiter;
+use crate::waiting::{AnyWaiter, Channels, Scope, Waited};
 
 /// How long a channel that could not be attached waits for the next attempt. Nothing wakes a waiter
 /// when its creator finishes it, or when the process may open one more file.
@@ -16,18 +18,28 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// Finds out which of a hub's channels have changed. Made by [`Hub::watch`](super::Hub::watch).
 pub struct HubWatch {
+    waiter: AnyWaiter,
+    watching: Watching,
+}
+
+/// The watched channels, and what was found out about them.
+struct Watching {
     shared: Arc<Shared>,
-    pub(super) selection: Selection,
-    waiter: Waiter,
-    /// The list of the registry that the following two fields follow.
+    selection: Selection,
+    /// The list of the registry that the following fields follow.
     names: Arc<[Arc<str>]>,
     /// Whether the registry could be read at the last look.
-    pub(super) is_listed: bool,
+    is_listed: bool,
     /// Selected channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
-    watched: BTreeMap<Arc<str>, Watched>,
-    /// Channels that were watched and have lost their names.
-    lost: Vec<Arc<str>>,
+    /// By the groups that their writers ring.
+    watched: BTreeMap<usize, BTreeMap<Arc<str>, Watched>>,
+    /// Whether the list is another one, or the hub has attached, since a waiter asked.
+    are_others: bool,
+    /// Channels that have changed or lost their names since a caller was told.
+    changed: Vec<Arc<str>>,
+    /// Why new channels could not be found at the last look.
+    error: Option<QueryError>,
 }
 
 /// The channels that a watch is about.
@@ -67,17 +79,19 @@ struct Watched {
 
 impl HubWatch {
     pub(super) fn new(shared: Arc<Shared>, selection: Selection) -> HubWatch {
-        let waiter = shared.handle.waiter(shared.options.wait);
-        HubWatch {
+        let waiter = AnyWaiter::new(shared.handle.waiter(shared.options.wait));
+        let watching = Watching {
             shared,
             selection,
-            waiter,
             names: Arc::default(),
             is_listed: false,
             unattached: Vec::new(),
             watched: BTreeMap::new(),
-            lost: Vec::new(),
-        }
+            are_others: true,
+            changed: Vec::new(),
+            error: None,
+        };
+        HubWatch { waiter, watching }
     }
 
     /// The channels that have changed since the last call, in alphabetical order: with a new
@@ -92,18 +106,9 @@ impl HubWatch {
     /// [`QueryError::List`] if no watched channel has changed and new ones can't be found: see
     /// [`Hub::channels`](super::Hub::channels).
     pub fn changed(&mut self) -> Result<Vec<Arc<str>>, QueryError> {
-        let listed = self.follow();
-        let mut changed = std::mem::take(&mut self.lost);
-        self.watched.retain(|name, watched| {
-            let now = watched.reader.page().progress();
-            if watched.seen.replace(now) != Some(now) {
-                changed.push(Arc::clone(name));
-            }
-            // Decided by the progress that was just seen: a later end is a change of the next call.
-            now.state != ChannelState::Removed
-        });
-        changed.sort_unstable();
-        if changed.is_empty() { listed.map(|()| changed) } else { Ok(changed) }
+        self.watching.follow();
+        self.watching.compare(&Scope::All);
+        self.watching.take_changes()
     }
 
     /// Waits until any of the channels has changed or a new one has come, at most for `timeout`.
@@ -114,27 +119,30 @@ impl HubWatch {
     /// is enough for any number of channels. A writer that publishes while a process waits makes
     /// two to four system calls for it.
     ///
+    /// Cost: two loads for each watched channel at the first wait, after a change of the list, and
+    /// ten times a second. Otherwise the writers say where to look: one channel in a thousand for
+    /// each that was published on.
+    ///
     /// # Errors
     ///
     /// As [`HubWatch::changed`], without waiting.
     pub fn wait_any(&mut self, timeout: Duration) -> Result<Vec<Arc<str>>, QueryError> {
         let begin = Instant::now();
         loop {
-            let changed = self.changed()?;
-            let waited = begin.elapsed();
-            if !changed.is_empty() || waited >= timeout {
-                return Ok(changed);
+            self.watching.follow();
+            let rest = timeout.saturating_sub(begin.elapsed());
+            let longest = if self.watching.unattached.is_empty() { rest } else { rest.min(RETRY) };
+            let waited = self.waiter.wait(&mut self.watching, longest);
+            if waited == Waited::Newer || longest == rest {
+                return self.watching.take_changes();
             }
-            let longest = if self.unattached.is_empty() { timeout } else { RETRY };
-            let HubWatch { shared, waiter, names, watched, .. } = self;
-            let readers: Vec<&ChannelReader> = watched.values().map(|watched| &watched.reader).collect();
-            let has_changed = || watched.values().any(Watched::has_changed) || differ(&shared.names(), names);
-            let _ = waiter.wait_any(&readers, longest.min(timeout - waited), has_changed);
         }
     }
+}
 
+impl Watching {
     /// Watches the channels that the registry lists now.
-    fn follow(&mut self) -> Result<(), QueryError> {
+    fn follow(&mut self) {
         let listed = self.shared.names();
         self.is_listed = listed.is_ok();
         if let Ok(names) = &listed
@@ -142,39 +150,101 @@ impl HubWatch {
         {
             let matching = names.iter().filter(|name| self.selection.has(name));
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
-            let shared = &self.shared;
-            let lost = &mut self.lost;
-            self.watched.retain(|name, watched| {
-                let has_lost_name = !watched.reader.is_removed()
-                    && names.binary_search(name).is_err()
-                    && shared.instance(name) != Some(watched.reader.instance());
-                lost.extend(has_lost_name.then(|| Arc::clone(name)));
-                !has_lost_name
-            });
-            self.names = Arc::clone(names);
+            let (shared, changed) = (&self.shared, &mut self.changed);
+            for channels in self.watched.values_mut() {
+                channels.retain(|name, watched| {
+                    let has_lost_name = !watched.reader.is_removed()
+                        && names.binary_search(name).is_err()
+                        && shared.instance(name) != Some(watched.reader.instance());
+                    changed.extend(has_lost_name.then(|| Arc::clone(name)));
+                    !has_lost_name
+                });
+            }
+            (self.names, self.are_others) = (Arc::clone(names), true);
         }
         // A channel that is being created, is gone again, or can't be opened is tried again the
         // next time.
-        for name in std::mem::take(&mut self.unattached) {
+        for name in mem::take(&mut self.unattached) {
             match self.shared.reader(&name, AT_ONCE) {
                 // It replaces a removed channel of the same name.
                 Ok(reader) => {
-                    let reader = reader.without_segments();
-                    drop(self.watched.insert(name, Watched { reader, seen: None }));
+                    let watched = Watched { reader: reader.without_segments(), seen: None };
+                    self.watched.entry(waiters::group_of(&name)).or_default().insert(name, watched);
+                    self.are_others = true;
                 }
                 Err(_) => self.unattached.push(name),
             }
         }
-        listed.map(drop)
+        self.error = listed.err();
     }
 
     /// Whether the channel that has this name now is watched. The hub has let go of one that lost
     /// its name.
     fn is_watched(&self, name: &Arc<str>) -> bool {
-        self.watched.get(name).is_some_and(|watched| {
+        let group = self.watched.get(&waiters::group_of(name));
+        group.and_then(|channels| channels.get(name)).is_some_and(|watched| {
             let is_same = |instance| instance == watched.reader.instance();
             !watched.reader.is_removed() && self.shared.instance(name).is_some_and(is_same)
         })
+    }
+
+    /// Compares the progress of the channels of these groups with that at the last look.
+    fn compare(&mut self, scope: &Scope) {
+        let changed = &mut self.changed;
+        let mut compare = |channels: &mut BTreeMap<Arc<str>, Watched>| {
+            channels.retain(|name, watched| {
+                let now = watched.reader.page().progress();
+                if watched.seen.replace(now) != Some(now) {
+                    changed.push(Arc::clone(name));
+                }
+                // Decided by the progress that was just seen: a later end is a change of the next
+                // look.
+                now.state != ChannelState::Removed
+            });
+        };
+        match scope {
+            Scope::All => self.watched.values_mut().for_each(compare),
+            Scope::Groups(groups) => {
+                groups.iter().for_each(|group| self.watched.get_mut(group).map_or((), &mut compare));
+            }
+        }
+    }
+
+    fn take_changes(&mut self) -> Result<Vec<Arc<str>>, QueryError> {
+        let mut changed = mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        match self.error.take() {
+            Some(error) if changed.is_empty() => Err(error),
+            _ => Ok(changed),
+        }
+    }
+}
+
+impl Channels for Watching {
+    fn look(&mut self, scope: &Scope) -> bool {
+        let is_another_list = differ(&self.shared.names(), &self.names);
+        if is_another_list {
+            self.follow();
+        }
+        self.compare(if is_another_list { &Scope::All } else { scope });
+        !self.changed.is_empty() || self.error.is_some()
+    }
+
+    fn each(&self, scope: &Scope, visit: &mut dyn FnMut(usize, &ChannelReader)) {
+        let mut visit = |group: &usize, channels: &BTreeMap<Arc<str>, Watched>| {
+            channels.values().for_each(|watched| visit(*group, &watched.reader));
+        };
+        match scope {
+            Scope::All => self.watched.iter().for_each(|(group, channels)| visit(group, channels)),
+            Scope::Groups(groups) => groups
+                .iter()
+                .for_each(|group| self.watched.get(group).map_or((), |channels| visit(group, channels))),
+        }
+    }
+
+    fn are_others(&mut self) -> bool {
+        mem::take(&mut self.are_others)
     }
 }
 
@@ -183,6 +253,7 @@ fn differ(now: &Result<Arc<[Arc<str>]>, QueryError>, known: &Arc<[Arc<str>]>) ->
     now.as_ref().map_or(true, |now| !Arc::ptr_eq(now, known))
 }
 
+#[cfg(feature = "async")]
 impl Watched {
     fn has_changed(&self) -> bool {
         self.seen != Some(self.reader.page().progress())
@@ -191,23 +262,39 @@ impl Watched {
 
 #[cfg(feature = "async")]
 impl HubWatch {
+    /// What the watch is about, as text.
+    pub(super) fn text(&self) -> Arc<str> {
+        self.watching.selection.text()
+    }
+
+    /// Whether the registry could be read at the last look.
+    pub(super) fn is_listed(&self) -> bool {
+        self.watching.is_listed
+    }
+
     /// Forgets the last look at a channel: the next one finds it changed.
     pub(super) fn look_again(&mut self, channel: &str) {
-        if let Some(watched) = self.watched.get_mut(channel) {
+        let group = self.watching.watched.get_mut(&waiters::group_of(channel));
+        if let Some(watched) = group.and_then(|channels| channels.get_mut(channel)) {
             watched.seen = None;
         }
     }
 
+    fn watched(&self) -> impl Iterator<Item = &Watched> {
+        self.watching.watched.values().flat_map(BTreeMap::values)
+    }
+
     pub(super) fn readers(&self) -> Vec<ChannelReader> {
-        self.watched.values().map(|watched| watched.reader.clone()).collect()
+        self.watched().map(|watched| watched.reader.clone()).collect()
     }
 
     /// Whether a watched channel or the list of channels has changed since the last look, or a
     /// channel waits for the next attempt to attach, as a function for the thread that sleeps.
     pub(super) fn change(&self, is_unlisted: bool) -> Arc<dyn Fn() -> bool + Send + Sync> {
-        let (shared, names) = (Arc::clone(&self.shared), Arc::clone(&self.names));
-        let watched: Vec<Watched> = self.watched.values().cloned().collect();
-        let retries = is_unlisted || !self.unattached.is_empty();
+        let Watching { shared, names, unattached, .. } = &self.watching;
+        let (shared, names) = (Arc::clone(shared), Arc::clone(names));
+        let watched: Vec<Watched> = self.watched().cloned().collect();
+        let retries = is_unlisted || !unattached.is_empty();
         let retries_at = retries.then(|| Instant::now() + RETRY);
         Arc::new(move || {
             watched.iter().any(Watched::has_changed)
@@ -217,7 +304,7 @@ impl HubWatch {
     }
 }
 
-debug_by!(HubWatch<>, |it| selection: it.selection);
+debug_by!(HubWatch<>, |it| selection: it.watching.selection);
 
 #[cfg(test)]
 mod tests {

@@ -319,7 +319,7 @@ pub enum ObjectState {
 impl ObjectKind {
     /// The kind of the object with this name.
     pub(super) fn of_name(object: &str) -> ObjectKind {
-        if ObjectNames::version_of_registry(object).is_some() {
+        if ObjectNames::chunk_of_object(object).is_some() {
             return ObjectKind::Registry;
         }
         match ObjectNames::of_object(object).and_then(|names| names.kind_of(object)) {

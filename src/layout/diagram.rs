@@ -120,8 +120,8 @@ fn slot_words() -> String {
 }
 
 fn registry_header() -> String {
-    use super::registry;
-    let text = |text: control::Text| 1 + text.max / WORD_BYTES;
+    use super::registry::{self, Chunk, waiters};
+    let (text, first) = (|text: control::Text| 1 + text.max / WORD_BYTES, Chunk(0));
     table(&[
         (registry::READY, 1, "ready", "as in the control page"),
         (registry::INSTANCE, 1, "instance", "random; differs between tables of one namespace"),
@@ -129,25 +129,48 @@ fn registry_header() -> String {
         (registry::HIGH, 1, "**high**", "high-water mark: entries from here on were never used"),
         (registry::ENDED, 1, "**ended**", "1 if this table has been, or is about to be, unlinked"),
         (registry::DIRTY, 1, "dirty", "1 during a change"),
+        (registry::LAST, 1, "last", "number of the last chunk"),
+        (registry::COUNT, 1, "count", "number of used entries"),
+        (registry::FREE, 1, "free", "the first free entry below *high*, plus one, or 0"),
+        (registry::CURSOR, 1, "cursor", "the entry at which the next look for dead writers begins"),
         (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
-        (registry::waiters::START, registry::waiters::WORDS, "waiters", "the waiters' page"),
-        (registry::mark(0), registry::BLOCK, "marks", "per entry: 0, or a hash of its channel's name"),
-        (registry::entry(0), registry::BLOCK * registry::entry::WORDS, "entries", "1,024 bytes each"),
-        (registry::mark(registry::BLOCK), registry::BLOCK, "marks", "of the next 512 entries, and so on"),
+        (
+            first.mark(0),
+            registry::FIRST,
+            "marks",
+            "per entry: a hash of its channel's name, or the next free one",
+        ),
+        (first.index(), first.index_words(), "index", "hash table of the entries, while there is no chunk"),
+        (first.entry(0), registry::FIRST * registry::entry::WORDS, "entries", "616 bytes each"),
+        (waiters::START, waiters::WORDS, "waiters", "the waiters' page"),
+    ])
+}
+
+fn registry_chunk() -> String {
+    use super::registry::{self, Chunk};
+    let chunk = Chunk(3);
+    table(&[
+        (registry::READY, 1, "ready", "as in the control page"),
+        (registry::INSTANCE, 1, "instance", "of the registry"),
+        (registry::NUMBER, 1, "number", "of the chunk: here 3"),
+        (chunk.mark(chunk.start()), chunk.end() - chunk.start(), "marks", "of its entries"),
+        (chunk.index(), chunk.index_words(), "index", "of all entries, while this is the last chunk"),
+        (
+            chunk.entry(chunk.start()),
+            (chunk.end() - chunk.start()) * registry::entry::WORDS,
+            "entries",
+            "616 bytes each",
+        ),
     ])
 }
 
 fn waiters_page() -> String {
-    use super::registry::waiters::{FIRST, INSTANCE, RUNG, WORDS};
+    use super::registry::waiters::{ANNOUNCED, GROUPS, INSTANCE, RINGS, RUNG};
     table(&[
         (INSTANCE, 1, "instance", "of the registry that the page belongs to; 0 after its end"),
         (RUNG, 1, "**rung**", "number of wake-ups"),
-        (
-            FIRST,
-            WORDS - FIRST,
-            "**announcements**",
-            "counters; the hash of a channel's name selects its word",
-        ),
+        (ANNOUNCED, GROUPS, "**announcements**", "counters; the hash of a channel's name selects its group"),
+        (RINGS, GROUPS, "**rings**", "wake-ups by the writers of each group"),
     ])
 }
 
@@ -168,7 +191,7 @@ fn sizes() -> String {
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
     let objects = [control_page(), segment_header(), registry_header(), waiters_page()];
-    for table in objects.into_iter().chain([slot_words(), sizes()]) {
+    for table in objects.into_iter().chain([slot_words(), sizes(), registry_chunk()]) {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }
 }

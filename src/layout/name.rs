@@ -1,9 +1,9 @@
 //! The names of shared objects: short enough for every system, derived from the full names.
 //!
 //! `tl_` + 7 characters for the namespace + 10 for the channel + the kind + the generation, all in
-//! base 36. The registry has `r` and the layout's version after the namespace. The control page
-//! holds the full names, and attaching compares them: a collision of hashes is an error and never a
-//! mix-up.
+//! base 36. The registry has `r` and the layout's version after the namespace, its chunks `t`, their
+//! number and the version. The control page holds the full names, and attaching compares them: a
+//! collision of hashes is an error and never a mix-up.
 
 use super::{Side, VERSION};
 
@@ -14,6 +14,7 @@ const NAMESPACE_DIGITS: u32 = 7;
 const CHANNEL_DIGITS: u32 = 10;
 const KIND_DIGITS: u32 = 1;
 const GENERATION_DIGITS: u32 = 9;
+const CHUNK_DIGITS: u32 = 1;
 const RADIX: u64 = 36;
 /// Length of the prefix that all objects of a channel share.
 const STEM: usize = PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS) as usize;
@@ -72,9 +73,31 @@ impl ObjectNames {
     /// The name of the registry of the namespace with this prefix. Each version of the layout has a
     /// registry of its own: a new fleet starts beside what processes of an older version have left.
     pub(crate) fn registry_of_prefix(prefix: &str) -> String {
+        ObjectNames::chunk_of_prefix(prefix, 0)
+    }
+
+    /// The name of a chunk of that registry; chunk 0 is the registry's first object.
+    pub(crate) fn chunk_of_prefix(prefix: &str, chunk: usize) -> String {
         let mut name = format!("{prefix}r");
+        if chunk > 0 {
+            name.replace_range(prefix.len().., "t");
+            push_digits(&mut name, chunk as u64, CHUNK_DIGITS);
+        }
         push_digits(&mut name, VERSION, digits_of(VERSION));
         name
+    }
+
+    /// The version of the layout, and the number of the chunk, of a registry's object.
+    pub(crate) fn chunk_of_object(object: &str) -> Option<(u64, usize)> {
+        if let Some(version) = ObjectNames::version_of_registry(object) {
+            return Some((version, 0));
+        }
+        let prefix = ObjectNames::prefix_of_object(object).filter(|_| object.len() < STEM)?;
+        let digits = object[prefix.len()..].strip_prefix('t')?;
+        let (chunk, version) = digits.split_at_checked(CHUNK_DIGITS as usize)?;
+        #[expect(clippy::cast_possible_truncation, reason = "36")]
+        let number = |digits| u64::from_str_radix(digits, RADIX as u32).ok();
+        Some((number(version)?, usize::try_from(number(chunk)?).ok()?))
     }
 
     /// The version of the layout whose registry has the name `object`, if any has. The first
@@ -168,6 +191,7 @@ const _: () = assert!(
 
 #[cfg(test)]
 mod tests {
+    use super::super::registry;
     use super::*;
 
     #[test]
@@ -209,7 +233,16 @@ mod tests {
         for other in ["", "tl_", "tl_fleet", "shmem_1234567890abcdefghc", "tl_0000000aaaaaaaaaax", "ü"] {
             assert_eq!(ObjectNames::of_object(other), None);
         }
-        assert_eq!(ObjectNames::of_object(&ObjectNames::registry("fleet")), None);
+        let prefix = ObjectNames::prefix("fleet");
+        for chunk in 0..registry::Chunk::MAX.0 + 1 {
+            let name = ObjectNames::chunk_of_prefix(&prefix, chunk);
+            assert_eq!(ObjectNames::chunk_of_object(&name), Some((VERSION, chunk)));
+            assert_eq!(ObjectNames::version_of_registry(&name), (chunk == 0).then_some(VERSION));
+            assert!(ObjectNames::of_object(&name).is_none() && name.starts_with(&prefix));
+        }
+        for other in [&all[0], "tl_0000000t", "tl_0000000t1", "tl_0000000t1ü", "tl_0000000x13"] {
+            assert_eq!(ObjectNames::chunk_of_object(other), None, "{other}");
+        }
         for alone in [&all[0], &all[5]] {
             assert_eq!(
                 ObjectNames::of_object(&format!("{alone}1")),

@@ -1,4 +1,4 @@
-//! Segments, and a namespace's registry.
+//! Segments, and the objects of a namespace's registry.
 
 /// A segment. The first of each side is a part of the channel's object, without a header. A later
 /// one has an object of its own: one line of header, then the slots of its ring.
@@ -48,18 +48,21 @@ pub(crate) mod segment {
 }
 
 pub(crate) mod registry {
-    //! The registry: one object for each namespace, the table of its channels.
+    //! The registry: one table for each namespace, of its channels.
     //!
-    //! A header page, the waiters' page, and blocks of entries, each behind a page of words that
-    //! say which of its entries are in use. The object ends behind the entries that were needed so
-    //! far; it grows in place, and never shrinks.
+    //! The table's first object holds the header, the waiters' pages and a few entries. Each further
+    //! object, a *chunk*, has room for as many entries as all before it, and a hash index of the
+    //! entries of all. No object grows.
 
     use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
+    use super::segment::slot;
 
-    /// The ready word (`layout::READY`), stored last.
+    /// The ready word (`layout::READY`), stored last, of each object.
     pub(crate) const READY: usize = 0;
-    /// Random; differs between the tables of a namespace.
+    /// Random; differs between the tables of a namespace. Each object has that of its table.
     pub(crate) const INSTANCE: usize = READY + 1;
+    /// The chunk's number; 0 in the first object.
+    pub(crate) const NUMBER: usize = INSTANCE + 1;
     /// The hot line: a process reads it to find out whether anything has changed.
     pub(crate) const HOT: usize = 2 * LINE_WORDS;
     /// Counts the changes of the table.
@@ -69,94 +72,160 @@ pub(crate) mod registry {
     /// 1 if this table has been, or is about to be, unlinked.
     pub(crate) const ENDED: usize = HIGH + 1;
     /// 1 during a change. The next process that changes the table finds an interrupted change by
-    /// it.
+    /// it. This word and the next four are used only under the table's lock.
     pub(crate) const DIRTY: usize = HOT + 2 * LINE_WORDS;
+    /// The number of the last chunk, which has the index in use.
+    pub(crate) const LAST: usize = DIRTY + 1;
+    /// The number of used entries.
+    pub(crate) const COUNT: usize = LAST + 1;
+    /// One more than the first free entry below the high-water mark; 0 if there is none. Its mark
+    /// leads to the next one.
+    pub(crate) const FREE: usize = COUNT + 1;
+    /// The entry from which on the next new channel looks for those of dead writers.
+    pub(crate) const CURSOR: usize = FREE + 1;
     /// The namespace's full name: its length in bytes, then the bytes.
     pub(crate) const NAMESPACE: super::super::control::Text =
         super::super::control::Text { word: DIRTY + LINE_WORDS, max: 128 };
+    /// The first object's marks.
+    pub(crate) const MARKS: usize = 8 * LINE_WORDS;
 
     /// Maximum number of channels in a namespace.
     pub(crate) const MAX: usize = 1 << 16;
-    /// The first block.
-    pub(crate) const BLOCKS: usize = waiters::START + waiters::WORDS;
-    /// Entries of a block.
-    pub(crate) const BLOCK: usize = PAGE_BYTES / WORD_BYTES;
-    /// Words from one block to the next.
-    pub(crate) const BLOCK_WORDS: usize = BLOCK * (1 + entry::WORDS);
+    /// Entries of the first object.
+    pub(crate) const FIRST: usize = 4;
 
-    /// Bytes of a new table: one page of entries.
-    pub(crate) const MIN_BYTES: usize = bytes(1);
-    /// Bytes of a full table.
-    pub(crate) const MAX_BYTES: usize = bytes(MAX);
+    /// One of the table's objects, by its number: the first object is 0.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) struct Chunk(pub(crate) usize);
 
-    /// The word of an entry that is 0 if the entry is free, else the hash of its channel's name,
-    /// with the lowest bit set.
-    pub(crate) const fn mark(index: usize) -> usize {
-        BLOCKS + index / BLOCK * BLOCK_WORDS + index % BLOCK
-    }
+    impl Chunk {
+        /// The chunk with which the table has room for [`MAX`] entries.
+        pub(crate) const MAX: Chunk = Chunk::of_entry(MAX - 1);
 
-    /// The first word of an entry.
-    pub(crate) const fn entry(index: usize) -> usize {
-        BLOCKS + index / BLOCK * BLOCK_WORDS + BLOCK + index % BLOCK * entry::WORDS
-    }
+        /// The chunk of an entry.
+        pub(crate) const fn of_entry(index: usize) -> Chunk {
+            match (index / FIRST).checked_ilog2() {
+                Some(power) => Chunk(power as usize + 1),
+                None => Chunk(0),
+            }
+        }
 
-    /// Bytes of a table that has room for this many entries, at least one: full pages.
-    pub(crate) const fn bytes(entries: usize) -> usize {
-        ((entry(entries - 1) + entry::WORDS) * WORD_BYTES).next_multiple_of(PAGE_BYTES)
-    }
+        /// The first entry.
+        pub(crate) const fn start(self) -> usize {
+            if self.0 == 0 { 0 } else { FIRST << (self.0 - 1) }
+        }
 
-    /// The number of entries that a table of this many words has room for.
-    pub(crate) const fn room(words: usize) -> usize {
-        let words = words.saturating_sub(BLOCKS);
-        let last = (words % BLOCK_WORDS).saturating_sub(BLOCK) / entry::WORDS;
-        let room = words / BLOCK_WORDS * BLOCK + last;
-        if room < MAX { room } else { MAX }
-    }
+        /// The entry after the last one: as many entries as the table has up to this chunk.
+        pub(crate) const fn end(self) -> usize {
+            FIRST << self.0
+        }
 
-    /// The one page that readers may store to. Its words are relative to its start.
-    pub(crate) mod waiters {
-        use super::super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES, fingerprint};
+        const fn marks(self) -> usize {
+            if self.0 == 0 { MARKS } else { LINE_WORDS }
+        }
 
-        /// First word of the page in the object.
-        pub(crate) const START: usize = PAGE_BYTES / WORD_BYTES;
-        /// Words of the page.
-        pub(crate) const WORDS: usize = PAGE_BYTES / WORD_BYTES;
-        /// The table's instance: identifies the registry that the page belongs to.
-        pub(crate) const INSTANCE: usize = 0;
-        /// Counts wake-ups. A process that waits for several channels sleeps on it.
-        pub(crate) const RUNG: usize = LINE_WORDS;
-        /// The first of the counters by which processes announce that they wait for a channel.
-        pub(crate) const FIRST: usize = 2 * LINE_WORDS;
+        /// The word of an entry that says what it is: if the lowest bit is set, the hash of its
+        /// channel's name; else the entry is free, and this is twice the next free one's number and
+        /// one, or 0.
+        pub(crate) const fn mark(self, index: usize) -> usize {
+            self.marks() + index - self.start()
+        }
 
-        /// The word that counts the announcements of processes that wait for `channel`. Two
-        /// channels may share a word: then a publication on one of them also wakes waiters of the
-        /// other.
-        pub(crate) fn of_channel(channel: &str) -> usize {
-            #[expect(clippy::cast_possible_truncation, reason = "less than a page")]
-            let index = (fingerprint(channel) % (WORDS - FIRST) as u64) as usize;
-            FIRST + index
+        /// The first word of the hash index.
+        pub(crate) const fn index(self) -> usize {
+            self.marks() + self.end() - self.start()
+        }
+
+        /// Words of the hash index: twice as many as entries.
+        pub(crate) const fn index_words(self) -> usize {
+            2 * self.end()
+        }
+
+        /// The first word of an entry.
+        pub(crate) const fn entry(self, index: usize) -> usize {
+            self.index() + self.index_words() + (index - self.start()) * entry::WORDS
+        }
+
+        /// Bytes of the object: full pages.
+        pub(crate) const fn bytes(self) -> usize {
+            let entries = (self.entry(self.end()) * WORD_BYTES).next_multiple_of(PAGE_BYTES);
+            if self.0 == 0 { entries + waiters::WORDS * WORD_BYTES } else { entries }
         }
     }
 
-    /// Words of an entry, relative to its start.
+    /// The pages that readers may store to. Their words are relative to their start.
+    pub(crate) mod waiters {
+        use super::super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES, fingerprint};
+
+        /// The first word in the table's first object.
+        pub(crate) const START: usize = PAGE_BYTES / WORD_BYTES;
+        /// Words of the pages.
+        pub(crate) const WORDS: usize = 4 * PAGE_BYTES / WORD_BYTES;
+        /// The table's instance: identifies the registry that the pages belong to.
+        pub(crate) const INSTANCE: usize = 0;
+        /// Counts wake-ups. A process that waits for several channels sleeps on it.
+        pub(crate) const RUNG: usize = LINE_WORDS;
+        /// The number of groups of channels.
+        pub(crate) const GROUPS: usize = WORDS / 2 - LINE_WORDS;
+        /// The first of the counters by which processes announce that they wait for a channel of a
+        /// group.
+        pub(crate) const ANNOUNCED: usize = 2 * LINE_WORDS;
+        /// The first of the counters of wake-ups by writers of a group's channels.
+        pub(crate) const RINGS: usize = ANNOUNCED + GROUPS;
+
+        /// The group of `channel`. A publication on one of the channels of a group also wakes
+        /// waiters of the others.
+        pub(crate) fn group_of(channel: &str) -> usize {
+            #[expect(clippy::cast_possible_truncation, reason = "less than two pages")]
+            let group = (fingerprint(channel) % GROUPS as u64) as usize;
+            group
+        }
+
+        const _: () = assert!(RINGS + GROUPS == WORDS);
+    }
+
+    /// Words of an entry: the number of its current version, two slots, and the name, which both
+    /// slots share. A ring of slots knows the name as the last words of each slot's payload.
     pub(crate) mod entry {
+        use super::super::super::{WORD_BYTES, control};
+        use super::slot;
+
         /// Number of the latest version of the entry, counted in steps of two: 2, 4, 6, …; its
         /// slots take turns.
         pub(crate) const PUBLISHED: usize = 0;
-        /// Words from one entry to the next.
-        pub(crate) const WORDS: usize = 128;
         /// Slots of an entry: the current one, and the one that is being written.
         pub(crate) const DEPTH: usize = 2;
-        /// Words from one slot to the next.
+        /// Numbers at the beginning of a payload.
+        pub(crate) const NUMBERS: usize = 10;
+        /// Words of a slot that it shares with no other: its header, the numbers, the codec's name.
+        pub(crate) const OWN: usize = slot::PAYLOAD + NUMBERS + control::CODEC.max / WORD_BYTES;
+        /// Words of the channel's name.
+        pub(crate) const NAME: usize = control::CHANNEL.max / WORD_BYTES;
+        /// Words from one slot to the next, as the ring counts them.
         pub(crate) const STRIDE: usize = 56;
         /// Payload bytes of a slot.
-        pub(crate) const CAPACITY: usize =
-            (STRIDE - super::super::segment::slot::PAYLOAD) * super::WORD_BYTES;
+        pub(crate) const CAPACITY: usize = (OWN + NAME - slot::PAYLOAD) * WORD_BYTES;
+        /// Words from one entry to the next.
+        pub(crate) const WORDS: usize = 1 + DEPTH * OWN + NAME;
+        /// Words of an entry as the ring counts them.
+        pub(crate) const RING_WORDS: usize = DEPTH * STRIDE;
+
+        /// The word of the entry that is the ring's `word`.
+        pub(crate) const fn word(word: usize) -> usize {
+            let (slot, at) = (word / STRIDE, word % STRIDE);
+            if at < OWN { 1 + slot * OWN + at } else { 1 + DEPTH * OWN + at - OWN }
+        }
+
+        /// The number of words from the ring's `word` of a slot to the name.
+        pub(crate) const fn before_name(word: usize) -> usize {
+            OWN.saturating_sub(word % STRIDE)
+        }
+
+        const _: () = assert!(OWN + NAME <= STRIDE);
     }
 
     const _: () = assert!(READY == super::segment::READY && ENDED < HOT + LINE_WORDS);
-    const _: () = assert!(NAMESPACE.bytes_at() + NAMESPACE.max / WORD_BYTES <= waiters::START);
-    const _: () = assert!(super::segment::SLOTS + entry::DEPTH * entry::STRIDE <= entry::WORDS);
-    const _: () = assert!((BLOCKS * WORD_BYTES).is_multiple_of(PAGE_BYTES));
-    const _: () = assert!(room(MIN_BYTES / WORD_BYTES) > 0 && room(MAX_BYTES / WORD_BYTES) == MAX);
+    const _: () = assert!(CURSOR < NAMESPACE.word);
+    const _: () = assert!(NAMESPACE.bytes_at() + NAMESPACE.max / WORD_BYTES <= MARKS);
+    const _: () = assert!(Chunk(0).entry(FIRST) <= waiters::START && Chunk::MAX.end() == MAX);
 }

@@ -138,9 +138,7 @@ impl Backend for Heap {
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
         if options.create && !objects.contains_key(object) {
-            // A table can't grow in place. Pages that are not touched take no memory.
-            let Size { bytes, max } = options.size;
-            objects.insert(object.into(), Object::new(object, if max == usize::MAX { bytes } else { max })?);
+            objects.insert(object.into(), Object::new(object, options.size.bytes)?);
         }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;

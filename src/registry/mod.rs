@@ -1,12 +1,15 @@
 //! The directory of a namespace's channels, for processes that don't know the names in advance.
 //!
 //! Listing takes no lock: every entry is a pair of slots of the same protocol as the payload's,
-//! validated by the same code. A process changes the table under the kernel's lock on its object. A
-//! change that is cut short by a kill leaves either the old or the new table, and the next change
-//! counts it.
+//! validated by the same code. A process changes the table under the kernel's lock on its first
+//! object. A change that is cut short by a kill leaves either the old or the new table, and the next
+//! change counts it.
+//!
+//! A table begins small. When it is full, it gets a chunk that doubles it, an object of its own. A
+//! change maps the last chunk, which has the index of all entries, and that of its entry.
 //!
 //! The table is an index; a channel's control page is the truth. A channel can be read without
-//! being in the table, and cleanup removes an entry whose channel is gone. The object exists as
+//! being in the table, and cleanup removes an entry whose channel is gone. The objects exist as
 //! long as there is an entry.
 
 mod session;
@@ -23,28 +26,22 @@ use std::time::{Duration, Instant};
 
 use crate::channel::WaitersPage;
 use crate::clock::Timer;
-use crate::layout::registry::{self, waiters};
+use crate::layout::registry::{self, Chunk, waiters};
 use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, ObjectId, ReadOnlyWords};
+use crate::memory::{Memory, ObjectId, ReadOnlyWords, Words};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
 use crate::seqlock::ready::{self, Readiness};
-use table::{Table, Version};
+use table::{Chunks, ChunksMut, Obstacle, Table, Version, is_chunk};
 
-/// It begins small, and grows.
-const SIZE: Size = Size { bytes: registry::MIN_BYTES, max: registry::MAX_BYTES };
+/// Bytes of the table's first object.
+const BYTES: usize = Chunk(0).bytes();
 
 /// How long a process uses a table before it checks that the table still has its name: a cleanup by
 /// hand removes names, and the table can't say so.
 const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
 
-/// How many channels a new one looks at, to remove those of dead writers.
-const LOOKED_AT: usize = 16;
-
-/// Maximum tries to register; each further one found a table that had ended.
+/// Maximum tries to register, or to list; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
-
-/// The object of a table that has a new entry, and the number of its entries.
-type Entered = (ObjectId, usize);
 
 /// The registry of a namespace.
 pub(crate) struct Registry<'a> {
@@ -53,78 +50,78 @@ pub(crate) struct Registry<'a> {
     object: String,
     /// How long to wait for a process that changes the table.
     patience: Duration,
+    /// The number of channels from which on a new one looks at a few others.
+    max_dead: usize,
 }
+
+/// A new entry.
+pub(crate) struct Entered {
+    pub(crate) place: Place,
+    /// The waiters' page of its table.
+    pub(crate) page: Option<WaitersPage>,
+    /// A few other channels, if there are many.
+    pub(crate) others: Vec<ChannelInfo>,
+}
+
+/// The objects that have an entry: the table's first one, and the entry's chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place([(Chunk, ObjectId); 2]);
 
 impl<'a> Registry<'a> {
     pub(crate) fn of(backend: &'a Arc<dyn Backend>, namespace: &'a str) -> Registry<'a> {
-        let (object, patience) = (ObjectNames::registry(namespace), ClaimOptions::create(SIZE).patience);
-        Registry { backend, namespace, object, patience }
+        let object = ObjectNames::registry(namespace);
+        let patience = ClaimOptions::create(Size::exactly(BYTES)).patience;
+        Registry { backend, namespace, object, patience, max_dead: usize::MAX }
     }
 
     /// Enters a channel, or its new writer. `access` becomes a part of the registry's.
     pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<Entered, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let mut claim = self.claim(ClaimOptions::create(SIZE))?;
-            if Table::new(claim.memory()).prepare(self.namespace, &self.object)? {
-                let entered = self.admit(claim.as_ref(), access).and_then(|()| {
-                    let place = self.make_room(claim.as_mut(), &info.name)?;
-                    let table = Table::new(claim.memory());
-                    table.change(|table| table.enter(place, info));
-                    Ok((claim.memory().object(), table.count()))
-                });
-                Table::new(claim.memory()).wake_waiters();
+            let mut held = self.claim(true)?;
+            if held.table.prepare(self.namespace, &self.object)? {
+                let entered = held.admit(access).and_then(|()| held.enter(info));
+                held.table.wake_waiters();
                 if entered.is_err() {
                     // The table may have been made only for this entry. The original error matters
                     // more.
-                    let _ = remove_if_empty(claim.as_ref());
+                    let _ = held.remove_if_empty();
                 }
                 return entered;
             }
-            claim.remove()?;
+            held.remove()?;
         }
         Err(ObjectError::Claimed { object: self.object.clone() })
-    }
-
-    /// Lets the registry also admit the users that `wanted` admits. It admits the users of all
-    /// writers since it was created.
-    fn admit(&self, claim: &dyn Claim, wanted: Access) -> Result<(), ObjectError> {
-        let known = claim.status()?.access();
-        let object = || self.object.clone();
-        let other_group = |(found, wanted)| ObjectError::OtherGroup { object: object(), found, wanted };
-        match known.with(wanted).map_err(other_group)? {
-            access if access == known => Ok(()),
-            access => claim.set_access(access),
-        }
-    }
-
-    /// The place of a channel's entry. The object grows if there is none: by half, so that few
-    /// channels make it grow.
-    fn make_room(&self, claim: &mut dyn Claim, channel: &str) -> Result<usize, ObjectError> {
-        let table = Table::new(claim.memory());
-        let (place, room) = (table.place(channel), table.room());
-        if place >= registry::MAX {
-            return Err(ObjectError::Full { object: self.object.clone(), channels: registry::MAX });
-        }
-        if place >= room {
-            claim.grow(registry::bytes((room + room / 2).min(registry::MAX).max(place + 1)))?;
-        }
-        Ok(place)
     }
 
     /// Removes the entries of these instances of channels, and the table if it has no entry: its
     /// creator, or the process that removed the last entry, may have been killed.
     pub(crate) fn deregister(&self, gone: &[(&str, u64)]) -> Result<(), ObjectError> {
-        let claimed = if_exists(self.claim(ClaimOptions::existing(SIZE)))?;
-        let Some(claim) = claimed else { return Ok(()) };
-        let table = Table::new(claim.memory());
-        if !table.prepare(self.namespace, &self.object)? {
-            return claim.remove();
+        let Some(mut held) = if_exists(self.claim(false))? else { return Ok(()) };
+        if !held.table.prepare(self.namespace, &self.object)? {
+            return held.remove();
+        }
+        if gone.is_empty() {
+            held.change(|table, objects| table.repair(objects))?;
+        }
+        for (channel, instance) in gone {
+            held.change(|table, objects| table.strike(channel, *instance, objects))?;
         }
         if !gone.is_empty() {
-            table.change(|table| table.strike(gone));
-            table.wake_waiters();
+            held.table.wake_waiters();
         }
-        remove_if_empty(claim.as_ref())
+        held.remove_if_empty()
+    }
+
+    /// Removes the chunks that a registry left which lost its first object, unless there is one
+    /// again.
+    pub(crate) fn remove_strays(&self) -> Result<bool, ObjectError> {
+        let mut held = self.claim(true)?;
+        if ready::check(held.claim.memory()) != Readiness::NotReady {
+            return Ok(false);
+        }
+        let _ = held.table.prepare(self.namespace, &self.object)?;
+        let removed = held.change(|table, objects| table.repair(objects));
+        held.remove_if_empty().and(removed).map(|()| true)
     }
 
     /// Removes `object`, the registry of another version of the layout, unless `is_used` says, once
@@ -155,57 +152,196 @@ impl<'a> Registry<'a> {
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
     /// there: waits for that process as long as its patience lasts.
-    fn claim(&self, options: ClaimOptions) -> Result<Box<dyn Claim>, ObjectError> {
-        let (begin, options) = (Instant::now(), ClaimOptions { patience: self.patience, ..options });
+    fn claim(&self, create: bool) -> Result<Held<'_>, ObjectError> {
+        let options =
+            ClaimOptions { create, patience: self.patience, ..ClaimOptions::create(Size::exactly(BYTES)) };
+        let begin = Instant::now();
         loop {
             match self.backend.claim(&self.object, options, &|_| true) {
                 Err(ObjectError::Claimed { .. }) if begin.elapsed() < options.patience => thread::yield_now(),
-                result => return result,
+                Err(error) => return Err(error),
+                Ok(claim) => {
+                    let table = Table::new(claim.memory().clone());
+                    return Ok(Held { registry: self, claim, table });
+                }
             }
         }
     }
 
     /// All registered channels. Takes no lock.
     pub(crate) fn list(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
-        let mut known = 0;
-        loop {
-            let Some(view) = self.view()? else { return Ok(Vec::new()) };
-            if let Some(listed) = Table::new(&view).list(view.len() <= known) {
+        for _ in 0..MAX_TRIES {
+            let Some(view) = self.view()? else { break };
+            let mut table = Table::new(view);
+            let listed = table.list(self)?;
+            // The chunks of a table that has ended may be another table's by now.
+            if !table.has_ended() {
                 return Ok(listed);
             }
-            known = view.len();
         }
-    }
-
-    /// A few of the channels, others for each `random` number.
-    pub(crate) fn some(&self, random: u64) -> Vec<ChannelInfo> {
-        let view = self.view().ok().flatten();
-        view.map_or_else(Vec::new, |view| Table::new(&view).some(random, LOOKED_AT))
+        Ok(Vec::new())
     }
 
     /// The waiters' page of the table; `None` while there is no table.
     pub(crate) fn waiters_page(&self) -> Result<Option<WaitersPage>, ObjectError> {
         let (start, bytes) = (waiters::START * WORD_BYTES, waiters::WORDS * WORD_BYTES);
         let words = if_ready(self.backend.part(&self.object, start, bytes))?;
-        let page = words.map(|words| WaitersPage { instance: words.load(waiters::INSTANCE), words });
-        Ok(page.filter(|page| page.instance != 0))
+        Ok(words.and_then(page_of))
     }
 
-    /// Whether the registry's name no longer means this table's object; `None` if it can't be
-    /// looked up.
-    fn has_lost(&self, table: ObjectId) -> Option<bool> {
-        self.backend.is_named(&self.object, table).ok().map(|is_named| !is_named)
+    /// Whether a name of the registry no longer means the object that has this entry; `None` if it
+    /// can't be looked up.
+    fn has_lost(&self, Place(objects): Place) -> Option<bool> {
+        let mut is_named = true;
+        for (chunk, object) in objects.iter().take(if objects[0] == objects[1] { 1 } else { 2 }) {
+            is_named &= self.backend.is_named(&self.name(*chunk), *object).ok()?;
+        }
+        Some(!is_named)
+    }
+
+    /// The name of a chunk's object.
+    fn name(&self, chunk: Chunk) -> String {
+        ObjectNames::chunk_of_prefix(&ObjectNames::prefix(self.namespace), chunk.0)
     }
 
     /// The table, read-only; `None` while there is none.
     fn view(&self) -> Result<Option<ReadOnlyWords>, ObjectError> {
         let Some(view) = if_ready(self.backend.view(&self.object))? else { return Ok(None) };
-        if view.len() * WORD_BYTES < registry::MIN_BYTES {
+        if view.len() * WORD_BYTES < BYTES {
             let (object, reason) = (self.object.clone(), "its size is not that of a registry".into());
             return Err(ObjectError::Foreign { object, reason });
         }
-        let is_usable = Table::new(&view).is_usable(self.namespace, &self.object)?;
+        let is_usable = Table::new(view.clone()).is_usable(self.namespace, &self.object)?;
         Ok(is_usable.then_some(view))
+    }
+}
+
+/// The page that these words are, unless its registry has ended.
+fn page_of(words: Words) -> Option<WaitersPage> {
+    let page = WaitersPage { instance: words.load(waiters::INSTANCE), words };
+    Some(page).filter(|page| page.instance != 0)
+}
+
+/// What is mapped, if it is a whole chunk of the table `instance`.
+fn if_chunk<M: Memory>(
+    mapped: Result<M, ObjectError>,
+    chunk: Chunk,
+    instance: u64,
+) -> Result<Option<M>, ObjectError> {
+    match if_ready(mapped) {
+        // Whether it can be replaced shows when it has to be.
+        Err(ObjectError::Foreign { .. }) => Ok(None),
+        found => Ok(found?.filter(|memory| is_chunk(memory, chunk, instance))),
+    }
+}
+
+impl Chunks<ReadOnlyWords> for Registry<'_> {
+    fn open(&self, chunk: Chunk, instance: u64) -> Result<Option<ReadOnlyWords>, ObjectError> {
+        if_chunk(self.backend.view(&self.name(chunk)), chunk, instance)
+    }
+}
+
+/// A claimed table.
+struct Held<'a> {
+    registry: &'a Registry<'a>,
+    claim: Box<dyn Claim>,
+    table: Table<Words>,
+}
+
+/// The chunks of a claimed table.
+struct HeldChunks<'a> {
+    registry: &'a Registry<'a>,
+    claim: &'a dyn Claim,
+}
+
+impl Held<'_> {
+    /// Makes a change of the table.
+    fn change<T>(
+        &mut self,
+        change: impl Fn(&mut Table<Words>, &HeldChunks<'_>) -> Result<T, Obstacle>,
+    ) -> Result<T, ObjectError> {
+        let Held { registry, claim, table } = self;
+        let objects = HeldChunks { registry, claim: claim.as_ref() };
+        let object = registry.object.clone();
+        table.attempt(&objects, |table| change(table, &objects)).map_err(|obstacle| match obstacle {
+            Obstacle::Object(error) => error,
+            Obstacle::Full => ObjectError::Full { object, channels: registry::MAX },
+            Obstacle::Damaged => {
+                ObjectError::Foreign { object, reason: "another program changes its words".into() }
+            }
+        })
+    }
+
+    /// Enters a channel, or its new writer.
+    fn enter(&mut self, info: &ChannelInfo) -> Result<Entered, ObjectError> {
+        let max_dead = self.registry.max_dead;
+        let (index, others) = self.change(|table, objects| {
+            let index = table.enter(info, objects)?;
+            Ok((index, if table.count() > max_dead { table.next_few(objects) } else { Vec::new() }))
+        })?;
+        let words = self.claim.memory();
+        let own = (Chunk::of_entry(index), self.table.memory_of(index).unwrap_or(words).object());
+        let place = Place([(Chunk(0), words.object()), own]);
+        let page = words.part(waiters::START, waiters::WORDS).and_then(page_of);
+        Ok(Entered { place, page, others })
+    }
+
+    /// Lets the registry also admit the users that `wanted` admits. It admits the users of all
+    /// writers since it was created.
+    fn admit(&self, wanted: Access) -> Result<(), ObjectError> {
+        let known = self.claim.status()?.access();
+        let object = || self.registry.object.clone();
+        let other_group = |(found, wanted)| ObjectError::OtherGroup { object: object(), found, wanted };
+        let access = known.with(wanted).map_err(other_group)?;
+        if access == known {
+            return Ok(());
+        }
+        for chunk in (1..self.table.last().0 + 1).map(Chunk) {
+            let options = ClaimOptions::existing(Size::exactly(chunk.bytes()));
+            if let Some(claim) =
+                if_exists(self.registry.backend.claim(&self.registry.name(chunk), options, &|_| true))?
+            {
+                claim.set_access(access)?;
+            }
+        }
+        // Last: a process that is killed before this is followed by one that does it all.
+        self.claim.set_access(access)
+    }
+
+    fn remove_if_empty(&self) -> Result<(), ObjectError> {
+        if self.table.count() > 0 { Ok(()) } else { self.remove() }
+    }
+
+    /// Unlinks a table, its first object last: while that has its name, no process makes a new one.
+    fn remove(&self) -> Result<(), ObjectError> {
+        self.table.end();
+        let objects = HeldChunks { registry: self.registry, claim: self.claim.as_ref() };
+        for chunk in (1..Chunk::MAX.0 + 1).map(Chunk) {
+            // A process that was killed may have left one more, and so may a table that lost its
+            // name.
+            if !objects.remove(chunk)? && chunk > self.table.last() {
+                break;
+            }
+        }
+        self.claim.remove()
+    }
+}
+
+impl Chunks<Words> for HeldChunks<'_> {
+    fn open(&self, chunk: Chunk, instance: u64) -> Result<Option<Words>, ObjectError> {
+        if_chunk(self.registry.backend.part(&self.registry.name(chunk), 0, chunk.bytes()), chunk, instance)
+    }
+}
+
+impl ChunksMut<Words> for HeldChunks<'_> {
+    fn create(&self, chunk: Chunk) -> Result<Words, ObjectError> {
+        let (name, access) = (self.registry.name(chunk), self.claim.status()?.access());
+        self.registry.backend.remove_leftover(&name)?;
+        self.registry.backend.create(&name, chunk.bytes(), access)
+    }
+
+    fn remove(&self, chunk: Chunk) -> Result<bool, ObjectError> {
+        self.registry.backend.remove_leftover(&self.registry.name(chunk))
     }
 }
 
@@ -217,15 +353,6 @@ fn if_ready<T>(result: Result<T, ObjectError>) -> Result<Option<T>, ObjectError>
     }
 }
 
-fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
-    let table = Table::new(claim.memory());
-    if !table.is_empty() {
-        return Ok(());
-    }
-    table.end();
-    claim.remove()
-}
-
 /// Notices changes of a namespace's channels: a channel came, went, or has a new writer.
 ///
 /// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
@@ -233,7 +360,7 @@ fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
 pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
-    table: Option<ReadOnlyWords>,
+    table: Option<Table<ReadOnlyWords>>,
     /// When to check that the table still has its name.
     check: Arc<Timer>,
     /// The version at the last call, if there was a call; the inner `None` means that there was no
@@ -265,11 +392,14 @@ impl ChannelWatch {
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
         let registry = Registry::of(&self.backend, &self.namespace);
         let is_due = self.check.is_due();
-        let is_lost = |table: &ReadOnlyWords| is_due && registry.has_lost(table.object()) == Some(true);
-        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended() || is_lost(table)) {
-            self.table = registry.view()?;
+        let is_lost = |table: &ReadOnlyWords| {
+            is_due && self.backend.is_named(&registry.object, table.object()).is_ok_and(|is_named| !is_named)
+        };
+        let has_ended = |table: &Table<ReadOnlyWords>| table.has_ended() || is_lost(table.head());
+        if self.table.as_ref().is_none_or(has_ended) {
+            self.table = registry.view()?.map(Table::new);
         }
-        let now = self.table.as_ref().map(|table| Table::new(table).version());
+        let now = self.table.as_ref().map(Table::version);
         let before = self.seen.replace(now);
         Ok(before != self.seen)
     }

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ChannelInfo, Registry};
+use super::{ChannelInfo, Place, Registry};
 use crate::channel::{
-    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, CreateError, PublishError, RemoveError,
-    Retention, WriterOptions, WriterState,
+    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, ControlPage, CreateError, PublishError,
+    RemoveError, Retention, WriterOptions, WriterState,
 };
 use crate::clock::Timer;
-use crate::layout::ObjectNames;
-use crate::memory::ObjectId;
-use crate::object::{Backend, ObjectError};
+use crate::layout::{Kind, ObjectNames, Side};
+use crate::object::{Backend, ObjectError, if_exists};
 
 /// A state that was published within this time is not removed.
 const SPARE: Duration = Duration::from_secs(60);
@@ -25,13 +24,13 @@ pub(crate) struct Session {
     pub(crate) channel: ChannelWriter,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) name: ChannelName,
-    /// The object of the table that has the channel's entry, if any has it.
-    table: Option<ObjectId>,
-    /// When to check the names of the channel's objects and of that table.
+    /// The registry's objects that have the channel's entry, if any have it.
+    entry: Option<Place>,
+    /// When to check the names of the channel's objects and of those.
     check: Timer,
     /// Whether an object of the channel had lost its name at the last check.
     has_lost_name: bool,
-    /// Why the table could not be made again at the last check, if it had lost its name.
+    /// Why the entry could not be made again at the last check, if its objects had lost a name.
     not_listed: Option<Arc<ObjectError>>,
 }
 
@@ -46,8 +45,8 @@ impl Session {
     ) -> Result<Session, CreateError> {
         let channel = channel::open(backend, name, options)?;
         let (backend, name, check) = (Arc::clone(backend), name.clone(), Timer::new(CHECK_NAMES_AFTER));
-        let (table, has_lost_name, not_listed) = (None, false, None);
-        let mut session = Session { channel, backend, name, table, check, has_lost_name, not_listed };
+        let (entry, has_lost_name, not_listed) = (None, false, None);
+        let mut session = Session { channel, backend, name, entry, check, has_lost_name, not_listed };
         session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
     }
@@ -87,8 +86,8 @@ impl Session {
     #[cold]
     fn check_names(&mut self) {
         self.has_lost_name = self.channel.has_all_names().map_or(self.has_lost_name, |has_all| !has_all);
-        let table = self.table.filter(|_| !self.has_lost_name);
-        if let Some(is_lost) = table.and_then(|table| self.registry().has_lost(table)) {
+        let entry = self.entry.filter(|_| !self.has_lost_name);
+        if let Some(is_lost) = entry.and_then(|entry| self.registry().has_lost(entry)) {
             // Without patience: a process may be stopped while it holds the registry. The next
             // check tries again.
             let failed = if is_lost { self.register(Duration::ZERO).err() } else { None };
@@ -131,26 +130,24 @@ impl Session {
 
     /// [`Session::register`]. If the registry has many channels, removes some of dead writers.
     fn enter(&mut self) -> Result<(), CreateError> {
-        let channels = self.register(self.registry().patience).map_err(|source| self.failed(source))?;
-        if channels > self.channel.options().max_dead {
-            self.remove_dead(&self.registry().some(self.channel.instance()));
-        }
+        let others = self.register(self.registry().patience).map_err(|source| self.failed(source))?;
+        self.remove_dead(&others);
         Ok(())
     }
 
     /// Enters the channel into the registry's table, and lets the writer wake its waiters. Returns
-    /// the number of the table's channels.
-    fn register(&mut self, patience: Duration) -> Result<usize, ObjectError> {
-        let registry = Registry { patience, ..self.registry() };
+    /// a few other channels, if there are many.
+    fn register(&mut self, patience: Duration) -> Result<Vec<ChannelInfo>, ObjectError> {
+        let max_dead = self.channel.options().max_dead;
+        let registry = Registry { patience, max_dead, ..self.registry() };
         let info = ChannelInfo::of(&self.channel);
-        let (table, channels) = registry.register(&info, self.channel.options().registry_access)?;
-        let page = registry.waiters_page();
-        self.table = Some(table);
+        let entered = registry.register(&info, self.channel.options().registry_access)?;
+        self.entry = Some(entered.place);
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
-        if let Ok(Some(page)) = page {
+        if let Some(page) = entered.page {
             self.channel.wake_waiters_of(page);
         }
-        Ok(channels)
+        Ok(entered.others)
     }
 
     /// Removes those of these channels whose writers have ended, unless they published lately.
@@ -161,24 +158,18 @@ impl Session {
         // The lock of each decides. Most live, and are not asked.
         let is_alive =
             |info: &ChannelInfo| matches!(info.writer_state(), WriterState::Alive | WriterState::Stopped);
-        let suspects: Vec<_> = suspects.iter().filter(|info| !is_alive(info)).collect();
-        if suspects.is_empty() {
-            return;
-        }
-        let Ok(all) = backend.list(&ObjectNames::prefix(namespace)) else { return };
-        let is_removed = |info: &&&ChannelInfo| {
+        let is_removed = |info: &ChannelInfo| -> Result<bool, ObjectError> {
             let names = ObjectNames::new(namespace, &info.name);
-            let objects: Vec<_> =
-                all.iter().filter(|object| object.starts_with(names.stem())).cloned().collect();
+            let objects = objects_of(backend.as_ref(), &names)?;
             if objects.is_empty() {
                 // Only the entry is left.
-                return info.writer_state() == WriterState::Dead;
+                return Ok(info.writer_state() == WriterState::Dead);
             }
-            let cleaned = cleanup.clean(&names, &objects, Some(info.identity));
-            matches!(cleaned, Ok(CleanupOutcome::Removed(_)))
+            let cleaned = cleanup.clean(&names, &objects, Some(info.identity))?;
+            Ok(matches!(cleaned, CleanupOutcome::Removed(_)))
         };
-        let gone: Vec<_> =
-            suspects.iter().filter(is_removed).map(|info| (info.name.as_str(), info.instance)).collect();
+        let dead = suspects.iter().filter(|info| !is_alive(info) && matches!(is_removed(info), Ok(true)));
+        let gone: Vec<_> = dead.map(|info| (info.name.as_str(), info.instance)).collect();
         if !gone.is_empty() {
             // An entry that stays is removed by the next cleanup.
             let _ = self.registry().deregister(&gone);
@@ -189,9 +180,9 @@ impl Session {
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
         let stays = self.channel.options().linger || !self.channel.owner.is_ours();
-        let table = self.table.take().filter(|_| !stays);
+        let entry = self.entry.take().filter(|_| !stays);
         // A registry that took its name does not have the entry.
-        if table.is_none_or(|table| self.registry().has_lost(table) == Some(true)) {
+        if entry.is_none_or(|entry| self.registry().has_lost(entry) == Some(true)) {
             return Ok(());
         }
         let entry = (self.channel.channel(), self.channel.instance());
@@ -205,4 +196,25 @@ impl Drop for Session {
         let _ = self.channel.end();
         let _ = self.leave();
     }
+}
+
+/// The objects of a channel that exist, among those that a dead writer can have left: the page, the
+/// schema, the current segments and their neighbours. Without a listing of all objects, whose
+/// number grows with the namespace.
+fn objects_of(backend: &dyn Backend, names: &ObjectNames) -> Result<Vec<String>, ObjectError> {
+    let page = backend.view(&names.object(Kind::Control)).ok();
+    let page = page.and_then(|page| ControlPage::validate(page).ok());
+    let segments = Side::BOTH.into_iter().flat_map(|side| {
+        let current = page.as_ref().and_then(|page| page.generation(side)).unwrap_or(1);
+        let around = current.saturating_sub(1).max(1)..=(current + 1).min(ObjectNames::MAX_GENERATION);
+        around.map(move |generation| Kind::Segment(side, generation))
+    });
+    let mut found = Vec::new();
+    for kind in segments.chain([Kind::Schema, Kind::Control]) {
+        let object = names.object(kind);
+        if if_exists(backend.size(&object))?.is_some() {
+            found.push(object);
+        }
+    }
+    Ok(found)
 }

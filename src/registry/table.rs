@@ -1,14 +1,15 @@
-//! The words of the table, its entries, and how they change.
+//! The words of the table, its entries, and how they are listed.
 
-use std::collections::HashSet;
-use std::io;
+mod change;
 
-use crate::channel::{ChannelWriter, WriterState, read_text, write_text};
-use crate::layout::registry::{self, CHANGES, DIRTY, ENDED, HIGH, NAMESPACE, entry, waiters};
-use crate::layout::{Geometry, Publication, WORD_BYTES, control, fingerprint, segment};
+pub(super) use change::Obstacle;
+
+use crate::channel::{ChannelWriter, WriterState, read_text};
+use crate::layout::registry::{self, CHANGES, Chunk, ENDED, HIGH, NAMESPACE, entry};
+use crate::layout::{Geometry, WORD_BYTES, control, fingerprint};
 use crate::liveness::{ProcessIdentity, ProcessState};
-use crate::memory::{CountingMemory, Memory, MemoryMut, Words};
-use crate::object::{self, ObjectError};
+use crate::memory::{Memory, MemoryMut};
+use crate::object::ObjectError;
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Attempt, Published, Ring};
 
@@ -39,9 +40,9 @@ pub struct ChannelInfo {
     pub(crate) identity: ProcessIdentity,
 }
 
-/// Numbers of an encoded entry, before its two texts.
-const NUMBERS: usize = 10;
-const _: () = assert!(NUMBERS * WORD_BYTES + control::CODEC.max + control::CHANNEL.max <= entry::CAPACITY);
+/// Bytes of the payload before the codec's name, and before the channel's name.
+const NUMBERS: usize = entry::NUMBERS * WORD_BYTES;
+const BEFORE_NAME: usize = NUMBERS + control::CODEC.max;
 
 impl ChannelInfo {
     /// The entry of a channel that this process writes.
@@ -78,7 +79,7 @@ impl ChannelInfo {
         let codec = &self.codec.as_bytes()[..self.codec.len().min(control::CODEC.max)];
         let ProcessIdentity { pid, start_time, boot_id: [boot_high, boot_low], pid_namespace } =
             self.identity;
-        let numbers: [u64; NUMBERS] = [
+        let numbers: [u64; entry::NUMBERS] = [
             self.instance,
             pid,
             start_time,
@@ -90,16 +91,20 @@ impl ChannelInfo {
             self.max_state_len,
             codec.len() as u64,
         ];
-        [bytemuck::bytes_of(&numbers), codec, self.name.as_bytes()].concat()
+        let mut bytes = [bytemuck::bytes_of(&numbers), codec].concat();
+        bytes.resize(BEFORE_NAME, 0);
+        bytes.extend_from_slice(self.name.as_bytes());
+        bytes
     }
 
     /// `None` if the bytes are no entry.
     fn decode(bytes: &[u8]) -> Option<ChannelInfo> {
-        let (numbers, texts) = bytes.split_first_chunk::<{ NUMBERS * WORD_BYTES }>()?;
-        let numbers: [u64; NUMBERS] = bytemuck::pod_read_unaligned(numbers);
+        let (before, name) = bytes.split_at_checked(BEFORE_NAME)?;
+        let (numbers, codec) = before.split_first_chunk::<NUMBERS>()?;
+        let numbers: [u64; entry::NUMBERS] = bytemuck::pod_read_unaligned(numbers);
         let [instance, pid, start_time, boot_high, boot_low, pid_namespace, rest @ ..] = numbers;
         let [incarnation, capacity, max_state_len, codec_len] = rest;
-        let (codec, name) = texts.split_at_checked(usize::try_from(codec_len).ok()?)?;
+        let codec = codec.get(..usize::try_from(codec_len).ok()?)?;
         Some(ChannelInfo {
             name: String::from_utf8(name.to_vec()).ok()?,
             writer_pid: pid,
@@ -113,9 +118,6 @@ impl ChannelInfo {
     }
 }
 
-/// The table in some memory.
-pub(super) struct Table<'a, M>(&'a M);
-
 /// A version of a table; differs after every change and between tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
@@ -123,60 +125,110 @@ pub(super) struct Version {
     changes: u64,
 }
 
-/// The words of one entry.
+/// The words of one entry, as the ring counts them: with the name in each slot.
 struct EntryWords<'a, M> {
     memory: &'a M,
     start: usize,
 }
 
+impl<M> EntryWords<'_, M> {
+    fn word(&self, word: usize) -> usize {
+        self.start + entry::word(word)
+    }
+
+    /// The bytes of a copy from `word` on that are before the name, at most `len`.
+    fn before_name(word: usize, len: usize) -> usize {
+        len.min(entry::before_name(word) * WORD_BYTES)
+    }
+}
+
 impl<M: Memory> Memory for EntryWords<'_, M> {
     fn len(&self) -> usize {
-        entry::WORDS - segment::SLOTS
+        entry::RING_WORDS
     }
     fn load(&self, word: usize) -> u64 {
-        self.memory.load(self.start + word)
+        self.memory.load(self.word(word))
     }
     fn fence_acquire(&self) {
         self.memory.fence_acquire();
     }
     fn read(&self, word: usize, into: &mut [u8]) {
-        self.memory.read(self.start + word, into);
+        let (own, name) = into.split_at_mut(Self::before_name(word, into.len()));
+        self.memory.read(self.word(word), own);
+        if !name.is_empty() {
+            self.memory.read(self.word(word + own.len() / WORD_BYTES), name);
+        }
     }
 }
 
 impl<M: MemoryMut> MemoryMut for EntryWords<'_, M> {
     fn store(&self, word: usize, value: u64) {
-        self.memory.store(self.start + word, value);
+        self.memory.store(self.word(word), value);
     }
     fn store_release(&self, word: usize, value: u64) {
-        self.memory.store_release(self.start + word, value);
+        self.memory.store_release(self.word(word), value);
     }
     fn fence_release(&self) {
         self.memory.fence_release();
     }
     fn write(&self, word: usize, from: &[u8]) {
-        self.memory.write(self.start + word, from);
+        let (own, name) = from.split_at(Self::before_name(word, from.len()));
+        self.memory.write(self.word(word), own);
+        if !name.is_empty() {
+            self.memory.write(self.word(word + own.len() / WORD_BYTES), name);
+        }
     }
 }
 
-impl<'a, M: Memory> Table<'a, M> {
-    /// A table in memory of at least `registry::MIN_BYTES`.
-    pub(super) fn new(memory: &'a M) -> Table<'a, M> {
-        assert!(memory.len() * WORD_BYTES >= registry::MIN_BYTES, "the size was checked");
-        Table(memory)
+/// Where a table finds its chunks.
+pub(super) trait Chunks<M> {
+    /// Maps a chunk of the table `instance`; `None` if there is none.
+    fn open(&self, chunk: Chunk, instance: u64) -> Result<Option<M>, ObjectError>;
+}
+
+/// The same, for the process that has claimed the table.
+pub(super) trait ChunksMut<M>: Chunks<M> {
+    /// Creates a chunk of zeroes, in place of a leftover of its name.
+    fn create(&self, chunk: Chunk) -> Result<M, ObjectError>;
+
+    /// Removes whatever has the name of the chunk, and returns whether there was anything.
+    fn remove(&self, chunk: Chunk) -> Result<bool, ObjectError>;
+}
+
+/// Whether an object is a whole chunk of the table `instance`.
+pub(super) fn is_chunk(memory: &impl Memory, chunk: Chunk, instance: u64) -> bool {
+    memory.len() * WORD_BYTES >= chunk.bytes()
+        && ready::check(memory) == Readiness::Ready
+        && memory.load(registry::INSTANCE) == instance
+        && memory.load(registry::NUMBER) == chunk.0 as u64
+}
+
+/// A table, as far as it is mapped.
+#[derive(Debug)]
+pub(super) struct Table<M> {
+    head: M,
+    /// The chunks behind the first object, from chunk 1 on.
+    chunks: Vec<Option<M>>,
+}
+
+impl<M: Memory> Table<M> {
+    /// A table whose first object has at least the size of one.
+    pub(super) fn new(head: M) -> Table<M> {
+        assert!(head.len() * WORD_BYTES >= Chunk(0).bytes(), "the size was checked");
+        Table { head, chunks: Vec::new() }
     }
 
     /// Whether the table can be read: it is whole, of this namespace, and still current.
     pub(super) fn is_usable(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
         let foreign = |reason: String| Err(ObjectError::Foreign { object: object.into(), reason });
-        match ready::check(self.0) {
+        match ready::check(&self.head) {
             Readiness::NotReady => Ok(false),
             Readiness::OtherVersion(version) => foreign(format!(
                 "it is a registry of layout version {version}; `tearless gc` removes it if no process \
                      uses it"
             )),
             Readiness::Foreign(_) => foreign("it is not a registry".into()),
-            Readiness::Ready => match read_text(self.0, NAMESPACE) {
+            Readiness::Ready => match read_text(&self.head, NAMESPACE) {
                 own if own == namespace => Ok(!self.has_ended()),
                 other => {
                     let (object, namespace) = (object.into(), namespace.into());
@@ -188,90 +240,100 @@ impl<'a, M: Memory> Table<'a, M> {
 
     /// Whether this table has been, or is about to be, unlinked.
     pub(super) fn has_ended(&self) -> bool {
-        self.0.load(ENDED) != 0
+        self.head.load(ENDED) != 0
     }
 
     /// Changes with every modification and differs between tables.
     ///
     /// Relaxed: a process that saw a change calls `list` next, which orders its loads itself.
     pub(super) fn version(&self) -> Version {
-        Version { instance: self.0.load(registry::INSTANCE), changes: self.0.load(CHANGES) }
+        Version { instance: self.instance(), changes: self.head.load(CHANGES) }
     }
 
-    /// All registered channels; `None` if the object has grown since this memory was mapped, unless
-    /// `is_all` says that it can't have: then another process has spoiled the table.
-    pub(super) fn list(&self, is_all: bool) -> Option<Vec<ChannelInfo>> {
-        let _ = self.0.load(CHANGES);
-        // Acquire: the loads of the entries must not be satisfied from before the changes were
-        // counted, or a process that lists because of a change could miss it. Pairs with the
-        // release store in `count_change`.
-        self.0.fence_acquire();
-        let high = usize::try_from(self.0.load(HIGH)).unwrap_or(usize::MAX);
-        if high > self.room() && !is_all {
-            return None;
-        }
-        let used = (0..high.min(self.room())).filter(|index| self.mark(*index) != 0);
-        Some(used.filter_map(|index| self.entry(index)).collect())
+    /// The table's first object.
+    pub(super) fn head(&self) -> &M {
+        &self.head
     }
 
-    /// The number of entries that this memory has room for.
-    pub(super) fn room(&self) -> usize {
-        registry::room(self.0.len())
+    fn instance(&self) -> u64 {
+        self.head.load(registry::INSTANCE)
+    }
+
+    /// A number below `max`, or `max`.
+    fn number(&self, word: usize, max: usize) -> usize {
+        usize::try_from(self.head.load(word)).unwrap_or(max).min(max)
     }
 
     fn high(&self) -> usize {
-        usize::try_from(self.0.load(HIGH)).unwrap_or(usize::MAX).min(self.room())
+        self.number(HIGH, registry::MAX)
     }
 
+    /// All registered channels, without those in chunks that have lost their names.
+    pub(super) fn list(&mut self, objects: &impl Chunks<M>) -> Result<Vec<ChannelInfo>, ObjectError> {
+        let _ = self.head.load(CHANGES);
+        // Acquire: the loads of the entries must not be satisfied from before the changes were
+        // counted, or a process that lists because of a change could miss it. Pairs with the
+        // release store in `count_change`.
+        self.head.fence_acquire();
+        let (high, mut listed) = (self.high(), Vec::new());
+        for chunk in (0..).map(Chunk).take_while(|chunk| chunk.start() < high) {
+            let _ = self.map(chunk, objects)?;
+            let used = (chunk.start()..chunk.end().min(high)).filter(|index| self.is_used(*index));
+            listed.extend(used.filter_map(|index| self.entry(index, MAX_ATTEMPTS)));
+        }
+        Ok(listed)
+    }
+
+    /// Maps a chunk that is not mapped yet; `false` if it does not exist.
+    fn map(&mut self, chunk: Chunk, objects: &impl Chunks<M>) -> Result<bool, ObjectError> {
+        if self.memory(chunk).is_none() {
+            let found = objects.open(chunk, self.instance())?;
+            self.keep(chunk, found);
+        }
+        Ok(self.memory(chunk).is_some())
+    }
+
+    fn keep(&mut self, chunk: Chunk, memory: Option<M>) {
+        self.chunks.resize_with(self.chunks.len().max(chunk.0), || None);
+        self.chunks[chunk.0 - 1] = memory;
+    }
+
+    /// The words of a chunk, if it is mapped.
+    fn memory(&self, Chunk(number): Chunk) -> Option<&M> {
+        number.checked_sub(1).map_or(Some(&self.head), |before| self.chunks.get(before)?.as_ref())
+    }
+
+    /// The words of the object of an entry, if it is mapped.
+    pub(super) fn memory_of(&self, index: usize) -> Option<&M> {
+        self.memory(Chunk::of_entry(index))
+    }
+
+    /// The mark of an entry; that of an entry that was never used if its chunk is not mapped.
     fn mark(&self, index: usize) -> u64 {
-        self.0.load(registry::mark(index))
+        self.memory_of(index).map_or(0, |memory| memory.load(Chunk::of_entry(index).mark(index)))
     }
 
-    /// The number of used entries.
-    pub(super) fn count(&self) -> usize {
-        self.used().count()
+    fn is_used(&self, index: usize) -> bool {
+        self.mark(index) & 1 == 1
     }
 
-    /// Up to `count` entries from a `random` place on.
-    pub(super) fn some(&self, random: u64, count: usize) -> Vec<ChannelInfo> {
-        let used: Vec<usize> = self.used().collect();
-        let start = random.checked_rem(used.len() as u64).unwrap_or(0);
-        let (before, after) = used.split_at(usize::try_from(start).unwrap_or(0));
-        after.iter().chain(before).take(count).filter_map(|index| self.entry(*index)).collect()
+    /// The number of an entry's current version.
+    fn published(&self, index: usize) -> Option<Published<'_, M>> {
+        Some(Published::of_entry(self.memory_of(index)?, Chunk::of_entry(index).entry(index)))
     }
 
-    fn used(&self) -> impl Iterator<Item = usize> {
-        (0..self.high()).filter(|index| self.mark(*index) != 0)
-    }
-
-    /// The entry that `channel` has, or will have.
-    pub(super) fn place(&self, channel: &str) -> usize {
-        let high = self.high();
-        let free = || (0..high).find(|index| self.mark(*index) == 0).unwrap_or(high);
-        self.find(channel).unwrap_or_else(free)
-    }
-
-    fn find(&self, channel: &str) -> Option<usize> {
-        let mark = mark_of(channel);
-        let mut marked = (0..self.high()).filter(|index| self.mark(*index) == mark);
-        marked.find(|index| self.entry(*index).is_some_and(|entry| entry.name == channel))
-    }
-
-    fn words(&self, index: usize) -> EntryWords<'a, M> {
-        EntryWords { memory: self.0, start: entry(index) }
-    }
-
-    fn ring(&self, index: usize) -> Ring<EntryWords<'a, M>> {
-        let memory = EntryWords { memory: self.0, start: entry(index) + segment::SLOTS };
-        Ring::new(memory, Geometry::of_entry())
+    fn ring(&self, index: usize) -> Option<Ring<EntryWords<'_, M>>> {
+        let memory = self.memory_of(index)?;
+        let start = Chunk::of_entry(index).entry(index);
+        Some(Ring::new(EntryWords { memory, start }, Geometry::of_entry()))
     }
 
     /// A whole copy of an entry; `None` if it holds nothing.
-    fn entry(&self, index: usize) -> Option<ChannelInfo> {
-        let (ring, words) = (self.ring(index), self.words(index));
+    fn entry(&self, index: usize, attempts: usize) -> Option<ChannelInfo> {
+        let (ring, published) = (self.ring(index)?, self.published(index)?);
         let mut bytes = Vec::new();
-        for _ in 0..MAX_ATTEMPTS {
-            let publication = Published::of_entry(&words).latest()?;
+        for _ in 0..attempts {
+            let publication = published.latest()?;
             match ring.read(publication, &mut &mut bytes) {
                 Attempt::Whole { .. } => return ChannelInfo::decode(&bytes),
                 Attempt::Torn => {}
@@ -282,110 +344,7 @@ impl<'a, M: Memory> Table<'a, M> {
     }
 }
 
-/// Changes: only by the process that has claimed the object.
-impl<M: MemoryMut> Table<'_, M> {
-    /// Makes the table if its creator did not finish it; `false` if the table has ended and its
-    /// name is to be unlinked.
-    pub(super) fn prepare(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
-        if ready::check(self.0) == Readiness::NotReady {
-            (0..registry::BLOCKS).for_each(|word| self.0.store(word, 0));
-            let instance = random(object)?;
-            self.0.store(registry::INSTANCE, instance);
-            self.0.store(waiters::START + waiters::INSTANCE, instance);
-            write_text(self.0, NAMESPACE, namespace);
-            ready::declare(self.0);
-        }
-        self.is_usable(namespace, object)
-    }
-
-    /// Does `work` as one change, and counts it. Also counts a change in which a former holder of
-    /// the claim was killed.
-    pub(super) fn change(&self, work: impl FnOnce(&Self)) {
-        if self.0.load(DIRTY) != 0 {
-            self.count_change();
-        }
-        self.0.store(DIRTY, 1);
-        // Release: the stores of the change must not become visible before the mark, nor the
-        // cleared mark before the stores: a process that is killed in between must leave the mark.
-        // The next change pairs with both through the lock.
-        self.0.fence_release();
-        work(self);
-        self.count_change();
-        self.0.store_release(DIRTY, 0);
-    }
-
-    fn count_change(&self) {
-        let next = self.0.load(CHANGES).wrapping_add(1);
-        // Release: the stores of the change must not sink below this one, or a process that sees
-        // the new count could list the old table and take it for the new one. Pairs with the
-        // acquire fence in `list`.
-        self.0.store_release(CHANGES, next);
-    }
-
-    /// Enters a channel at its [place](Table::place), for which there is room.
-    pub(super) fn enter(&self, index: usize, info: &ChannelInfo) {
-        let (ring, words) = (self.ring(index), self.words(index));
-        let last = Published::of_entry(&words).peek();
-        // Even numbers only, so that the two slots take turns.
-        let publication = Publication::new((last & !1).wrapping_add(2)).or(Publication::new(2));
-        if let Some(publication) = publication {
-            ring.write(publication, &info.encode(), 0, 0);
-            Published::of_entry(&words).announce(publication);
-        }
-        self.0.store(registry::mark(index), mark_of(&info.name));
-        if index >= self.high() {
-            self.0.store(HIGH, index as u64 + 1);
-        }
-    }
-
-    /// Removes the entries of these instances of channels.
-    pub(super) fn strike(&self, gone: &[(&str, u64)]) {
-        let marks: HashSet<u64> = gone.iter().map(|(channel, _)| mark_of(channel)).collect();
-        for index in (0..self.high()).filter(|index| marks.contains(&self.mark(*index))) {
-            let Some(entry) = self.entry(index) else { continue };
-            if gone.contains(&(entry.name.as_str(), entry.instance)) {
-                self.0.store(registry::mark(index), 0);
-            }
-        }
-        let high = (0..self.high()).rev().find(|index| self.mark(*index) != 0).map_or(0, |index| index + 1);
-        self.0.store(HIGH, high as u64);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.used().next().is_none()
-    }
-}
-
-impl Table<'_, Words> {
-    /// Marks the table as ended, and wakes the processes that sleep on it: only by the process that
-    /// has claimed it.
-    pub(super) fn end(&self) {
-        self.0.store(ENDED, 1);
-        self.0.store(waiters::START + waiters::INSTANCE, 0);
-        self.wake_waiters();
-    }
-
-    /// After a change: wakes the processes that wait for any channel.
-    pub(super) fn wake_waiters(&self) {
-        // Full: a process that sees the wake-up must see the change that caused it, or it would
-        // sleep again, perhaps on a page that no process uses any more. Pairs with the full fence
-        // of `Waiter::register`, which lies between two loads of the page.
-        self.0.fence_full();
-        self.0.increment(waiters::START + waiters::RUNG);
-        object::wake(self.0, waiters::START + waiters::RUNG);
-    }
-}
-
-fn random(object: &str) -> Result<u64, ObjectError> {
-    let os = |error: getrandom::Error| ObjectError::Os {
-        object: object.into(),
-        operation: "getrandom",
-        source: io::Error::other(error.to_string()),
-    };
-    getrandom::u64().map_err(os)
-}
-
-/// Never 0, which means "free".
+/// Never an even number, which means "free".
 fn mark_of(channel: &str) -> u64 {
     fingerprint(channel) | 1
 }

@@ -46,7 +46,7 @@ pub(crate) use ring::{Attempt, Destination, NotCopied, Part, Ring, SlotStatus};
 pub(crate) use segment::{Generations, Segment};
 pub use state::ChannelState;
 pub use waiting::WakeMode;
-pub(crate) use waiting::{Announcements, Answered, announce_waiter};
+pub(crate) use waiting::{Announcements, Answered, Rings, announce_waiter, ring};
 pub(crate) use writer::Writer;
 
 #[cfg(doc)]

@@ -16,9 +16,9 @@ impl<'a, M> Published<'a, M> {
         Published { memory: control, word: control::PUBLISHED }
     }
 
-    /// The word of a table's entry.
-    pub(crate) fn of_entry(entry: &'a M) -> Published<'a, M> {
-        Published { memory: entry, word: registry::entry::PUBLISHED }
+    /// The word of a table's entry that begins at the word `start`.
+    pub(crate) fn of_entry(table: &'a M, start: usize) -> Published<'a, M> {
+        Published { memory: table, word: start + registry::entry::PUBLISHED }
     }
 }
 

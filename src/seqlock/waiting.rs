@@ -28,6 +28,12 @@
 //! On Linux the waiter can run it there ([`WakeMode::Barriers`]): then p2 only keeps the compiler
 //! from moving p3.
 //!
+//! *Many channels.* Channels share counters: those of a *group* have one counter of announcements,
+//! and one of rings. A writer of the group rings it before it wakes waiters ([`ring`]). So a waiter
+//! for many channels looks only at those of groups that were rung ([`Rings`]). A ring says that
+//! some writer has answered, and may wake no waiter of the group again: the waiter announces itself
+//! again, and *then* looks at all channels of the group.
+//!
 //! A waiter does not depend on the handshake: it sleeps in slices, because the writer can be killed
 //! between w5 and the wake-up, and any process that may write to the page can corrupt it.
 
@@ -118,6 +124,54 @@ pub(crate) fn announce_waiter(page: &impl CountingMemory, words: impl IntoIterat
     // Full: the compare of s4, the kernel's or the caller's, must not happen before the
     // announcements are visible. Pairs with the writer's fence, if it has one (p2).
     page.fence_full();
+}
+
+/// A writer's step before it wakes waiters: counts a wake-up in the words `group` and `rung` of a
+/// waiters' page.
+#[inline]
+pub(crate) fn ring(page: &impl CountingMemory, group: usize, rung: usize) {
+    // Release: a waiter that finds the group rung must see the publication (w5), or it would look
+    // at the channel in vain. Pairs with the second fence of `Rings::since`.
+    page.fence_release();
+    page.increment(group);
+    // Release: a waiter that finds a wake-up must find the group, or it would sleep again. Pairs
+    // with the first fence of `Rings::since`.
+    page.fence_release();
+    page.increment(rung);
+}
+
+/// A waiter's copy of the counters of rings.
+#[derive(Debug)]
+pub(crate) struct Rings {
+    /// The first of them in the waiters' page.
+    first: usize,
+    seen: Vec<u64>,
+}
+
+impl Rings {
+    /// Of a page's `groups`, whose counters begin at word `first`. All may have been rung.
+    pub(crate) fn new(first: usize, groups: usize) -> Rings {
+        Rings { first, seen: vec![0; groups] }
+    }
+
+    /// Calls `visit` with each group that was rung since the last call. Returns the number of
+    /// wake-ups from before: as long as the word `rung` has that value, no other group is rung.
+    #[inline]
+    pub(crate) fn since(&mut self, page: &impl Memory, rung: usize, mut visit: impl FnMut(usize)) -> u64 {
+        let wake_ups = page.load(rung);
+        // Acquire: pairs with the second fence of `ring`.
+        page.fence_acquire();
+        for (group, seen) in self.seen.iter_mut().enumerate() {
+            let now = page.load(self.first + group);
+            if *seen != now {
+                *seen = now;
+                visit(group);
+            }
+        }
+        // Acquire: pairs with the first fence of `ring`.
+        page.fence_acquire();
+        wake_ups
+    }
 }
 
 /// The count of announcements that the writer has answered.

@@ -9,7 +9,9 @@ mod notifier;
 #[cfg(feature = "async")]
 pub(crate) use notifier::{Notifier, Ticket};
 
+use std::collections::BTreeSet;
 use std::hint;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,7 @@ use crate::memory::CountingMemory;
 use crate::memory::Memory;
 use crate::object::{self, Backend, Backoff, Slept};
 use crate::registry::Registry;
-use crate::seqlock::{WakeMode, announce_waiter};
+use crate::seqlock::{Rings, WakeMode, announce_waiter};
 
 /// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
 const MIN_SLICE: Duration = Duration::from_millis(1);
@@ -112,77 +114,13 @@ impl Waiter {
 
     /// Waits until `channel` has a publication after number `after`, at most for `timeout`.
     pub(crate) fn wait_after(&mut self, channel: &ChannelReader, after: u64, timeout: Duration) -> Waited {
-        let look = || match channel.page().progress() {
-            progress if progress.publication > after => Ok(Waited::Newer),
-            progress if progress.has_ended() => Ok(Waited::Ended),
-            progress => Err(progress.publication),
-        };
-        self.wait(timeout, look, |waiter, seen, slice| match waiter.register(&[channel]) {
-            // The writer may have ended the channel before it could see the announcement. A
-            // publication in between is seen by the kernel, which compares the number.
-            Registered::Everywhere if channel.is_closed() => Slept::LookAgain,
-            Registered::Everywhere => channel.sleep_on_published(seen, slice),
-            Registered::NotEverywhere => Slept::Refused,
-        })
-    }
-
-    /// Waits until `changed` returns true, at most for `timeout`. What it depends on can change
-    /// with a publication on one of `channels`, their end, or a new channel of the namespace.
-    pub(crate) fn wait_any(
-        &mut self,
-        channels: &[&ChannelReader],
-        timeout: Duration,
-        mut changed: impl FnMut() -> bool,
-    ) -> Waited {
-        let look = || if changed() { Ok(Waited::Newer) } else { Err(0) };
-        // An announcement holds until it is answered: it is made once for each page. After that,
-        // one more look since the page was last rung is enough.
-        let mut announced_on = None;
-        let mut looked_since = None;
-        self.wait(timeout, look, |waiter, _, slice| {
-            let Some(rung) = waiter.rung() else { return Slept::Refused };
-            if announced_on != Some(rung.instance) {
-                looked_since = None;
-                if waiter.register(channels) == Registered::NotEverywhere {
-                    return Slept::Refused;
-                }
-                announced_on = Some(rung.instance);
-            }
-            if looked_since == Some(rung) {
-                return waiter.sleep_on_rung(rung, slice);
-            }
-            looked_since = Some(rung);
-            Slept::LookAgain
-        })
-    }
-
-    /// Interrupts all waiters that sleep in [`Waiter::wait_any`], in every process: they look, and
-    /// sleep again.
-    #[cfg(feature = "async")]
-    pub(crate) fn interrupt(&mut self) {
-        if self.rung().is_none() {
-            // Without a page no waiter sleeps for longer than a backoff.
-            return;
-        }
-        if let Some(page) = &self.page {
-            page.words.increment(waiters::RUNG);
-            object::wake(&page.words, waiters::RUNG);
-        }
-    }
-
-    /// Looks, and sleeps in between; `sleep` refuses where it could miss a change.
-    fn wait(
-        &mut self,
-        timeout: Duration,
-        mut look: impl FnMut() -> Result<Waited, u64>,
-        mut sleep: impl FnMut(&mut Self, u64, Duration) -> Slept,
-    ) -> Waited {
         let begin = Instant::now();
         let mut backoff = Backoff::new();
         loop {
-            let seen = match look() {
-                Ok(waited) => return waited,
-                Err(seen) => seen,
+            let seen = match channel.page().progress() {
+                progress if progress.publication > after => return Waited::Newer,
+                progress if progress.has_ended() => return Waited::Ended,
+                progress => progress.publication,
             };
             let waited = begin.elapsed();
             if waited >= timeout {
@@ -193,47 +131,43 @@ impl Waiter {
                 continue;
             }
             let slice = self.policy.slice.max(MIN_SLICE).min(timeout - waited);
-            if sleep(self, seen, slice) == Slept::Refused {
+            let slept = match self.register(channel) {
+                // The writer may have ended the channel before it could see the announcement. A
+                // publication in between is seen by the kernel, which compares the number.
+                true if channel.is_closed() => Slept::LookAgain,
+                true => channel.sleep_on_published(seen, slice),
+                false => Slept::Refused,
+            };
+            if slept == Slept::Refused {
                 backoff.wait();
             }
         }
     }
 
-    /// s2, s3: announces a waiter to the writers of these channels, which the caller has looked at
-    /// before. If some of the writers can't be reached, it announces to none: the others would make
-    /// system calls for a waiter that does not sleep.
-    fn register(&mut self, channels: &[&ChannelReader]) -> Registered {
-        if !self.is_page_of_all(channels) {
-            return Registered::NotEverywhere;
-        }
-        let Some(page) = &self.page else {
-            // There is no channel to wait for.
-            return Registered::Everywhere;
-        };
-        let words = channels.iter().map(|channel| waiters::of_channel(channel.channel()));
-        announce_waiter(&page.words, words);
-        // For writers without a fence.
-        let needs_barrier = channels.iter().any(|channel| channel.page().wake_mode() == WakeMode::Barriers);
-        match needs_barrier && !object::issue_barrier() {
-            true => Registered::NotEverywhere,
-            false => Registered::Everywhere,
+    /// Interrupts all waiters that sleep in [`AnyWaiter::wait`], in every process: they look, and
+    /// sleep again.
+    #[cfg(feature = "async")]
+    pub(crate) fn interrupt(&mut self) {
+        // Without a page no waiter sleeps for longer than a backoff.
+        if let Some(page) = self.current_page() {
+            page.words.increment(waiters::RUNG);
+            object::wake(&page.words, waiters::RUNG);
         }
     }
 
-    /// Whether all writers wake waiters and read the open page; opens it if it is not open.
-    fn is_page_of_all(&mut self, channels: &[&ChannelReader]) -> bool {
-        let Some(first) = channels.first() else { return true };
-        let instance = first.page().waiters_instance();
-        let wakes = |channel: &&ChannelReader| {
-            channel.page().wake_mode() != WakeMode::Never && channel.page().waiters_instance() == instance
-        };
-        if instance == 0 || !channels.iter().all(wakes) {
+    /// s2, s3: announces a waiter to the writer of this channel, which the caller has looked at
+    /// before; `false` if the writer can't be reached.
+    fn register(&mut self, channel: &ChannelReader) -> bool {
+        let (instance, wake_mode) = (channel.page().waiters_instance(), channel.page().wake_mode());
+        if instance == 0 || wake_mode == WakeMode::Never {
             return false;
         }
         if self.page.as_ref().is_none_or(|page| page.instance != instance) {
             self.open_page();
         }
-        self.page.as_ref().is_some_and(|page| page.instance == instance)
+        let page = self.page.as_ref().filter(|page| page.instance == instance);
+        let group = waiters::group_of(channel.channel());
+        page.is_some_and(|page| announce(page, [group], wake_mode == WakeMode::Barriers))
     }
 
     fn open_page(&mut self) {
@@ -242,35 +176,150 @@ impl Waiter {
         self.page = Registry::of(&self.backend, &self.namespace).waiters_page().ok().flatten();
     }
 
-    fn rung(&mut self) -> Option<Rung> {
+    /// The page of the registry that the namespace has now, if it can be opened.
+    fn current_page(&mut self) -> Option<&WaitersPage> {
         // A registry is removed with its last channel, and its page with it. The next registry has
         // a page of its own.
-        if self.page.as_ref().is_none_or(|page| page.words.load(waiters::INSTANCE) != page.instance) {
+        if !self.page.as_ref().is_some_and(is_current) {
             self.open_page();
         }
-        let page = self.page.as_ref()?;
-        Some(Rung { instance: page.instance, times: page.words.load(waiters::RUNG) })
+        self.page.as_ref()
+    }
+}
+
+fn is_current(page: &WaitersPage) -> bool {
+    page.words.load(waiters::INSTANCE) == page.instance
+}
+
+/// s2, s3: announces a waiter in these groups; `false` if their writers may not see it.
+fn announce(page: &WaitersPage, groups: impl IntoIterator<Item = usize>, needs_barrier: bool) -> bool {
+    announce_waiter(&page.words, groups.into_iter().map(|group| waiters::ANNOUNCED + group));
+    // For writers without a fence.
+    !needs_barrier || object::issue_barrier()
+}
+
+/// The groups of channels to look at.
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    All,
+    Groups(BTreeSet<usize>),
+}
+
+/// The channels of a wait for any of them.
+pub(crate) trait Channels {
+    /// Looks at the channels of these groups, and at what else the wait is for. Returns whether it
+    /// has found a change, now or since the wait began.
+    fn look(&mut self, scope: &Scope) -> bool;
+
+    /// Calls `visit` with the channels of these groups, and the group of each.
+    fn each(&self, scope: &Scope, visit: &mut dyn FnMut(usize, &ChannelReader));
+
+    /// Whether the channels are others than at the last call.
+    fn are_others(&mut self) -> bool;
+}
+
+/// Waits for any of several channels, again and again.
+///
+/// It announces itself once in each group of channels. After a wake-up it looks at the channels of
+/// those groups that were rung, and only there it announces itself again.
+#[derive(Debug)]
+pub(crate) struct AnyWaiter {
+    waiter: Waiter,
+    /// The instance of the page that the following two are about.
+    followed: u64,
+    rings: Rings,
+    /// The groups of which a writer may publish without ringing.
+    pending: Scope,
+    looked_at_all: Option<Instant>,
+}
+
+impl AnyWaiter {
+    pub(crate) fn new(waiter: Waiter) -> AnyWaiter {
+        let rings = Rings::new(waiters::RINGS, waiters::GROUPS);
+        AnyWaiter { waiter, followed: 0, rings, pending: Scope::All, looked_at_all: None }
     }
 
-    fn sleep_on_rung(&self, rung: Rung, slice: Duration) -> Slept {
-        match &self.page {
-            Some(page) => object::sleep(&page.words, waiters::RUNG, rung.times, slice),
-            None => Slept::Refused,
+    /// Waits until a look finds a change, at most for `timeout`.
+    pub(crate) fn wait(&mut self, channels: &mut impl Channels, timeout: Duration) -> Waited {
+        let WaitPolicy { spin, slice } = self.waiter.policy;
+        let (begin, slice) = (Instant::now(), slice.max(MIN_SLICE));
+        let mut backoff = Backoff::new();
+        loop {
+            if channels.are_others() || !self.note_rings() {
+                self.pending = Scope::All;
+            }
+            // A writer may have been killed before it rang, or the page be spoiled.
+            let is_due = self.looked_at_all.is_none_or(|last| last.elapsed() >= slice);
+            let scope = if is_due { &Scope::All } else { &self.pending };
+            if matches!(scope, Scope::All) {
+                self.looked_at_all = Some(Instant::now());
+            }
+            if channels.look(scope) {
+                return Waited::Newer;
+            }
+            let waited = begin.elapsed();
+            if waited >= timeout {
+                return Waited::TimedOut;
+            }
+            if waited < spin {
+                hint::spin_loop();
+            } else if self.sleep(channels, slice.min(timeout - waited)) == Slept::Refused {
+                backoff.wait();
+            }
         }
     }
+
+    /// Adds the groups that were rung; `false` if there is no page that says so.
+    fn note_rings(&mut self) -> bool {
+        let page = self.waiter.page.as_ref().filter(|page| page.instance == self.followed);
+        let Some(page) = page.filter(|page| is_current(page)) else { return false };
+        self.rings.since(&page.words, waiters::RUNG, |group| self.pending.add(group));
+        true
+    }
+
+    /// Announces itself in the groups of which a writer may publish without ringing, looks at their
+    /// channels once more, and sleeps until a writer rings.
+    fn sleep(&mut self, channels: &mut impl Channels, slice: Duration) -> Slept {
+        let Some(page) = self.waiter.current_page() else { return Slept::Refused };
+        if mem::replace(&mut self.followed, page.instance) != page.instance || channels.are_others() {
+            self.pending = Scope::All;
+        }
+        let rung = self.rings.since(&page.words, waiters::RUNG, |group| self.pending.add(group));
+        let (mut groups, mut is_their_page) = (Vec::new(), true);
+        let (mut wakes, mut needs_barrier) = (true, false);
+        channels.each(&self.pending, &mut |group, channel| {
+            is_their_page &= channel.page().waiters_instance() == page.instance;
+            wakes &= channel.page().wake_mode() != WakeMode::Never;
+            needs_barrier |= channel.page().wake_mode() == WakeMode::Barriers;
+            groups.push(group);
+        });
+        groups.sort_unstable();
+        groups.dedup();
+        // If some writers can't be reached, it announces to none: the others would make system
+        // calls for a waiter that does not sleep.
+        if !is_their_page {
+            // Perhaps that of a new registry.
+            self.waiter.page = None;
+            return Slept::Refused;
+        }
+        if !wakes || !announce(page, groups, needs_barrier) {
+            return Slept::Refused;
+        }
+        let pending = mem::replace(&mut self.pending, Scope::Groups(BTreeSet::new()));
+        // Also at the list of channels, whose change rings no group.
+        let is_found = channels.look(&pending);
+        if channels.are_others() {
+            self.pending = Scope::All;
+            return Slept::LookAgain;
+        }
+        if is_found { Slept::LookAgain } else { object::sleep(&page.words, waiters::RUNG, rung, slice) }
+    }
 }
 
-/// How often the waiters of one page were woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rung {
-    instance: u64,
-    times: u64,
-}
-
-/// Whether all writers can see that a process waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Registered {
-    Everywhere,
-    /// Some writers wake no process, or can't be reached.
-    NotEverywhere,
+impl Scope {
+    fn add(&mut self, group: usize) {
+        if let Scope::Groups(groups) = self {
+            groups.insert(group);
+        }
+    }
 }

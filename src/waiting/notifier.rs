@@ -1,6 +1,7 @@
 //! The thread that sleeps for all streams of a namespace.
 
 use std::collections::HashMap;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -8,8 +9,9 @@ use std::task::Waker;
 use std::thread;
 use std::time::Duration;
 
-use super::{WaitPolicy, Waiter};
+use super::{AnyWaiter, Channels, Scope, WaitPolicy, Waiter};
 use crate::channel::ChannelReader;
+use crate::layout::registry::waiters;
 use crate::object::{Backend, ForkToken};
 
 /// How long the thread stays when no stream waits.
@@ -118,7 +120,7 @@ impl Notifier {
 
     /// `false` if the system has no thread for us.
     fn start(self: &Arc<Self>, waiter: Waiter) -> bool {
-        let notifier = Arc::downgrade(self);
+        let (notifier, waiter) = (Arc::downgrade(self), AnyWaiter::new(waiter));
         let thread = thread::Builder::new().name("tearless-wait".into());
         thread.spawn(move || run(&notifier, waiter)).is_ok()
     }
@@ -164,18 +166,42 @@ fn has_changed(channel: &ChannelReader, seen: u64) -> bool {
     progress.publication > seen || progress.has_ended()
 }
 
+/// The channels that tasks wait for, as of one list.
+struct Streams<'a> {
+    notifier: &'a Notifier,
+    waiting: &'a [Waiting],
+    /// The number of changes of the list before it was made.
+    counted: u64,
+    are_new: bool,
+}
+
+impl Channels for Streams<'_> {
+    /// Each stream looks at all of its channels.
+    fn look(&mut self, _scope: &Scope) -> bool {
+        self.notifier.changes.load(Ordering::Acquire) != self.counted
+            || self.waiting.iter().any(|(.., change)| change())
+    }
+
+    fn each(&self, _scope: &Scope, visit: &mut dyn FnMut(usize, &ChannelReader)) {
+        let channels = self.waiting.iter().flat_map(|(_, channels, _)| channels);
+        channels.for_each(|channel| visit(waiters::group_of(channel.channel()), channel));
+    }
+
+    fn are_others(&mut self) -> bool {
+        mem::take(&mut self.are_new)
+    }
+}
+
 /// The thread's loop, until the notifier is dropped.
-fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
+fn run(notifier: &Weak<Notifier>, mut waiter: AnyWaiter) {
     loop {
         let Some(alive) = notifier.upgrade() else { return };
         // Acquire: the list that is made next is no older than the count. Pairs with the release in
         // `subscribe`.
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
-        let channels: Vec<&ChannelReader> = waiting.iter().flat_map(|(_, channels, _)| channels).collect();
-        let _ = waiter.wait_any(&channels, MAX, || {
-            alive.changes.load(Ordering::Acquire) != counted || waiting.iter().any(|(.., change)| change())
-        });
+        let mut streams = Streams { notifier: &alive, waiting: &waiting, counted, are_new: true };
+        let _ = waiter.wait(&mut streams, MAX);
         alive.wake(&waiting);
     }
 }

@@ -2,10 +2,12 @@
 //! notices each change.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use crate::common::{Actor, OwnNamespace, orders, role, say, wait_for_end};
+use crate::common::{Actor, OwnNamespace, eventually, orders, role, say, wait_for_end};
 use tearless::{Bytes, Namespace, Pod, cleanup::Retention};
+use testkit::objects::{DIRECTORY, listed};
 
 fn names(namespace: &Namespace) -> BTreeSet<String> {
     namespace.channels().unwrap().into_iter().map(|channel| channel.name).collect()
@@ -114,6 +116,37 @@ fn listings_are_whole_while_channels_come_and_go() {
     assert!(seen.len() > 50 && changes > 0);
     drop(staying);
     assert!(own.channels().unwrap().is_empty());
+}
+
+#[test]
+fn a_chunk_that_is_removed_during_use_is_made_again_by_its_writers() {
+    let own = OwnNamespace::new(&[]);
+    let mut writers: Vec<_> =
+        (0..20).map(|number| own.writer::<u64>(&format!("worker-{number}")).unwrap()).collect();
+    let prefix = own.object_prefix(None);
+    let chunks: Vec<_> =
+        listed(&prefix).into_iter().filter(|name| name.len() == "tl_nnnnnnnt13".len()).collect();
+    assert_eq!(chunks.len(), 3, "{chunks:?}");
+    for chunk in &chunks {
+        let path = format!("{DIRECTORY}/{chunk}");
+        std::fs::remove_file(&path).unwrap();
+        assert!(own.channels().unwrap().len() < 20, "its entries are not found");
+        eventually("their writers enter them again", || {
+            writers.iter_mut().for_each(|writer| writer.touch().unwrap());
+            own.channels().unwrap().len() == 20
+        });
+        assert!(std::path::Path::new(&path).exists());
+    }
+    // Another process spoils one. Its channels are found by their names, and can end.
+    let spoiled = std::fs::OpenOptions::new().write(true).open(format!("{DIRECTORY}/{}", chunks[1])).unwrap();
+    spoiled.write_all_at(&[7; 4_096], 0).unwrap();
+    let another = own.writer::<u64>("another").unwrap();
+    assert!(names(&own).contains("another") && names(&own).len() < 21);
+    (0..20).for_each(|number| drop(own.reader::<u64>(&format!("worker-{number}")).unwrap()));
+    drop(writers);
+    assert_eq!(names(&own), BTreeSet::from(["another".to_owned()]));
+    drop(another);
+    assert_eq!(listed(&prefix), [""; 0]);
 }
 
 /// Channels of one process: with those of the others, many more than a new registry has room for.

@@ -28,6 +28,7 @@ fn sleeping_for_good() -> WaitPolicy {
 
 /// The byte of the waiters' page in the registry: see docs/layout.md.
 const WAITERS_PAGE: u64 = 4096;
+const WAITERS_PAGE_WORDS: u64 = 2048;
 
 fn writer(namespace: &Namespace) -> Writer<u64, Pod> {
     namespace.writer_builder("worker").codec::<Pod>().open().unwrap()
@@ -115,28 +116,61 @@ fn killed_waiters_cost_nothing() {
     }
 }
 
+/// Overwrites words of the waiters' page until `done`.
+fn damage(own: &OwnNamespace, done: &Arc<AtomicBool>) -> JoinHandle<()> {
+    let page = OpenOptions::new().write(true).open(Objects::of(own.name(), "worker").registry()).unwrap();
+    let is_done = Arc::clone(done);
+    thread::spawn(move || {
+        let mut noise = 1_u64;
+        while !is_done.load(Ordering::Relaxed) {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let word = noise >> 33 & (WAITERS_PAGE_WORDS - 1);
+            page.write_all_at(&(noise >> 3).to_le_bytes(), WAITERS_PAGE + 8 * word).unwrap();
+        }
+    })
+}
+
 #[test]
 fn a_damaged_waiters_page_delays_and_loses_nothing() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
-    let page = OpenOptions::new().write(true).open(Objects::of(own.name(), "worker").registry()).unwrap();
     let done = Arc::new(AtomicBool::new(false));
-    let is_done = Arc::clone(&done);
-    let damager = thread::spawn(move || {
-        let mut noise = 1_u64;
-        while !is_done.load(Ordering::Relaxed) {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let word = noise >> 33 & 0x1ff;
-            page.write_all_at(&(noise >> 3).to_le_bytes(), WAITERS_PAGE + 8 * word).unwrap();
-        }
-    });
+    let damager = damage(&own, &done);
     let last = u64::from(rounds(300, 20_000));
     let waiters = [sleeping(); 2].map(|policy| reader(&own, policy));
     let waiters = waiters.map(|waiter| thread::spawn(move || follow(waiter, last)));
+    let hub = own.hub_builder().codec::<Pod>().wait_policy(sleeping()).open();
+    let watching = thread::spawn(move || {
+        let mut watch = hub.watch("*");
+        while hub.get::<u64>("worker").map_or(0, |state| state.publication()) < last {
+            assert_eq!(watch.wait_any(FOREVER).unwrap().len(), 1);
+        }
+    });
     publish(&mut writer, last);
     waiters.into_iter().for_each(ends);
+    ends(watching);
     done.store(true, Ordering::Relaxed);
     ends(damager);
+}
+
+#[test]
+fn a_ring_that_is_taken_back_hides_a_change_for_a_slice_at_most() {
+    let own = OwnNamespace::new(&["worker"]);
+    let mut writer = writer(&own);
+    let page =
+        OpenOptions::new().read(true).write(true).open(Objects::of(own.name(), "worker").registry()).unwrap();
+    let mut before = vec![0; 8 * usize::try_from(WAITERS_PAGE_WORDS).unwrap()];
+    page.read_exact_at(&mut before, WAITERS_PAGE).unwrap();
+    let hub = own.hub_builder().codec::<Pod>().wait_policy(sleeping()).open();
+    let mut watch = hub.watch("*");
+    for round in 1..=u64::from(rounds(20, 500)) {
+        assert!(watch.changed().unwrap().len() <= 1);
+        // It announces itself.
+        assert!(watch.wait_any(Duration::from_millis(1)).unwrap().is_empty());
+        publish(&mut writer, round);
+        page.write_all_at(&before, WAITERS_PAGE).unwrap();
+        assert_eq!(watch.wait_any(FOREVER).unwrap().len(), 1);
+    }
 }
 
 #[test]

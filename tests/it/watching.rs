@@ -154,6 +154,54 @@ fn each_of_64_channels_wakes_and_only_they_are_named() {
 }
 
 #[test]
+fn of_thousands_of_channels_exactly_those_that_changed_are_named() {
+    // More than there are groups: writers of different channels ring the same ones.
+    const CHANNELS: usize = 2_500;
+    let namespace = Namespace::in_process("thousands").unwrap();
+    let name = |index| format!("{}-{index:04}", if index % 2 == 0 { "even" } else { "odd" });
+    let channels: Vec<String> = (0..CHANNELS).map(name).collect();
+    let writers = channels.iter().map(|channel| writer(&namespace, channel, WakeMode::Barriers));
+    let mut writers: Vec<_> = writers.collect();
+    // The others ring the same groups.
+    let mut watch = asleep(&namespace).watch("even-*");
+    assert_eq!(watch.changed().unwrap().len(), CHANNELS / 2);
+    let (go, gone) = mpsc::channel::<BTreeSet<usize>>();
+    let publisher = thread::spawn(move || {
+        for chosen in gone {
+            for index in chosen {
+                dawdle(index as u64);
+                writers[index].publish(&1).unwrap();
+            }
+        }
+        writers
+    });
+    let mut spread = 1_u64;
+    for round in 0..rounds(300, 30_000) {
+        let mut next = || {
+            spread = spread.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            usize::try_from(spread >> 33).unwrap() % CHANNELS
+        };
+        let mut chosen: BTreeSet<usize> = (0..round % 5).map(|_| next()).collect();
+        chosen.insert(next() / 2 * 2);
+        let even = chosen.iter().filter(|index| *index % 2 == 0);
+        let expected: BTreeSet<&str> = even.map(|index| channels[*index].as_str()).collect();
+        go.send(chosen.clone()).unwrap();
+        let mut seen = BTreeSet::new();
+        while seen.len() < expected.len() {
+            let changed = watch.wait_any(FOREVER).unwrap();
+            assert!(changed.is_sorted() && !changed.is_empty());
+            for name in names(&changed) {
+                assert!(seen.insert(name.to_owned()), "{name} changed once");
+                assert!(expected.contains(name), "{name}");
+            }
+        }
+    }
+    drop(go);
+    let _writers = publisher.join().unwrap();
+    assert!(watch.changed().unwrap().is_empty());
+}
+
+#[test]
 fn no_change_is_lost_between_two_checks() {
     let namespace = Namespace::in_process("looks").unwrap();
     let mut writer = writer(&namespace, "worker", WakeMode::Never);

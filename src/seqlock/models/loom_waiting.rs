@@ -8,13 +8,18 @@ use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
+use super::Operation;
 use super::loom_memory::LoomMemory;
-use crate::layout::{Publication, control};
-use crate::memory::CountingMemory;
-use crate::seqlock::{Announcements, Answered, Published, WakeMode, announce_waiter};
+use super::world::Handle;
+use crate::layout::{Publication, control, registry};
+use crate::memory::{CountingMemory, Memory};
+use crate::seqlock::{Announcements, Answered, Published, Rings, WakeMode, announce_waiter, ring};
 
 /// Any word can be the counter: loom's memory has only the words that are named.
 const COUNTER: usize = control::PUBLISHED + 1;
+/// The rings of the group, and all wake-ups.
+const RING: usize = COUNTER + 1;
+const RUNG: usize = RING + 1;
 
 /// How a mutant deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,17 @@ enum Mutation {
     AnswersWhatItCountsAfterwards,
     /// The writer never wakes a waiter.
     Sleepless,
+    /// The waiter looks where it was rung, then announces itself, and does not look again.
+    LooksBeforeItAnnounces,
+    /// The waiter announces itself once, and relies on the group's ring from then on.
+    AnnouncesOnce,
+    /// The writer counts the wake-up before the group's ring.
+    RingsLast,
+    /// The writer orders neither the publication before the ring, nor the ring before the wake-up.
+    RingsWithoutFences,
+    /// The waiter orders neither its look at the ring after that at the wake-ups, nor that at the
+    /// channel after both.
+    LooksWithoutFences,
 }
 
 /// The word `published`, the counter, and the kernel's wait queue.
@@ -94,6 +110,68 @@ impl Shared {
     }
 }
 
+/// A channel's number, by which of the two channels of a group it is.
+fn published(memory: &LoomMemory, channel: usize) -> Published<'_, LoomMemory> {
+    if channel == 0 { Published::of_channel(memory) } else { Published::of_entry(memory, 0) }
+}
+
+/// Two channels of one group, and a waiter for both that looks only when the group was rung.
+impl Shared {
+    fn group(mutation: Mutation) -> Shared {
+        let words = [registry::entry::PUBLISHED, control::PUBLISHED, COUNTER, RING, RUNG];
+        Shared { memory: LoomMemory::new(&words), ..Shared::new(mutation) }
+    }
+
+    fn sleep_on_rung(&self, seen: u64) {
+        let guard = self.queue.0.lock().expect("no panic while it is held");
+        if self.memory.load(RUNG) == seen {
+            drop(self.queue.1.wait(guard).expect("no panic while it is held"));
+        }
+    }
+
+    fn publish_and_ring(&self, channel: usize, publications: u64) {
+        let counter = Announcements::new(self.memory.clone(), COUNTER);
+        let mut answered = Answered::none_of(counter.count());
+        for number in 1..=publications {
+            let before = counter.count();
+            published(&self.memory, channel).announce(Publication::new(number).expect("a small number"));
+            if answered.must_wake(before, counter.count_after(WakeMode::Fences)) {
+                match self.mutation {
+                    Mutation::RingsLast => ring(&self.memory, RUNG, RING),
+                    Mutation::RingsWithoutFences => {
+                        ring(&self.memory.weakened(Some(Operation::ReleaseFence)), RING, RUNG);
+                    }
+                    _ => ring(&self.memory, RING, RUNG),
+                }
+                self.wake();
+            }
+        }
+    }
+
+    /// The steps of `waiting::AnyWaiter`, until channel 0 and channel 1 have these publications.
+    fn follow_rings(&self, wanted: [u64; 2]) {
+        let weakened = (self.mutation == Mutation::LooksWithoutFences).then_some(Operation::AcquireFence);
+        let page = self.memory.weakened(weakened);
+        let (mut rings, mut seen, mut is_pending) = (Rings::new(RING, 1), [0; 2], true);
+        let look = || [0, 1].map(|channel| published(&page, channel).latest().map_or(0, Publication::get));
+        let (mut is_first, announces_once) = (true, self.mutation == Mutation::AnnouncesOnce);
+        while seen != wanted {
+            let rung = rings.since(&page, RUNG, |_| is_pending = true);
+            if is_pending {
+                let before = look();
+                if is_first || !announces_once {
+                    announce_waiter(&self.memory, [COUNTER]);
+                }
+                (is_pending, is_first) = (false, false);
+                seen = if self.mutation == Mutation::LooksBeforeItAnnounces { before } else { look() };
+            }
+            if seen != wanted {
+                self.sleep_on_rung(rung);
+            }
+        }
+    }
+}
+
 /// Whether no waiter sleeps for ever, in any execution, or in any with at most this many
 /// preemptions: loom ends a model in which no thread can continue.
 fn every_waiter_wakes(
@@ -102,9 +180,7 @@ fn every_waiter_wakes(
     preemptions: Option<usize>,
     mutation: Mutation,
 ) -> bool {
-    let mut builder = Builder::new();
-    builder.preemption_bound = preemptions;
-    let model = move || {
+    wakes(preemptions, move || {
         let shared = Shared::new(mutation);
         let waiters: Vec<_> = (0..waiters)
             .map(|_| {
@@ -116,7 +192,29 @@ fn every_waiter_wakes(
         waiters
             .into_iter()
             .for_each(|waiter| waiter.join().expect("loom ends the model when a thread panics"));
-    };
+    })
+}
+
+/// The same for one waiter for two channels of a group.
+fn the_waiter_of_a_group_wakes(wanted: [u64; 2], preemptions: Option<usize>, mutation: Mutation) -> bool {
+    wakes(preemptions, move || {
+        let shared = Shared::group(mutation);
+        let start = |work: fn(&Shared, [u64; 2])| {
+            let shared = shared.clone();
+            thread::spawn(move || work(&shared, wanted))
+        };
+        let others: [fn(&Shared, [u64; 2]); 2] =
+            [Shared::follow_rings, |shared, [_, second]| shared.publish_and_ring(1, second)];
+        let others: Vec<_> =
+            others[..if wanted[1] == 0 { 1 } else { 2 }].iter().map(|work| start(*work)).collect();
+        shared.publish_and_ring(0, wanted[0]);
+        others.into_iter().for_each(|other| other.join().expect("loom ends the model when a thread panics"));
+    })
+}
+
+fn wakes(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) -> bool {
+    let mut builder = Builder::new();
+    builder.preemption_bound = preemptions;
     match catch_unwind(AssertUnwindSafe(|| builder.check(model))) {
         Ok(()) => true,
         Err(panic) if panic.downcast_ref::<String>().is_some_and(|text| text.contains("deadlock")) => false,
@@ -140,5 +238,27 @@ fn without_any_one_step_of_the_handshake_a_wake_up_is_lost() {
         Mutation::Sleepless,
     ] {
         assert!(!every_waiter_wakes(1, 2, None, mutation), "{mutation:?} loses none");
+    }
+}
+
+#[test]
+fn a_waiter_that_looks_where_it_was_rung_misses_nothing() {
+    assert!(the_waiter_of_a_group_wakes([1, 0], None, Mutation::Nothing));
+    assert!(the_waiter_of_a_group_wakes([3, 0], Some(2), Mutation::Nothing));
+    assert!(the_waiter_of_a_group_wakes([1, 1], Some(2), Mutation::Nothing));
+}
+
+#[test]
+fn without_any_one_step_of_the_ring_a_publication_is_missed() {
+    for mutation in [
+        Mutation::LooksBeforeItAnnounces,
+        Mutation::AnnouncesOnce,
+        Mutation::RingsLast,
+        Mutation::RingsWithoutFences,
+        Mutation::LooksWithoutFences,
+    ] {
+        let holds = the_waiter_of_a_group_wakes([2, 0], Some(3), mutation)
+            && the_waiter_of_a_group_wakes([1, 1], Some(2), mutation);
+        assert!(!holds, "{mutation:?} misses none");
     }
 }

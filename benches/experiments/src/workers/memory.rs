@@ -74,8 +74,8 @@ const NAMESPACE_END: usize = 10;
 /// The place of the kind in a name.
 const KIND: usize = 20;
 
-/// The end of a registry's name: its kind, and the layout's version.
-const REGISTRY: &str = "r3";
+/// The kinds of a registry's objects: its first one, and its chunks.
+const REGISTRY: [char; 2] = ['r', 't'];
 
 impl Objects {
     /// Of process `pid`, now.
@@ -93,7 +93,13 @@ impl Objects {
             }
         }
         if let Some(namespace) = names.first().and_then(|name| name.get(..NAMESPACE_END)) {
-            objects.registry = allocated(&format!("{namespace}{REGISTRY}"))?;
+            for entry in fs::read_dir(DIRECTORY)? {
+                let name = entry?.file_name().into_string().unwrap_or_default();
+                let rest = name.strip_prefix(namespace).filter(|_| name.len() < KIND);
+                if rest.is_some_and(|kind| kind.starts_with(REGISTRY)) {
+                    objects.registry += allocated(&name)?;
+                }
+            }
         }
         Ok(objects)
     }
