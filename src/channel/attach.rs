@@ -8,9 +8,9 @@ use super::control_page::{ControlPage, PageProblem};
 use super::options::ReaderOptions;
 use super::segments::Segments;
 use super::{AttachError, ChannelName, ChannelReader};
-use crate::layout::{self, Kind};
-use crate::memory::ReadOnlyWords;
-use crate::object::{Backend, Backoff, ObjectError};
+use crate::layout::{self, Kind, WORD_BYTES};
+use crate::memory::{Memory, ReadOnlyWords};
+use crate::object::{Backend, Backoff, ObjectError, if_exists};
 use crate::seqlock::ChannelState;
 
 /// Result of looking up a channel's name once.
@@ -90,6 +90,14 @@ fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachE
     }
     if let Some([found, expected]) = page.owner().other_boot() {
         return Err(AttachError::OtherBoot { channel: channel(), found, expected });
+    }
+    // A creator gives the object its whole size shortly before the page is ready. An object that was
+    // mapped with less is mapped again.
+    let mapped = (page.memory().len() * WORD_BYTES) as u64;
+    if page.first_segments().is_none()
+        && if_exists(backend.size(&object)).map_err(failed)?.is_none_or(|size| size.bytes > mapped)
+    {
+        return Ok(Found::NotReady);
     }
     match page.state() {
         ChannelState::Removed => Ok(Found::Missing),

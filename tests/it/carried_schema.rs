@@ -54,9 +54,13 @@ fn typed(namespace: &Namespace) -> Reader<State, Postcard> {
 }
 
 fn raw(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
+    try_raw(namespace).unwrap()
+}
+
+fn try_raw(namespace: &Namespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
     let patience = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
     let builder = namespace.reader_builder("worker").codec::<Bytes>().accept(accept::Any);
-    builder.retry_policy(patience).open().unwrap()
+    builder.retry_policy(patience).open()
 }
 
 #[test]
@@ -152,23 +156,23 @@ fn a_squatted_name_is_refused_and_leaves_the_published_state() {
         ("symlink", |path| symlink("/etc/hostname", path).unwrap()),
     ];
     for (kind, squat) in squats {
-        let path = objects.path("a1");
+        let path = objects.path("a2");
         squat(&path);
         // The new schema makes another channel. Nothing is removed for a channel that can't be
         // created.
         let error = own.writer::<State>("worker").map(drop).unwrap_err();
-        assert!(error.to_string().contains(&objects.name("a1")), "{kind}: {error}");
+        assert!(error.to_string().contains(&objects.name("a2")), "{kind}: {error}");
         assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{kind}");
         assert!(raw(&own).schema_bytes().unwrap().is_some(), "{kind}");
-        assert_eq!(objects.listed(), ["a1", "c"], "{kind}");
+        assert_eq!(objects.listed(), ["a2", "c"], "{kind}");
         let _ = fs::remove_file(&path);
         let _ = fs::remove_dir(&path);
     }
     // A new channel and a takeover do not need the name.
-    fs::create_dir(objects.path("a1")).unwrap();
+    fs::create_dir(objects.path("a2")).unwrap();
     assert_eq!(builder(&own).open().unwrap().publish(&state(2)).unwrap(), 2);
     assert_eq!(builder(&own).open().unwrap().publish(&state(1)).unwrap(), 1);
-    fs::remove_dir(objects.path("a1")).unwrap();
+    fs::remove_dir(objects.path("a2")).unwrap();
     assert_eq!(objects.listed(), NO_OBJECTS);
 }
 
@@ -196,11 +200,10 @@ fn an_inspection_reports_whether_the_schema_can_be_read() {
     assert_eq!(inspected(), SchemaInspection::Whole);
     let objects = Objects::of(own.name(), "worker");
     let whole = fs::read(objects.path("c")).unwrap();
-    let damages: [(u64, &[u8], &str); 4] = [
+    let damages: [(u64, &[u8], &str); 3] = [
         (SCHEMA, &[0xff; 4], "fingerprint"),
         (SCHEMA_MARK, &[1], "fingerprint"),
         (SCHEMA_MARK + 8, &[0x55; 8], "fingerprint"),
-        (SCHEMA_MARK, &[0xff; 8], "no room"),
     ];
     for (byte, content, expected) in damages {
         objects.overwrite(byte, content);
@@ -407,8 +410,10 @@ fn every_damaged_byte_of_a_schema_is_detected() {
     for byte in (SCHEMA_MARK..SCHEMA_MARK + 16).chain(SCHEMA..SCHEMA + schema.len() as u64) {
         let honest = whole[usize::try_from(byte).unwrap()];
         objects.overwrite(byte, &[honest ^ 0x40]);
-        let error = raw(&own).schema_bytes().unwrap_err();
-        assert!(matches!(error, AttachError::SchemaCorrupt { .. }), "{byte}: {error}");
+        // With another length, the segments may begin where they have no room.
+        let error = try_raw(&own).and_then(|reader| reader.schema_bytes()).unwrap_err();
+        let has_no_room = byte < SCHEMA_MARK + 8 && error.to_string().contains("impossible shape");
+        assert!(has_no_room || matches!(error, AttachError::SchemaCorrupt { .. }), "{byte}: {error}");
         objects.overwrite(byte, &[honest]);
         assert_eq!(raw(&own).schema_bytes().unwrap().unwrap(), schema, "{byte}");
     }

@@ -1,7 +1,8 @@
 //! While a creator is stopped at any step of its work, or after it was killed there, no process
 //! sees half a channel, and no process waits longer than it requested.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say};
 use tearless::{
@@ -151,6 +152,41 @@ fn no_step_of_a_creator_shows_half_a_channel() {
     let mut player = Actor::start("half_made::no_step_of_a_creator_shows_half_a_channel", "player", &own);
     println!("{}", player.await_line_with("looks"));
     player.finish();
+}
+
+/// Readers that attach while channels are made and removed get all of a channel, or none.
+#[test]
+fn a_reader_that_attaches_while_a_channel_is_made_gets_all_of_it() {
+    let own = OwnNamespace::new(&["worker"]);
+    let (attached, done) = (AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // It also ends if the other thread panics.
+            let begin = Instant::now();
+            while attached.load(Ordering::Relaxed) < rounds(3_000, 300_000)
+                && !done.load(Ordering::Relaxed)
+                && begin.elapsed() < Duration::from_secs(600)
+            {
+                // Its object takes several pages.
+                let mut writer = own.writer::<Vec<u64>>("worker").unwrap();
+                writer.publish(&vec![7; 100]).unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let attach_policy = AttachPolicy::default().missing(Duration::ZERO).not_ready(Duration::ZERO);
+        while !done.load(Ordering::Relaxed) {
+            let attached_to = own.reader_builder::<Vec<u64>>("worker").attach_policy(attach_policy).open();
+            match attached_to {
+                Ok(_) => _ = attached.fetch_add(1, Ordering::Relaxed),
+                Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) => {}
+                Err(error) => {
+                    done.store(true, Ordering::Relaxed);
+                    panic!("{error}, {error:?}");
+                }
+            }
+        }
+    });
+    assert!(attached.into_inner() >= rounds(3_000, 300_000));
 }
 
 /// A second writer waits two seconds for a creator that is stopped while it claims the channel, and

@@ -132,10 +132,10 @@ fn a_squatted_segment_is_refused_when_the_channel_is_replaced() {
         let mut first = create(&own).unwrap();
         first.publish(&pattern(1)).unwrap();
         first.close_lingering().unwrap();
-        let squatter = Squatter::new(kind, objects.path("a1"));
+        let squatter = Squatter::new(kind, objects.path("a2"));
         let Err(CreateError::Object { source, .. }) = replace(&own) else { panic!("{}", kind.0) };
         squatter.assert_named_by(&source);
-        assert_eq!(objects.listed(), ["a1", "c"], "nothing half-made stays: {}", kind.0);
+        assert_eq!(objects.listed(), ["a2", "c"], "nothing half-made stays: {}", kind.0);
         assert_eq!(*attach(&own).unwrap().snapshot().unwrap(), pattern(1), "{}", kind.0);
         let mut second = create(&own).expect("a takeover does not need the name");
         assert_eq!(second.publish(&pattern(2)).unwrap(), 2, "{}", kind.0);
@@ -221,7 +221,7 @@ fn a_regular_file_of_ours_under_a_segments_name_is_a_leftover() {
     let objects = names(&own);
     for content in ["", "text"] {
         create(&own).unwrap().close_lingering().unwrap();
-        fs::write(objects.path("a1"), content).unwrap();
+        fs::write(objects.path("a2"), content).unwrap();
         let mut writer = replace(&own).unwrap();
         fs::write(objects.path("b2"), content).unwrap();
         writer.publish(&pattern(20_000)).unwrap();

@@ -48,9 +48,9 @@ impl ShmClaim {
             return Err(foreign(object, format!("it has {size} bytes instead of {}", options.size.bytes)));
         }
         let bytes = size.max(options.size.bytes);
-        // An object that grows never has a size before it has the memory. Another version's may: it
-        // is refused by its header, and gets no memory here.
-        let grows = options.size.max > options.size.bytes;
+        // An object that grows up to a limit never has a size before it has the memory. Another
+        // version's may: it is refused by its header, and gets no memory here.
+        let grows = options.size.max > options.size.bytes && options.size.max < usize::MAX;
         let is_whole = size == bytes && (grows || reserved_bytes(&stat) >= bytes);
         let os = |error| failed_io(object, "lock", error);
         let vacancy = lock::vacancy(lock.fd.as_fd()).map_err(os)?;
