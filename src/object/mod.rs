@@ -481,7 +481,6 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
 
     /// Makes the object larger, up to the maximum of its [`Size`], and maps all of it. What it held
     /// is at the same place, the rest is zero.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for objects that grow once"))]
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError>;
 
     /// Unlinks the name if it still means this object. The claim is kept until it is dropped.
