@@ -6,6 +6,7 @@ mod changes;
 mod cut;
 mod pattern;
 mod query;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -24,6 +25,7 @@ pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use pattern::Pattern;
 pub use query::HubState;
+pub use selection::Selection;
 pub use watch::HubWatch;
 
 #[cfg(feature = "async")]
@@ -36,7 +38,6 @@ use crate::codec::MessagePack;
 use crate::health::{Signs, Thresholds, look_at_one_writer};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 use attached::{Options, Shared};
-use watch::Selection;
 
 /// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
 /// the creator is preempted, stopped or killed.
@@ -192,11 +193,18 @@ impl<C, A> Hub<C, A> {
         })
     }
 
+    /// The channels that the [`Pattern`] `pattern` matches, including later ones, to be read round
+    /// after round. Opens nothing: the first round attaches.
+    #[must_use]
+    pub fn select(&self, pattern: &str) -> Selection<C, A> {
+        Selection::new(self.clone(), Pattern::new(pattern))
+    }
+
     /// Watches the channels that the [`Pattern`] `pattern` matches, including later ones. At first,
     /// every channel counts as changed.
     #[must_use]
     pub fn watch(&self, pattern: &str) -> HubWatch {
-        HubWatch::new(Arc::clone(&self.shared), Selection::Matching(Pattern::new(pattern)))
+        HubWatch::new(Arc::clone(&self.shared), watch::Selection::Matching(Pattern::new(pattern)))
     }
 
     /// What all handles of this hub have done so far, beyond first attempts that succeeded.
@@ -221,7 +229,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         A: Accept<T, C>,
     {
         self.shared.reader_of::<T, C, A>(channel)?;
-        Ok(HubChanges::new(self, Selection::Exactly(channel.into())))
+        Ok(HubChanges::new(self, watch::Selection::Exactly(channel.into())))
     }
 
     /// The states of all channels that the [`Pattern`] `pattern` matches, including later
@@ -232,7 +240,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        HubChanges::new(self, Selection::Matching(Pattern::new(pattern)))
+        HubChanges::new(self, watch::Selection::Matching(Pattern::new(pattern)))
     }
 }
 
