@@ -205,7 +205,10 @@ impl Shared {
         channel: &str,
     ) -> Result<(ChannelReader, Accepted), QueryError> {
         let types = TypeId::of::<(T, C, A)>();
-        let reader = self.reader(channel, self.options.reading.attach)?;
+        let (reader, is_new) = self.find_or_attach(channel, self.options.reading.attach)?;
+        if reader.is_removed() {
+            return Err(reader.closed().into());
+        }
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
         let accepted = known.and_then(|known| known.accepted.clone());
@@ -213,23 +216,40 @@ impl Shared {
             return Ok((reader, accepted));
         }
         let type_name = self.options.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
-        let plan = A::check(&Candidate::new(&reader, &Format::new(C::NAME, &type_name)))?.map(Arc::new);
-        Ok((reader, Accepted { types, plan }))
+        let checked = A::check(&Candidate::new(&reader, &Format::new(C::NAME, &type_name)));
+        let accepted = checked.map(|plan| Accepted { types, plan: plan.map(Arc::new) });
+        if is_new {
+            self.insert(&reader, accepted.as_ref().ok().cloned(), &guard);
+        }
+        Ok((reader, accepted?))
     }
 
-    /// The same; the channel may be a removed one.
+    /// [`Shared::reader`]; the channel may be a removed one.
     pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
+        let (reader, is_new) = self.find_or_attach(channel, policy)?;
+        if is_new {
+            self.insert(&reader, None, &self.guard());
+        }
+        Ok(reader)
+    }
+
+    /// The same. If it attaches, the caller inserts the reader.
+    fn find_or_attach(
+        &self,
+        channel: &str,
+        policy: AttachPolicy,
+    ) -> Result<(ChannelReader, bool), AttachError> {
         self.follow_now_and_then();
         let now = self.counts.attachments();
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader_at(now).clone());
-        let Some(reader) = found else { return self.attach(channel, policy) };
+        let Some(reader) = found else { return Ok((self.attach(channel, policy)?, true)) };
         if !reader.is_removed() {
-            return Ok(reader);
+            return Ok((reader, false));
         }
         self.forget(&reader);
         match self.attach(channel, policy) {
-            Err(AttachError::NotFound { .. }) => Ok(reader),
-            successor => successor,
+            Err(AttachError::NotFound { .. }) => Ok((reader, false)),
+            successor => successor.map(|successor| (successor, true)),
         }
     }
 
@@ -241,7 +261,6 @@ impl Shared {
         }
         let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
-        self.insert(&reader, None, &self.guard());
         Ok(reader)
     }
 
@@ -264,9 +283,11 @@ impl Shared {
     fn insert(&self, reader: &ChannelReader, accepted: Option<Accepted>, guard: &LocalGuard<'_>) {
         let read_at = AtomicU64::new(self.counts.attachments());
         let attached = Attached { reader: reader.clone(), accepted, read_at };
-        self.channels.insert(Arc::clone(reader.name()), attached, guard);
-        // The replaced entry may map large segments: it is freed now and not in a batch.
-        guard.flush();
+        if self.channels.insert(Arc::clone(reader.name()), attached, guard).is_some() {
+            // The replaced entry may map large segments: it is freed now and not in a batch. That
+            // takes a barrier in all threads.
+            guard.flush();
+        }
     }
 
     fn forget(&self, removed: &ChannelReader) {

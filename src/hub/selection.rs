@@ -143,6 +143,9 @@ impl<C: 'static, A: 'static> Selection<C, A> {
     }
 }
 
+/// After how many channels a round follows a hub that lets go of channels.
+const FOLLOWS_EVERY: usize = 64;
+
 /// One round over a selection.
 struct Round<'a, T, C, A> {
     hub: &'a Hub<C, A>,
@@ -160,6 +163,9 @@ impl<'a, T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static> Iterator
     fn next(&mut self) -> Option<HubState<T, &'a str>> {
         let index = self.next;
         let channel = &**self.names.get(index)?;
+        if index % FOLLOWS_EVERY == 0 {
+            self.readers.follow(&self.hub.shared);
+        }
         self.next += 1;
         Some(HubState { channel, state: self.read(index, channel) })
     }

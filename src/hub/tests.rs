@@ -292,7 +292,8 @@ mod limits {
             let hub = namespace.hub_builder().codec::<Pod>().open();
             one_by_one(&hub);
             in_rounds(&hub);
-            return beside_readers(&namespace, &hub);
+            drop(hub);
+            return beside_readers(&namespace);
         }
         let namespace = Namespace::open(&format!("test-limits-{}", std::process::id())).unwrap();
         let open = |index| {
@@ -352,14 +353,15 @@ mod limits {
             open.next().unwrap().state.unwrap();
         }
         let mut all = hub.select("*");
-        // The open round has its channels. What a query can't attach is an error.
-        let complete = all.iter::<u64>().unwrap().filter(|found| found.state.is_ok()).count();
-        assert!(complete > 0 && are_few());
+        // The open round keeps its channels. A channel that can't be attached is an error.
+        all.iter::<u64>().unwrap().for_each(drop);
+        assert!(are_few());
         drop(open);
         assert_eq!(count(&mut all), CHANNELS);
     }
 
-    fn beside_readers(namespace: &Namespace, hub: &Hub<Pod>) {
+    fn beside_readers(namespace: &Namespace) {
+        let hub = namespace.hub_builder().codec::<Pod>().open();
         let open = |index| -> Result<Reader<u64, Pod>, QueryError> {
             let mut reader = namespace.reader_builder::<u64>(&name(index)).codec::<Pod>().open()?;
             for _ in 0..2 {
@@ -371,20 +373,16 @@ mod limits {
             assert!(error.to_string().contains("vm.max_map_count"), "{error}");
         };
         let mut readers = Vec::new();
-        // The hub leaves mappings to the readers, one by one.
         is_limit(
             (0..CHANNELS).find_map(|index| open(index).map(|reader| readers.push(reader)).err()).unwrap(),
         );
-        assert_eq!(*hub.get::<u64>("worker-140").unwrap(), 140);
-        while let Ok(reader) = open(1) {
-            readers.push(reader);
-        }
         for index in 0..CHANNELS {
+            // The last reader may have left a mapping or two.
             if let Err(error) = hub.get::<u64>(&name(index)) {
                 is_limit(error);
             }
         }
-        readers.drain(..10);
+        readers.drain(..5);
         assert!((0..CHANNELS).all(|index| *hub.get::<u64>(&name(index)).unwrap() == index));
         assert!(readers.iter_mut().all(|reader| reader.snapshot().is_ok()) && are_few());
     }
