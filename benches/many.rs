@@ -1,16 +1,16 @@
 //! The costs that could grow with the number of channels: `cargo bench --bench many`, or `ci/many`.
 //!
 //! Several processes, because each writer holds a descriptor, open 60,000 channels of 64 B in one
-//! namespace. One process reads them all by a hub, round after round, another by a `Reader` for each
-//! channel. One writer is killed, one channel grows, and in the end all are removed.
+//! namespace. One process reads them all by a hub, round after round, another by a `Reader` for
+//! each channel. One writer is killed, one channel grows, and in the end all are removed.
 //!
 //! * *create*: opening a writer, its entry in the registry included, and the first publication; of
 //!   the first and the last thousand channels.
 //! * *a worker starts*: opening the namespace and a writer, publishing and closing, beside the same
 //!   in an empty namespace.
 //! * *attach*: the first round of the hub.
-//! * *round*: one state of each channel, by `Hub::select`, by `Hub::iter` and by a `Reader` for each.
-//!   The two processes take turns.
+//! * *round*: one state of each channel, by `Hub::select`, by `Hub::iter` and by a `Reader` for
+//!   each. The two processes take turns.
 //! * *wait_any*: from the timestamp of a publication to the return of the call that waited for it,
 //!   among all channels and for one alone; and a call that finds a publication.
 //! * *memory*: of all objects in `/dev/shm`, for each channel.

@@ -78,6 +78,9 @@ impl Actor {
     }
 }
 
+/// Answers an order.
+type Obey = Box<dyn FnMut(&str) -> Vec<f64>>;
+
 /// In a process of the benchmark: obeys until its input ends. Returns `false` in the benchmark
 /// itself.
 pub(crate) fn run_if_requested() -> bool {
@@ -86,9 +89,9 @@ pub(crate) fn run_if_requested() -> bool {
     let mut next = || parts.next().expect("a task has four parts");
     let (role, first, count) = (next(), next().parse().unwrap(), next().parse().unwrap());
     let namespace = Namespace::open(next()).unwrap();
-    let mut obey: Box<dyn FnMut(&str) -> Vec<f64>> = match role {
+    let mut obey: Obey = match role {
         "Writer" => writer(namespace, first, count),
-        "Hub" => hub(namespace, count),
+        "Hub" => hub(&namespace, count),
         "Readers" => readers(namespace, count),
         _ => mortal(namespace),
     };
@@ -99,8 +102,6 @@ pub(crate) fn run_if_requested() -> bool {
     }
     true
 }
-
-type Obey = Box<dyn FnMut(&str) -> Vec<f64>>;
 
 fn open(namespace: &Namespace, channel: &str) -> Writer<State, Pod> {
     namespace.writer_builder::<State>(channel).codec::<Pod>().open().unwrap()
@@ -198,7 +199,7 @@ fn readers(namespace: Namespace, count: usize) -> Obey {
     })
 }
 
-fn hub(namespace: Namespace, count: usize) -> Obey {
+fn hub(namespace: &Namespace, count: usize) -> Obey {
     let hub: Hub<Pod> = namespace.hub_builder().codec::<Pod>().open();
     let mut all: Selection<Pod> = hub.select("worker-*");
     let mut watch: HubWatch = hub.watch("worker-*");

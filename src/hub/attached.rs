@@ -29,6 +29,9 @@ use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
 
+/// Sorted names of channels.
+pub(super) type Names = Arc<[Arc<str>]>;
+
 /// The part of the attached channels that a hub lets go of at a time: an eighth.
 const LET_GO: usize = 8;
 
@@ -68,7 +71,7 @@ pub(super) struct Shared {
 struct Listing {
     watch: ChannelWatch,
     /// `None` before the first listing.
-    names: Option<Arc<[Arc<str>]>>,
+    names: Option<Names>,
     /// Whether the watch has seen a change since then.
     is_outdated: bool,
 }
@@ -331,7 +334,7 @@ impl Shared {
             }
         };
         for place in self.selections.pin().values().filter_map(Weak::upgrade) {
-            // One that is in use has an empty list here.
+            // There are none of a round that is open.
             if let Ok(mut readers) = place.try_lock() {
                 stamp(&mem::take(&mut *readers));
             }
@@ -370,7 +373,7 @@ impl Shared {
 
     /// The names of the namespace's channels, sorted. While this process lacks descriptors or
     /// memory, those of the last listing.
-    pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
+    pub(super) fn names(&self) -> Result<Names, QueryError> {
         self.listed().map(|(names, _)| names)
     }
 
@@ -380,13 +383,13 @@ impl Shared {
     }
 
     /// The same, and whether they are those of now.
-    pub(super) fn listed(&self) -> Result<(Arc<[Arc<str>]>, bool), QueryError> {
+    pub(super) fn listed(&self) -> Result<(Names, bool), QueryError> {
         // A panic under this lock leaves an old list.
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         self.update(&mut listing).map(|names| (names, !listing.is_outdated))
     }
 
-    fn update(&self, listing: &mut Listing) -> Result<Arc<[Arc<str>]>, QueryError> {
+    fn update(&self, listing: &mut Listing) -> Result<Names, QueryError> {
         if listing.watch.changed().unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
             listing.is_outdated = true;

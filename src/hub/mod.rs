@@ -72,9 +72,14 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// # Cost
 ///
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a
-/// [`Reader`](crate::Reader). The first query of a channel attaches, which takes system calls. An
-/// attached channel costs three mappings and no descriptor. Each thread that reads encoded states
-/// keeps a buffer of the size of the largest one.
+/// [`Reader`](crate::Reader); a round over a [`Selection`] costs what readers cost. The first query
+/// of a channel attaches, which takes system calls. An attached channel costs three mappings and no
+/// descriptor. Each thread that reads encoded states keeps a buffer of the size of the largest one.
+///
+/// When this process has few mappings left (15/16 of `vm.max_map_count`, or of the addresses that
+/// `ulimit -v` allows), the hub lets go of an eighth of its channels: those that it has not read
+/// for longest. The next query of such a channel attaches again. Watches, cuts and open rounds keep
+/// their channels.
 pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
     query: PhantomData<fn() -> (C, A)>,

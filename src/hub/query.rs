@@ -261,8 +261,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
 }
 
 /// The same if the channel is not attached, not known to be accepted, or if the first attempt
-/// failed. Also returns the reader, and how it is accepted. `round` has the readers of the selection
-/// that this thread reads.
+/// failed. Also returns the reader, and how it is accepted. `round` has the readers of the
+/// selection that this thread reads.
 #[cold]
 pub(super) fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
     shared: &Shared,

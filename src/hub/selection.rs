@@ -1,11 +1,10 @@
 //! The channels that a pattern matches, kept ready to be read round after round.
 
 use std::any::TypeId;
-use std::marker::PhantomData;
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use super::attached::{QueryError, Readers, with_scratch};
+use super::attached::{Names, QueryError, Readers, with_scratch};
 use super::query::{HubState, decoded, slow_receive};
 use super::{Hub, Pattern};
 use crate::accept::{Accept, SameType};
@@ -48,7 +47,7 @@ pub struct Selection<C = MessagePack, A = SameType> {
     watch: ChannelWatch,
     /// Whether the watch has seen a change since the hub's listing was `listed`.
     is_outdated: bool,
-    listed: Arc<[Arc<str>]>,
+    listed: Names,
     /// [`Shared::listings`](super::attached::Shared::listings) at the last look.
     listings: u64,
     /// The names of the listing that the pattern matches.
@@ -76,39 +75,38 @@ impl<C, A> Selection<C, A> {
     ///
     /// As [`Hub::channels`].
     pub fn channels(&mut self) -> Result<&[Arc<str>], QueryError> {
-        let mut readers = take(&self.place);
-        let followed = self.follow(&mut readers);
+        let readers = self.follow()?;
         put(&self.place, readers);
-        followed.map(|()| &*self.names)
+        Ok(&self.names)
     }
 
-    /// Follows the list of the namespace's channels.
-    fn follow(&mut self, readers: &mut Readers) -> Result<(), QueryError> {
+    /// Follows the list of the namespace's channels; the readers that are in place. There is none
+    /// of a channel that is new, or that the hub has let go of.
+    fn follow(&mut self) -> Result<Readers, QueryError> {
+        let mut readers = self.place.try_lock().map(|mut place| mem::take(&mut *place)).unwrap_or_default();
         let shared = &self.hub.shared;
         shared.follow_now_and_then();
-        let listings = shared.listings();
+        let listings = mem::replace(&mut self.listings, shared.listings());
         // The watch returns this once, and the listing may fail.
-        self.is_outdated |= self.watch.changed().unwrap_or(true);
-        self.is_outdated |= mem::replace(&mut self.listings, listings) != listings;
-        if !self.is_outdated {
-            return Ok(());
+        self.is_outdated |= self.watch.changed().unwrap_or(true) | (listings != self.listings);
+        if self.is_outdated {
+            let (listed, is_current) = shared.listed()?;
+            self.is_outdated = !is_current;
+            if !Arc::ptr_eq(&listed, &self.listed) {
+                let matching = listed.iter().filter(|name| self.pattern.matches(name));
+                let names: Vec<_> = matching.cloned().collect();
+                let mut known = self.names.iter().zip(mem::take(&mut readers.all)).peekable();
+                readers.all.extend(names.iter().map(|name| {
+                    while known.next_if(|(known, _)| *known < name).is_some() {}
+                    let (_, mut reader) = known.next_if(|(known, _)| *known == name)?;
+                    shared.release(&mut reader);
+                    reader
+                }));
+                (self.listed, self.names) = (listed, names);
+            }
         }
-        let (listed, is_current) = shared.listed()?;
-        self.is_outdated = !is_current;
-        if Arc::ptr_eq(&listed, &self.listed) {
-            return Ok(());
-        }
-        let names: Vec<_> = listed.iter().filter(|name| self.pattern.matches(name)).cloned().collect();
-        let mut known = self.names.iter().zip(mem::take(&mut readers.all)).peekable();
-        let reader_of = |name: &Arc<str>| {
-            while known.next_if(|(known, _)| *known < name).is_some() {}
-            let mut reader = known.next_if(|(known, _)| *known == name)?.1;
-            shared.release(&mut reader);
-            reader
-        };
-        readers.all = names.iter().map(reader_of).collect();
-        (self.listed, self.names) = (listed, names);
-        Ok(())
+        readers.all.resize(self.names.len(), None);
+        Ok(readers)
     }
 }
 
@@ -127,19 +125,19 @@ impl<C: 'static, A: 'static> Selection<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        let mut readers = take(&self.place);
-        let followed = self.follow(&mut readers);
+        let mut readers = self.follow()?;
         let types = Some(TypeId::of::<(T, C, A)>());
         if mem::replace(&mut readers.types, types) != types {
-            readers.all.clear();
+            readers.all.fill(None);
         }
-        readers.all.resize(self.names.len(), None);
         readers.read_at = self.hub.shared.counts.attachments();
-        let place = &self.place;
-        // Puts the readers back, also after an error.
-        let round =
-            Round { hub: &self.hub, names: &self.names, readers, next: 0, place, states: PhantomData };
-        followed.map(|()| round)
+        let mut round = Round { hub: &self.hub, readers, place: &self.place };
+        Ok(self.names.iter().enumerate().map(move |(index, name)| {
+            if index.is_multiple_of(FOLLOWS_EVERY) {
+                round.readers.follow(&round.hub.shared);
+            }
+            HubState { channel: &**name, state: round.read::<T>(index, name) }
+        }))
     }
 }
 
@@ -147,74 +145,46 @@ impl<C: 'static, A: 'static> Selection<C, A> {
 const FOLLOWS_EVERY: usize = 64;
 
 /// One round over a selection.
-struct Round<'a, T, C, A> {
+struct Round<'a, C, A> {
     hub: &'a Hub<C, A>,
-    names: &'a [Arc<str>],
     readers: Readers,
-    next: usize,
     place: &'a Mutex<Readers>,
-    states: PhantomData<fn() -> T>,
 }
 
-impl<'a, T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static> Iterator for Round<'a, T, C, A> {
-    type Item = HubState<T, &'a str>;
-
+impl<C: 'static, A: 'static> Round<'_, C, A> {
     #[inline]
-    fn next(&mut self) -> Option<HubState<T, &'a str>> {
-        let index = self.next;
-        let channel = &**self.names.get(index)?;
-        if index % FOLLOWS_EVERY == 0 {
-            self.readers.follow(&self.hub.shared);
-        }
-        self.next += 1;
-        Some(HubState { channel, state: self.read(index, channel) })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.names.len() - self.next;
-        (left, Some(left))
-    }
-}
-
-impl<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static> ExactSizeIterator for Round<'_, T, C, A> {}
-
-impl<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static> Round<'_, T, C, A> {
-    #[inline]
-    fn read(&mut self, index: usize, channel: &str) -> Result<Snapshot<T>, QueryError> {
+    fn read<T: 'static>(&mut self, index: usize, channel: &str) -> Result<Snapshot<T>, QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
-            let info = self.receive(index, channel, &mut direct.destination(&mut state))?;
+            let info = self.receive::<T>(index, channel, &mut direct.destination(&mut state))?;
             return Ok(Snapshot::new(state, info));
         }
         with_scratch(|scratch| {
-            let info = self.receive(index, channel, &mut &mut *scratch)?;
+            let info = self.receive::<T>(index, channel, &mut &mut *scratch)?;
             decoded::<C, T, T>(channel, info, C::decode(scratch))
         })
     }
 
     #[inline]
-    fn receive(
+    fn receive<T: 'static>(
         &mut self,
         index: usize,
         channel: &str,
         destination: &mut impl Destination,
-    ) -> Result<SnapshotInfo, QueryError> {
+    ) -> Result<SnapshotInfo, QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
         if let Some(reader) = &self.readers.all[index]
             && let Ok(info) = reader.try_fast(destination)
         {
             return Ok(info);
         }
-        self.slow(index, channel, destination)
-    }
-
-    /// The same if the channel is not attached, or if the first attempt failed.
-    #[cold]
-    fn slow(
-        &mut self,
-        index: usize,
-        channel: &str,
-        destination: &mut impl Destination,
-    ) -> Result<SnapshotInfo, QueryError> {
         // A replaced segment is unmapped when no reader has it.
         self.readers.all[index] = None;
         let round = Some(&mut self.readers);
@@ -225,22 +195,16 @@ impl<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static> Round<'_, T,
     }
 }
 
-impl<T, C, A> Drop for Round<'_, T, C, A> {
+impl<C, A> Drop for Round<'_, C, A> {
     fn drop(&mut self) {
         self.readers.follow(&self.hub.shared);
         put(self.place, mem::take(&mut self.readers));
     }
 }
 
-/// The readers that are in `place`. None if the hub has let go of them, or is about to.
-fn take(place: &Mutex<Readers>) -> Readers {
-    match place.try_lock() {
-        Ok(mut readers) => mem::take(&mut *readers),
-        Err(_) => Readers::default(),
-    }
-}
-
+/// Leaves the readers in their place, for the next round.
 fn put(place: &Mutex<Readers>, readers: Readers) {
+    // The hub has the place only while it lets go of channels.
     if let Ok(mut place) = place.try_lock() {
         *place = readers;
     }

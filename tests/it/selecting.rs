@@ -219,7 +219,7 @@ fn is_out_of_addresses(error: &ObjectError) -> bool {
 
 /// Reads more than its addresses hold, in every way.
 fn read_with_few_addresses(namespace: &Namespace) {
-    limit_addresses(48 << 20);
+    limit_addresses(20 << 20);
     let hub = namespace.hub_builder().codec::<Bytes>().open();
     let mut large = hub.select("large-*");
     for _ in 0..3 {
