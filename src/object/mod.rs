@@ -22,6 +22,7 @@ pub(crate) use heap::Heap;
 #[cfg(test)]
 pub(crate) use hooked::hooked;
 pub(crate) use lock::holds_owners_lock;
+pub(crate) use mapping::are_scarce as mappings_are_scarce;
 pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
