@@ -3,8 +3,8 @@
 //! 64 processes publish on 16 channels each, 1,024 in all, states of 256 bytes at 1 Hz to 1 kHz:
 //! some 17,000 publications a second. One thread of this process asks, in turns:
 //!
-//! * *one round*: the latest state of every channel, by `Hub::iter` and by a bare `Reader` for each
-//!   channel.
+//! * *one round*: the latest state of every channel, by `Hub::select`, by `Hub::iter` and by a bare
+//!   `Reader` for each channel.
 //! * *one state*: `Hub::get` of a channel by its name, in an order that jumps about.
 //! * *cut*: `Hub::cut` of 16, 64 and all channels; how many cuts are of an instant, and how many
 //!   states were current at the cut's time. For the other states, the cut reports the difference.
@@ -36,7 +36,7 @@ use common::{Arguments, histogram, nanos, spread};
 use rustix::time::{ClockId, clock_gettime};
 use tearless::{
     Namespace, Pod, Reader,
-    hub::{CutTime, Hub, Skew},
+    hub::{CutTime, Hub, Selection, Skew},
 };
 use testkit::stats::Histogram;
 use worker::{Fleet, State, state_of};
@@ -93,6 +93,7 @@ struct Cuts {
 /// The process that reads the fleet, and its figures.
 struct MainProcess {
     hub: Hub<Pod>,
+    selection: Selection<Pod>,
     readers: Vec<Reader<State, Pod>>,
     names: Vec<String>,
     latest: Vec<u64>,
@@ -103,8 +104,10 @@ struct MainProcess {
 impl MainProcess {
     fn new(namespace: &Namespace, names: Vec<String>) -> MainProcess {
         let open = |name: &String| namespace.reader_builder(name).codec::<Pod>().open().unwrap();
+        let hub = namespace.hub_builder().codec::<Pod>().open();
         MainProcess {
-            hub: namespace.hub_builder().codec::<Pod>().open(),
+            selection: hub.select("*"),
+            hub,
             readers: names.iter().map(open).collect(),
             latest: vec![0; names.len()],
             names,
@@ -117,6 +120,7 @@ impl MainProcess {
         // Not timed: the first round attaches to everything.
         self.verify();
         for _ in 0..scale.rounds {
+            self.round_by_selection();
             self.round_by_hub();
             self.round_by_readers();
             self.verify();
@@ -142,6 +146,17 @@ impl MainProcess {
             self.rows.len() - 1
         });
         self.rows[index].1.saturating_record(elapsed);
+    }
+
+    fn round_by_selection(&mut self) {
+        let begin = Instant::now();
+        let mut count = 0;
+        for state in self.selection.iter::<State>().unwrap() {
+            black_box(state.state.unwrap());
+            count += 1;
+        }
+        self.record("one round, Hub::select", nanos(begin.elapsed()));
+        assert_eq!(count, self.names.len());
     }
 
     fn round_by_hub(&mut self) {

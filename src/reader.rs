@@ -7,7 +7,6 @@ mod query;
 
 pub use builder::ReaderBuilder;
 #[cfg(feature = "dynamic")]
-pub(crate) use builder::retry_attach;
 #[cfg(feature = "async")]
 pub use changes::Changes;
 #[cfg(feature = "async")]

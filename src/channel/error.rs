@@ -243,16 +243,6 @@ pub enum AttachError {
         /// What is wrong with the schema.
         reason: String,
     },
-    /// The channel was removed, or replaced by one of another format, after the reader had
-    /// attached.
-    #[error(
-        "channel {channel:?} was removed: attach again once a writer has created it again (a hub \
-         does so by itself)"
-    )]
-    Removed {
-        /// The channel.
-        channel: String,
-    },
     /// The names of two channels have the same hash.
     #[error("channel {channel:?} has the same object name as {other:?}: choose another name for one of them")]
     NameCollision {

@@ -48,7 +48,7 @@ use crate::accept::Any;
 use crate::channel::{AttachError, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
-use crate::reader::{Reader, ReaderBuilder, retry_attach};
+use crate::reader::{Reader, ReaderBuilder};
 use crate::schema::Schema;
 pub use crate::schema::{FieldPath, Located, PathError, Step};
 use crate::snapshot::Snapshot;
@@ -120,13 +120,8 @@ impl DynamicReaderBuilder {
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless
     /// [`DynamicReaderBuilder::attach_within`] sets a time to wait.
     pub fn open(self) -> Result<DynamicReader, AttachError> {
-        retry_attach(|| self.attach())
-    }
-
-    fn attach(&self) -> Result<DynamicReader, AttachError> {
-        let reader = self.reader.clone().open()?;
+        let reader = self.reader.open()?;
         let schema = match reader.schema_bytes() {
-            Err(error @ AttachError::Removed { .. }) => return Err(error),
             Err(error) => Err(error.to_string()),
             Ok(None) => Ok(None),
             Ok(Some(bytes)) => Schema::from_bytes(&bytes).map(Some).map_err(|error| error.to_string()),

@@ -3,13 +3,16 @@
 
 use std::any::TypeId;
 use std::cell::Cell;
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use papaya::{Guard, LocalGuard};
 
 use super::HubStatistics;
@@ -20,11 +23,17 @@ use crate::channel::{
 use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
-use crate::object::ObjectError;
+use crate::object::{self, ObjectError, ResourceLimit};
 use crate::registry::{ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
+
+/// Sorted names of channels.
+pub(super) type Names = Arc<[Arc<str>]>;
+
+/// The part of the attached channels that a hub lets go of at a time: an eighth.
+const LET_GO: usize = 8;
 
 /// The options of a hub.
 pub(super) struct Options {
@@ -42,20 +51,27 @@ pub(super) const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO,
 pub(super) struct Shared {
     pub(super) handle: NamespaceHandle,
     pub(super) options: Options,
-    pub(super) counts: Counts,
+    pub(super) counts: CachePadded<Counts>,
     /// Read without a lock. A changed channel gets a new entry; the old one is freed when no thread
     /// reads it.
     channels: Channels,
     listing: Mutex<Listing>,
     /// When the listing's watch checks names: what has lost its name can't say so.
     check: Arc<Timer>,
+    /// Where selections keep their readers between rounds.
+    selections: papaya::HashMap<u64, Weak<Mutex<Readers>>>,
+    /// How often the hub has let go of channels. Held by the thread that does so.
+    let_go: Mutex<()>,
+    times_let_go: AtomicU64,
+    /// How often the listing was made.
+    listings: AtomicU64,
 }
 
 /// The names of the registry as of the last listing.
 struct Listing {
     watch: ChannelWatch,
     /// `None` before the first listing.
-    names: Option<Arc<[Arc<str>]>>,
+    names: Option<Names>,
     /// Whether the watch has seen a change since then.
     is_outdated: bool,
 }
@@ -64,6 +80,8 @@ struct Listing {
 pub(super) struct Attached {
     reader: ChannelReader,
     accepted: Option<Accepted>,
+    /// The hub's [`Counts::attachments`] when it was last read.
+    read_at: AtomicU64,
 }
 
 /// The last query that accepted the channel.
@@ -88,9 +106,37 @@ impl Attached {
         matches!(&self.accepted, Some(Accepted { types: own, plan: None }) if *own == types)
     }
 
+    /// The channel's reader; notes that it is used when the hub has made that many attachments.
     #[inline]
-    pub(super) fn reader(&self) -> &ChannelReader {
+    pub(super) fn reader_at(&self, attachments: u64) -> &ChannelReader {
+        // Relaxed: it orders nothing. Threads store to their common line only after an attachment.
+        if self.read_at.load(Ordering::Relaxed) < attachments {
+            self.read_at.fetch_max(attachments, Ordering::Relaxed);
+        }
         &self.reader
+    }
+}
+
+/// The readers of a selection. They share mappings with the hub's.
+#[derive(Default)]
+pub(super) struct Readers {
+    /// In the order of the selection's channels; `None` for one that has to be looked up.
+    pub(super) all: Vec<Option<ChannelReader>>,
+    /// Type, codec and choice that accept the channels.
+    pub(super) types: Option<TypeId>,
+    /// As [`Attached::read_at`].
+    pub(super) read_at: u64,
+    /// [`Shared::times_let_go`] when the hub was last asked which channels it has.
+    checked_at: u64,
+}
+
+impl Readers {
+    /// Lets go of the channels that the hub has let go of, or has attached again.
+    pub(super) fn follow(&mut self, shared: &Shared) {
+        let let_go = shared.times_let_go.load(Ordering::Relaxed);
+        if mem::replace(&mut self.checked_at, let_go) != let_go {
+            self.all.iter_mut().for_each(|reader| shared.release(reader));
+        }
     }
 }
 
@@ -99,8 +145,18 @@ impl Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
         let check = Arc::clone(watch.check());
         let listing = Mutex::new(Listing { watch, names: None, is_outdated: true });
-        let (counts, channels) = (Counts::default(), Channels::default());
-        Shared { handle, options, counts, channels, listing, check }
+        Shared {
+            handle,
+            options,
+            counts: CachePadded::default(),
+            channels: Channels::default(),
+            listing,
+            check,
+            selections: papaya::HashMap::default(),
+            let_go: Mutex::default(),
+            times_let_go: AtomicU64::new(0),
+            listings: AtomicU64::new(0),
+        }
     }
 
     /// Lets go, four times a second at most, of channels that lost their names. Waits for no
@@ -152,7 +208,10 @@ impl Shared {
         channel: &str,
     ) -> Result<(ChannelReader, Accepted), QueryError> {
         let types = TypeId::of::<(T, C, A)>();
-        let reader = self.reader(channel, self.options.reading.attach)?;
+        let (reader, is_new) = self.find_or_attach(channel, self.options.reading.attach)?;
+        if reader.is_removed() {
+            return Err(reader.closed().into());
+        }
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
         let accepted = known.and_then(|known| known.accepted.clone());
@@ -160,31 +219,51 @@ impl Shared {
             return Ok((reader, accepted));
         }
         let type_name = self.options.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
-        let plan = A::check(&Candidate::new(&reader, &Format::new(C::NAME, &type_name)))?.map(Arc::new);
-        Ok((reader, Accepted { types, plan }))
+        let checked = A::check(&Candidate::new(&reader, &Format::new(C::NAME, &type_name)));
+        let accepted = checked.map(|plan| Accepted { types, plan: plan.map(Arc::new) });
+        if is_new {
+            self.insert(&reader, accepted.as_ref().ok().cloned(), &guard);
+        }
+        Ok((reader, accepted?))
     }
 
-    /// The same; the channel may be a removed one.
+    /// [`Shared::reader`]; the channel may be a removed one.
     pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
+        let (reader, is_new) = self.find_or_attach(channel, policy)?;
+        if is_new {
+            self.insert(&reader, None, &self.guard());
+        }
+        Ok(reader)
+    }
+
+    /// The same. If it attaches, the caller inserts the reader.
+    fn find_or_attach(
+        &self,
+        channel: &str,
+        policy: AttachPolicy,
+    ) -> Result<(ChannelReader, bool), AttachError> {
         self.follow_now_and_then();
-        let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
-        let Some(reader) = found else { return self.attach(channel, policy) };
+        let now = self.counts.attachments();
+        let found = self.find(channel, &self.guard()).map(|attached| attached.reader_at(now).clone());
+        let Some(reader) = found else { return Ok((self.attach(channel, policy)?, true)) };
         if !reader.is_removed() {
-            return Ok(reader);
+            return Ok((reader, false));
         }
         self.forget(&reader);
         match self.attach(channel, policy) {
-            Err(AttachError::NotFound { .. }) => Ok(reader),
-            successor => successor,
+            Err(AttachError::NotFound { .. }) => Ok((reader, false)),
+            successor => successor.map(|successor| (successor, true)),
         }
     }
 
     fn attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
         let options = ReaderOptions { attach: policy, ..self.options.reading };
+        if object::mappings_are_scarce() {
+            self.let_go(None);
+        }
         let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
-        self.insert(&reader, None, &self.guard());
         Ok(reader)
     }
 
@@ -205,10 +284,13 @@ impl Shared {
     }
 
     fn insert(&self, reader: &ChannelReader, accepted: Option<Accepted>, guard: &LocalGuard<'_>) {
-        let attached = Attached { reader: reader.clone(), accepted };
-        self.channels.insert(Arc::clone(reader.name()), attached, guard);
-        // The replaced entry may map large segments: it is freed now and not in a batch.
-        guard.flush();
+        let read_at = AtomicU64::new(self.counts.attachments());
+        let attached = Attached { reader: reader.clone(), accepted, read_at };
+        if self.channels.insert(Arc::clone(reader.name()), attached, guard).is_some() {
+            // The replaced entry may map large segments: it is freed now and not in a batch. That
+            // takes a barrier in all threads.
+            guard.flush();
+        }
     }
 
     fn forget(&self, removed: &ChannelReader) {
@@ -218,14 +300,96 @@ impl Shared {
         guard.flush();
     }
 
-    /// The names of the namespace's channels, sorted. While this process lacks descriptors or
-    /// memory, those of the last listing.
-    pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
-        // A panic under this lock leaves an old list.
-        self.update(&mut self.listing.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Drops a selection's reader unless the hub has attached its channel.
+    pub(super) fn release(&self, reader: &mut Option<ChannelReader>) {
+        reader.take_if(|reader| self.instance(reader.channel()) != Some(reader.instance()));
     }
 
-    fn update(&self, listing: &mut Listing) -> Result<Arc<[Arc<str>]>, QueryError> {
+    /// A place for the readers of a selection, and its number.
+    pub(super) fn add_selection(&self) -> (u64, Arc<Mutex<Readers>>) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (number, place) = (NEXT.fetch_add(1, Ordering::Relaxed), Arc::default());
+        self.selections.pin().insert(number, Arc::downgrade(&place));
+        (number, place)
+    }
+
+    pub(super) fn remove_selection(&self, number: u64) {
+        self.selections.pin().remove(&number);
+    }
+
+    /// Lets go of the channels that were not read for longest. Waits for no thread. `round` has the
+    /// readers of the selection that this thread reads.
+    #[cold]
+    pub(super) fn let_go(&self, mut round: Option<&mut Readers>) {
+        let _only_one = match self.let_go.try_lock() {
+            Err(TryLockError::WouldBlock) => return,
+            lock => lock,
+        };
+        let guard = self.guard();
+        let stamp = |readers: &Readers| {
+            for reader in readers.all.iter().flatten() {
+                if let Some(attached) = self.find(reader.channel(), &guard) {
+                    attached.reader_at(readers.read_at);
+                }
+            }
+        };
+        for place in self.selections.pin().values().filter_map(Weak::upgrade) {
+            // There are none of a round that is open.
+            if let Ok(mut readers) = place.try_lock() {
+                stamp(&mem::take(&mut *readers));
+            }
+        }
+        if let Some(readers) = &mut round {
+            readers.read_at = self.counts.attachments();
+            stamp(readers);
+        }
+        let read_at = |attached: &Attached| attached.read_at.load(Ordering::Relaxed);
+        let mut times: Vec<u64> = self.channels.iter(&guard).map(|(_, attached)| read_at(attached)).collect();
+        let many = times.len() / LET_GO;
+        if times.is_empty() {
+            return;
+        }
+        let last = *times.select_nth_unstable(many).1;
+        // Of those that were read at the same time, any.
+        let mut rest = many + 1 - times.iter().filter(|time| **time < last).count();
+        let stays = |_: &Arc<str>, attached: &Attached| match read_at(attached).cmp(&last) {
+            Less => false,
+            Equal => {
+                rest == 0 || {
+                    rest -= 1;
+                    false
+                }
+            }
+            Greater => true,
+        };
+        self.channels.retain(stays, &guard);
+        self.times_let_go.fetch_add(1, Ordering::Relaxed);
+        guard.flush();
+        drop(guard);
+        if let Some(readers) = round {
+            readers.follow(self);
+        }
+    }
+
+    /// The names of the namespace's channels, sorted. While this process lacks descriptors or
+    /// memory, those of the last listing.
+    pub(super) fn names(&self) -> Result<Names, QueryError> {
+        self.listed().map(|(names, _)| names)
+    }
+
+    /// How often the names were listed. What loses its name by hand is noticed by one listing only.
+    pub(super) fn listings(&self) -> u64 {
+        self.listings.load(Ordering::Relaxed)
+    }
+
+    /// The same, and whether they are those of now.
+    pub(super) fn listed(&self) -> Result<(Names, bool), QueryError> {
+        // A panic under this lock leaves an old list.
+        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.update(&mut listing).map(|names| (names, !listing.is_outdated))
+    }
+
+    fn update(&self, listing: &mut Listing) -> Result<Names, QueryError> {
         if listing.watch.changed().unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
             listing.is_outdated = true;
@@ -258,9 +422,20 @@ impl Shared {
             names.sort_unstable();
             names.dedup();
             (listing.names, listing.is_outdated) = (Some(names.into()), false);
+            self.listings.fetch_add(1, Ordering::Relaxed);
         }
         Ok(listing.names.clone().unwrap_or_default())
     }
+}
+
+/// Whether the process may not map an object, because of a limit on mappings or addresses.
+pub(super) fn is_out_of_mappings(error: &QueryError) -> bool {
+    let (QueryError::Attach(AttachError::Object { source, .. })
+    | QueryError::Snapshot(SnapshotError::Object { source, .. })) = error
+    else {
+        return false;
+    };
+    matches!(source, ObjectError::Limit { limit: ResourceLimit::Mappings, .. })
 }
 
 /// Lends `work` a buffer of this thread, which keeps its memory between calls.
@@ -306,7 +481,7 @@ impl QueryError {
     pub fn is_gone(&self) -> bool {
         matches!(
             self,
-            QueryError::Attach(AttachError::NotFound { .. } | AttachError::Removed { .. })
+            QueryError::Attach(AttachError::NotFound { .. })
                 | QueryError::Snapshot(SnapshotError::Closed { .. })
         )
     }
@@ -317,7 +492,7 @@ impl QueryError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            QueryError::Attach(AttachError::NotReady { .. } | AttachError::Removed { .. })
+            QueryError::Attach(AttachError::NotReady { .. })
                 | QueryError::Snapshot(SnapshotError::Contended { .. })
         )
     }
@@ -337,10 +512,6 @@ impl fmt::Display for QueryError {
                 "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
                  wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
                  opening a writer for the channel cleans up"
-            ),
-            QueryError::Attach(AttachError::Removed { channel }) => write!(
-                formatter,
-                "channel {channel:?} was removed during the query: query it again if its writer restarts"
             ),
             QueryError::Attach(error) => error.fmt(formatter),
             QueryError::Snapshot(SnapshotError::Empty { channel }) => write!(
@@ -398,6 +569,12 @@ impl From<SnapshotError> for QueryError {
 pub(super) struct Counts([AtomicU64; 5]);
 
 impl Counts {
+    /// [`HubStatistics::attachments`]: the time by which the hub knows what it read last.
+    #[inline]
+    pub(super) fn attachments(&self) -> u64 {
+        self.0[0].load(Ordering::Relaxed)
+    }
+
     pub(super) fn add(&self, done: HubStatistics) {
         let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = done;
         let numbers = [attachments, slow_queries, retries, remaps, give_ups];

@@ -6,6 +6,7 @@ mod changes;
 mod cut;
 mod pattern;
 mod query;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -24,6 +25,7 @@ pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use pattern::Pattern;
 pub use query::HubState;
+pub use selection::Selection;
 pub use watch::HubWatch;
 
 #[cfg(feature = "async")]
@@ -36,7 +38,6 @@ use crate::codec::MessagePack;
 use crate::health::{Signs, Thresholds, look_at_one_writer};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 use attached::{Options, Shared};
-use watch::Selection;
 
 /// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
 /// the creator is preempted, stopped or killed.
@@ -71,9 +72,14 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// # Cost
 ///
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a
-/// [`Reader`](crate::Reader). The first query of a channel attaches, which takes system calls. An
-/// attached channel costs three mappings and no descriptor. Each thread that reads encoded states
-/// keeps a buffer of the size of the largest one.
+/// [`Reader`](crate::Reader); a round over a [`Selection`] costs what readers cost. The first query
+/// of a channel attaches, which takes system calls. An attached channel costs three mappings and no
+/// descriptor. Each thread that reads encoded states keeps a buffer of the size of the largest one.
+///
+/// When this process has few mappings left (15/16 of `vm.max_map_count`, or of the addresses that
+/// `ulimit -v` allows), the hub lets go of an eighth of its channels: those that it has not read
+/// for longest. The next query of such a channel attaches again. Watches, cuts and open rounds keep
+/// their channels.
 pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
     query: PhantomData<fn() -> (C, A)>,
@@ -192,11 +198,18 @@ impl<C, A> Hub<C, A> {
         })
     }
 
+    /// The channels that the [`Pattern`] `pattern` matches, including later ones, to be read round
+    /// after round. Opens nothing: the first round attaches.
+    #[must_use]
+    pub fn select(&self, pattern: &str) -> Selection<C, A> {
+        Selection::new(self.clone(), Pattern::new(pattern))
+    }
+
     /// Watches the channels that the [`Pattern`] `pattern` matches, including later ones. At first,
     /// every channel counts as changed.
     #[must_use]
     pub fn watch(&self, pattern: &str) -> HubWatch {
-        HubWatch::new(Arc::clone(&self.shared), Selection::Matching(Pattern::new(pattern)))
+        HubWatch::new(Arc::clone(&self.shared), watch::Selection::Matching(Pattern::new(pattern)))
     }
 
     /// What all handles of this hub have done so far, beyond first attempts that succeeded.
@@ -221,7 +234,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         A: Accept<T, C>,
     {
         self.shared.reader_of::<T, C, A>(channel)?;
-        Ok(HubChanges::new(self, Selection::Exactly(channel.into())))
+        Ok(HubChanges::new(self, watch::Selection::Exactly(channel.into())))
     }
 
     /// The states of all channels that the [`Pattern`] `pattern` matches, including later
@@ -232,7 +245,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        HubChanges::new(self, Selection::Matching(Pattern::new(pattern)))
+        HubChanges::new(self, watch::Selection::Matching(Pattern::new(pattern)))
     }
 }
 

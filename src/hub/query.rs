@@ -3,21 +3,23 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use super::attached::{Accepted, QueryError, Shared, with_scratch};
+use super::attached::{Accepted, QueryError, Readers, Shared, is_out_of_mappings, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
 use super::{Hub, HubStatistics, Status};
 use crate::accept::Accept;
 use crate::channel::{ChannelReader, ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
+use crate::object;
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
 
-/// A channel of a [`Hub`] and its latest state.
+/// A channel of a [`Hub`] and its latest state. In a round over a
+/// [`Selection`](super::Selection) the name is borrowed.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct HubState<T> {
+pub struct HubState<T, N = Arc<str>> {
     /// The channel's name.
-    pub channel: Arc<str>,
+    pub channel: N,
     /// Its latest state, or the reason why there is none.
     pub state: Result<Snapshot<T>, QueryError>,
 }
@@ -97,7 +99,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// when the iterator gets there. If a state can't be read (the channel has been removed since
     /// the listing, has another type, or has no publication yet), the item has the error.
     ///
-    /// The states are of different moments: see [`Hub::cut`] for one moment.
+    /// The states are of different moments: see [`Hub::cut`] for one moment. To ask for the same
+    /// channels again and again, [`Hub::select`] is several times as fast.
     ///
     /// # Errors
     ///
@@ -246,31 +249,47 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         let guard = self.shared.guard();
         if let Some(attached) = self.shared.find(channel, &guard)
             && attached.holds(TypeId::of::<(T, C, A)>())
-            && let Ok(info) = attached.reader().try_fast(destination)
+            && let reader = attached.reader_at(self.shared.counts.attachments())
+            && let Ok(info) = reader.try_fast(destination)
         {
-            return Ok((attached.reader().instance(), info));
+            return Ok((reader.instance(), info));
         }
         drop(guard);
-        slow_receive::<T, C, A>(&self.shared, channel, destination)
+        let (reader, _, info) = slow_receive::<T, C, A>(&self.shared, channel, destination, None)?;
+        Ok((reader.instance(), info))
     }
 }
 
 /// The same if the channel is not attached, not known to be accepted, or if the first attempt
-/// failed.
+/// failed. Also returns the reader, and how it is accepted. `round` has the readers of the
+/// selection that this thread reads.
 #[cold]
-fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
+pub(super) fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
     shared: &Shared,
     channel: &str,
     destination: &mut impl Destination,
-) -> Result<(u64, SnapshotInfo), QueryError> {
-    let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel)?;
-    let before = reader.statistics();
-    let received = copy_latest(&mut reader, &accepted, destination);
-    let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
-    let done = HubStatistics { slow_queries: 1, retries, remaps, give_ups, ..HubStatistics::default() };
-    shared.counts.add(done);
-    shared.keep(&reader, Some(accepted));
-    Ok((reader.instance(), received?))
+    mut round: Option<&mut Readers>,
+) -> Result<(ChannelReader, Accepted, SnapshotInfo), QueryError> {
+    let mut receive = || {
+        let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel)?;
+        let before = reader.statistics();
+        let received = copy_latest(&mut reader, &accepted, destination);
+        let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
+        let done = HubStatistics { slow_queries: 1, retries, remaps, give_ups, ..HubStatistics::default() };
+        shared.counts.add(done);
+        shared.keep(&reader, Some(accepted.clone()));
+        Ok((reader, accepted, received?))
+    };
+    if object::mappings_are_scarce() {
+        shared.let_go(round.as_deref_mut());
+    }
+    match receive() {
+        Err(error) if is_out_of_mappings(&error) => {
+            shared.let_go(round);
+            receive()
+        }
+        received => received,
+    }
 }
 
 /// The latest state of a channel that the reader's query has accepted.
@@ -301,7 +320,8 @@ fn copy_latest(
 }
 
 /// The snapshot of a decoded payload, or the error of the codec.
-fn decoded<C: Decode<T>, T, R>(
+#[inline]
+pub(super) fn decoded<C: Decode<T>, T, R>(
     channel: &str,
     info: SnapshotInfo,
     decoded: Result<R, CodecError>,

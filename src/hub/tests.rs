@@ -85,7 +85,7 @@ fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
         codec: "postcard",
         source: source.into(),
     };
-    let errors: [QueryError; 12] = [
+    let errors: [QueryError; 11] = [
         mismatch.into(),
         AttachError::NoSchema { channel: channel() }.into(),
         AttachError::SchemaUnknown { channel: channel(), reason: "it is newer".into() }.into(),
@@ -93,7 +93,6 @@ fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
         SnapshotError::WrongLength { channel: channel(), publication: 7, len: 24, expected: 16 }.into(),
         decode("1 byte is left over").into(),
         AttachError::NotReady { channel: channel(), waited }.into(),
-        AttachError::Removed { channel: channel() }.into(),
         SnapshotError::Empty { channel: channel() }.into(),
         SnapshotError::Closed { channel: channel(), last: 0 }.into(),
         SnapshotError::Closed { channel: channel(), last: 7 }.into(),
@@ -111,9 +110,8 @@ fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
 #[test]
 fn transient_errors_are_those_after_which_the_same_query_may_succeed() {
     let (channel, waited) = (|| "worker".to_owned(), Duration::from_millis(1));
-    let transient: [QueryError; 3] = [
+    let transient: [QueryError; 2] = [
         AttachError::NotReady { channel: channel(), waited }.into(),
-        AttachError::Removed { channel: channel() }.into(),
         SnapshotError::Contended { channel: channel(), attempts: 4, waited }.into(),
     ];
     assert!(transient.iter().all(QueryError::is_transient));
@@ -255,6 +253,137 @@ fn a_cut_with_a_syncers_states_is_consistent_only_if_they_are_final_or_it_promis
     assert_eq!(skews(), [Skew::None; 2], "its last state is published");
     let _promising = syncer(true);
     assert_eq!(skews(), [Skew::None; 2]);
+}
+
+/// A hub in a process that may have few mappings.
+mod limits {
+    use std::fs;
+
+    use testkit::child::Child;
+
+    use super::*;
+    use crate::Reader;
+    use crate::hub::Selection;
+
+    const CHANNELS: u64 = 150;
+    const MAX: usize = 128;
+    const NAMESPACE: &str = "TEARLESS_TEST_OF_LIMITS";
+
+    fn name(index: u64) -> String {
+        format!("worker-{index:03}")
+    }
+
+    fn are_few() -> bool {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.contains("/dev/shm/tl_")).count() <= MAX
+    }
+
+    fn count(round: &mut Selection<Pod>) -> u64 {
+        let states = round.iter::<u64>().unwrap().map(|found| (name(*found.state.unwrap()), found.channel));
+        states.map(|(expected, found)| u64::from(expected == found)).sum()
+    }
+
+    #[test]
+    fn a_hub_lets_go_of_the_channels_that_were_not_read_for_longest() {
+        if let Ok(name) = std::env::var(NAMESPACE) {
+            let namespace = Namespace::open(&name).unwrap();
+            let hub = namespace.hub_builder().codec::<Pod>().open();
+            one_by_one(&hub);
+            in_rounds(&hub);
+            drop(hub);
+            return beside_readers(&namespace);
+        }
+        let namespace = Namespace::open(&format!("test-limits-{}", std::process::id())).unwrap();
+        let open = |index| {
+            let mut writer = namespace.writer_builder::<u64>(&name(index)).codec::<Pod>().open().unwrap();
+            for _ in 0..2 {
+                writer.publish(&index).unwrap();
+            }
+            writer
+        };
+        let writers: Vec<_> = (0..CHANNELS).map(open).collect();
+        let mut command = Child::this_program();
+        command.args([
+            "hub::tests::limits::a_hub_lets_go_of_the_channels_that_were_not_read_for_longest",
+            "--exact",
+            "--nocapture",
+        ]);
+        command.envs([(NAMESPACE, namespace.name()), ("TEARLESS_TEST_MAX_MAPPINGS", &MAX.to_string())]);
+        let mut child = Child::start(command);
+        child.await_line_with("test result: ok. 1 passed");
+        child.finish();
+        drop(writers);
+    }
+
+    fn one_by_one(hub: &Hub<Pod>) {
+        let get = |index| assert_eq!(*hub.get::<u64>(&name(index)).unwrap(), index);
+        let attachments = || hub.statistics().attachments;
+        let (mut few, mut idle) = (hub.select("worker-00?"), hub.select("worker-01?"));
+        assert_eq!((count(&mut few), count(&mut idle)), (10, 10));
+        for index in 20..CHANNELS {
+            get(index);
+            let before = attachments();
+            get(index);
+            assert_eq!(count(&mut few), 10);
+            assert_eq!(attachments(), before, "they were read a moment ago");
+            assert!(are_few());
+        }
+        let before = attachments();
+        assert_eq!(count(&mut idle), 10);
+        assert_eq!(attachments(), before + 10, "they were let go of, and are attached again");
+        get(20);
+        assert_eq!(attachments(), before + 11);
+    }
+
+    fn in_rounds(hub: &Hub<Pod>) {
+        let mut rounds = [("*", 150), ("worker-0*", 100), ("worker-1*", 50), ("worker-?0?", 20)]
+            .map(|(pattern, channels)| (hub.select(pattern), channels));
+        for _ in 0..3 {
+            for (round, channels) in &mut rounds {
+                assert_eq!(count(round), *channels);
+                assert!(are_few());
+            }
+        }
+        // The hub lets go in the course of a round.
+        let mut open = hub.select("*");
+        let mut open = open.iter::<u64>().unwrap();
+        for _ in 0..100 {
+            open.next().unwrap().state.unwrap();
+        }
+        let mut all = hub.select("*");
+        // The open round keeps its channels. A channel that can't be attached is an error.
+        all.iter::<u64>().unwrap().for_each(drop);
+        assert!(are_few());
+        drop(open);
+        assert_eq!(count(&mut all), CHANNELS);
+    }
+
+    fn beside_readers(namespace: &Namespace) {
+        let hub = namespace.hub_builder().codec::<Pod>().open();
+        let open = |index| -> Result<Reader<u64, Pod>, QueryError> {
+            let mut reader = namespace.reader_builder::<u64>(&name(index)).codec::<Pod>().open()?;
+            for _ in 0..2 {
+                reader.snapshot()?;
+            }
+            Ok(reader)
+        };
+        let is_limit = |error: QueryError| {
+            assert!(error.to_string().contains("vm.max_map_count"), "{error}");
+        };
+        let mut readers = Vec::new();
+        is_limit(
+            (0..CHANNELS).find_map(|index| open(index).map(|reader| readers.push(reader)).err()).unwrap(),
+        );
+        for index in 0..CHANNELS {
+            // The last reader may have left a mapping or two.
+            if let Err(error) = hub.get::<u64>(&name(index)) {
+                is_limit(error);
+            }
+        }
+        readers.drain(..5);
+        assert!((0..CHANNELS).all(|index| *hub.get::<u64>(&name(index)).unwrap() == index));
+        assert!(readers.iter_mut().all(|reader| reader.snapshot().is_ok()) && are_few());
+    }
 }
 
 #[cfg(feature = "async")]

@@ -137,7 +137,11 @@ impl Words {
     pub(crate) fn try_zeroed(len: usize) -> Option<Words> {
         static BLOCKS: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only the difference between the numbers matters. No device has the number 0.
-        let object = ObjectId { device: 0, inode: BLOCKS.fetch_add(1, Ordering::Relaxed) };
+        Words::try_zeroed_as(len, ObjectId { device: 0, inode: BLOCKS.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// The same, of an object whose former block was smaller.
+    pub(crate) fn try_zeroed_as(len: usize, object: ObjectId) -> Option<Words> {
         let words = bytemuck::try_zeroed_slice_box(len).ok()?;
         let block = Arc::new(HeapBlock { words, object });
         let base = NonNull::from(&*block.words).cast();

@@ -75,9 +75,7 @@ impl Heap {
 impl Object {
     fn new(name: &str, bytes: usize) -> Result<Object, ObjectError> {
         let words = Words::try_zeroed(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
-        let (operation, limit) = ("allocate", ResourceLimit::Mappings);
-        let words = words.ok_or_else(|| ObjectError::Limit { object: name.into(), operation, limit })?;
-        Ok(Object { words, claimed: Arc::default() })
+        Ok(Object { words: allocated(name, words)?, claimed: Arc::default() })
     }
 
     fn status(&self) -> ObjectStatus {
@@ -90,6 +88,11 @@ impl Object {
             size: ObjectSize { bytes, resident: bytes },
         }
     }
+}
+
+fn allocated(name: &str, words: Option<Words>) -> Result<Words, ObjectError> {
+    let (operation, limit) = ("allocate", ResourceLimit::Mappings);
+    words.ok_or_else(|| ObjectError::Limit { object: name.into(), operation, limit })
 }
 
 impl Backend for Heap {
@@ -189,8 +192,10 @@ impl Claim for HeapClaim {
         if bytes <= former.len() * WORD_BYTES {
             return Ok(());
         }
-        let larger = Object { claimed: Arc::clone(&self.object.claimed), ..Object::new(&self.name, bytes)? };
-        (0..former.len()).for_each(|word| larger.words.store(word, former.load(word)));
+        let words = Words::try_zeroed_as(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES, former.object());
+        let words = allocated(&self.name, words)?;
+        (0..former.len()).for_each(|word| words.store(word, former.load(word)));
+        let larger = Object { words, claimed: Arc::clone(&self.object.claimed) };
         let mut objects = self.heap.objects();
         if let Some(named) = objects.get_mut(&self.name)
             && named.words.object() == former.object()

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::process::{Resource, getrlimit};
 
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
@@ -14,16 +15,44 @@ use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 /// The number of mappings of this process.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// The most mappings that this room makes. A process at the kernel's limit can't allocate memory
-/// either, and aborts: the rest is for the rest of the process.
+/// The part of a limit that this room leaves to the rest of the process: a sixteenth. A process at
+/// a limit of mappings or addresses can't allocate memory either, and aborts.
+const REST: usize = 16;
+
+/// The most mappings that this room makes.
 fn max_live() -> usize {
     /// The kernel's default.
     const DEFAULT: usize = 65_530;
     static MAX: OnceLock<usize> = OnceLock::new();
     *MAX.get_or_init(|| {
-        let known = std::fs::read_to_string("/proc/sys/vm/max_map_count");
-        known.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT) / 16 * 15
+        #[cfg(test)]
+        if let Some(max) = std::env::var("TEARLESS_TEST_MAX_MAPPINGS").ok().and_then(|max| max.parse().ok()) {
+            return max;
+        }
+        let known = first_number("/proc/sys/vm/max_map_count").unwrap_or(DEFAULT);
+        known - known.div_ceil(REST)
     })
+}
+
+/// The number that a file begins with.
+fn first_number(path: &str) -> Option<usize> {
+    std::fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether this process has so many mappings that what needs not be mapped should be let go of.
+/// What can't let go of anything still maps for a while.
+pub(crate) fn are_scarce() -> bool {
+    LIVE.load(Ordering::Relaxed) >= max_live() - max_live() / (8 * REST)
+}
+
+/// Whether `bytes` more would take the last addresses that the process may have (`ulimit -v`).
+fn exceeds_addresses(bytes: usize) -> bool {
+    /// As it is at the first mapping; `None` without a limit, as usual.
+    static LIMIT: OnceLock<Option<usize>> = OnceLock::new();
+    let limit = LIMIT.get_or_init(|| usize::try_from(getrlimit(Resource::As).current?).ok());
+    let Some(limit) = *limit else { return false };
+    let used = first_number("/proc/self/statm").unwrap_or(0).saturating_mul(page_bytes());
+    used.saturating_add(bytes) > limit - limit.div_ceil(REST)
 }
 
 /// The largest pages of kernels, which map files only from a multiple of their page on: x86-64 has
@@ -109,7 +138,7 @@ impl Mapping {
         object: ObjectId,
         protection: ProtFlags,
     ) -> Result<Mapping, Errno> {
-        if LIVE.load(Ordering::Relaxed) >= max_live() {
+        if LIVE.load(Ordering::Relaxed) >= max_live() || exceeds_addresses(bytes) {
             return Err(Errno::NOMEM);
         }
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.

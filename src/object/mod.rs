@@ -22,6 +22,7 @@ pub(crate) use heap::Heap;
 #[cfg(test)]
 pub(crate) use hooked::hooked;
 pub(crate) use lock::holds_owners_lock;
+pub(crate) use mapping::are_scarce as mappings_are_scarce;
 pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
@@ -481,7 +482,6 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
 
     /// Makes the object larger, up to the maximum of its [`Size`], and maps all of it. What it held
     /// is at the same place, the rest is zero.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for objects that grow once"))]
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError>;
 
     /// Unlinks the name if it still means this object. The claim is kept until it is dropped.

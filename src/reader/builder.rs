@@ -9,10 +9,6 @@ use crate::channel::{self, AttachError, AttachPolicy, ChannelName, Format, Reade
 use crate::codec::{Decode, MessagePack};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
-/// Attempts to attach to a channel that is replaced before its schema has been read. Its writer
-/// makes a dozen system calls for each replacement, the reader two.
-const MAX_TRIES: usize = 16;
-
 /// Options of a [`Reader`]. Made by
 /// [`Namespace::reader_builder`](crate::Namespace::reader_builder).
 ///
@@ -83,11 +79,8 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     {
         let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
         let expected = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
-        let (channel, plan) = retry_attach(|| {
-            let channel = channel::attach(self.handle.backend(), &name, &self.options)?;
-            let plan = A::check(&Candidate::new(&channel, &expected))?;
-            Ok((channel, plan))
-        })?;
+        let channel = channel::attach(self.handle.backend(), &name, &self.options)?;
+        let plan = A::check(&Candidate::new(&channel, &expected))?;
         Ok(Reader::new(channel, plan, self.handle, self.wait))
     }
 }
@@ -108,17 +101,6 @@ setters! {
     pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }
 }
 
-/// The result of `attach`, which is called again while the channel is removed in the course of it.
-pub(crate) fn retry_attach<R>(mut attach: impl FnMut() -> Result<R, AttachError>) -> Result<R, AttachError> {
-    for _ in 1..MAX_TRIES {
-        match attach() {
-            Err(AttachError::Removed { .. }) => {}
-            result => return result,
-        }
-    }
-    attach()
-}
-
 impl<T, C, A> Clone for ReaderBuilder<T, C, A> {
     fn clone(&self) -> Self {
         let ReaderBuilder { handle, channel, type_name, .. } = self;
@@ -128,35 +110,3 @@ impl<T, C, A> Clone for ReaderBuilder<T, C, A> {
 }
 
 debug_by!(ReaderBuilder<T, C, A>, |it| name: (it.handle.namespace(), &it.channel), options: it.options);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn removed() -> AttachError {
-        AttachError::Removed { channel: "worker".into() }
-    }
-
-    #[test]
-    fn a_channel_that_was_removed_is_attached_to_again_for_a_bounded_number_of_times() {
-        for failures in [0, 1, MAX_TRIES - 1, MAX_TRIES, MAX_TRIES + 1] {
-            let mut tries = 0;
-            let attached = retry_attach(|| {
-                tries += 1;
-                if tries > failures { Ok(()) } else { Err(removed()) }
-            });
-            assert_eq!(attached.is_ok(), failures < MAX_TRIES);
-            assert_eq!(tries, MAX_TRIES.min(failures + 1));
-        }
-    }
-
-    #[test]
-    fn any_other_failure_is_final() {
-        let mut tries = 0;
-        let attached = retry_attach(|| -> Result<(), AttachError> {
-            tries += 1;
-            Err(AttachError::NoSchema { channel: "worker".into() })
-        });
-        assert!(matches!(attached, Err(AttachError::NoSchema { .. })) && tries == 1);
-    }
-}

@@ -92,6 +92,7 @@ fn a_hub_finds_fields_by_name() {
 
     let exact = own.hub_builder().codec::<Pod>().open();
     let hub = own.hub_builder().accept(accept::MatchingFields).codec::<Pod>().open();
+    let mut robots = hub.select("robot-*");
     for flags in 0..10 {
         for writer in &mut writers {
             writer.publish(&New { flags, ..STATE }).unwrap();
@@ -104,6 +105,8 @@ fn a_hub_finds_fields_by_name() {
         assert_eq!(state, old(flags));
         let all: Vec<_> =
             hub.iter::<old::Old>("robot-*").unwrap().map(|robot| *robot.state.unwrap()).collect();
+        assert_eq!(all, [old(flags); 2]);
+        let all: Vec<_> = robots.iter::<old::Old>().unwrap().map(|robot| *robot.state.unwrap()).collect();
         assert_eq!(all, [old(flags); 2]);
         let cut = hub.cut::<old::Old>(["robot-1", "robot-2"]);
         assert!(cut.is_consistent());

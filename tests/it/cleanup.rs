@@ -241,7 +241,7 @@ fn look(namespace: &Namespace, channel: &str) {
             SnapshotError::Empty { .. } | SnapshotError::Closed { .. } | SnapshotError::Contended { .. },
         )) => {}
         Ok(Err(error)) => panic!("{error}"),
-        Err(AttachError::NotFound { .. } | AttachError::NotReady { .. } | AttachError::Removed { .. }) => {}
+        Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) => {}
         Err(AttachError::SchemaDiffers { differences, .. }) => {
             assert!(differences.contains("i8 in the channel, u8 in the reader"), "{differences}");
         }

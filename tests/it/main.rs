@@ -64,6 +64,8 @@ mod readers_that_fail;
 mod registry;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod removed_names;
+#[cfg(feature = "schema")]
+mod selecting;
 mod squatted_names;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod strangers;

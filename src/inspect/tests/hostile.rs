@@ -74,10 +74,14 @@ fn a_corrupt_segment_is_reported_as_an_error_of_its_own() {
     assert!(inspection.segments[0].is_ok());
     let is_impossible = |error: &std::sync::Arc<ObjectError>| error.to_string().contains("impossible shape");
     assert!(inspection.segments[1].as_ref().is_err_and(is_impossible));
+}
+
+#[test]
+fn a_channel_whose_first_segments_are_impossible_is_refused() {
     let (heap, name) = left();
     memory(&heap, &name, Kind::Control).store(control::DEPTH, 3);
-    let error = inspect(&heap.shared(), &name).unwrap_err().to_string();
-    assert!(error.contains("impossible shape"), "{error}");
+    let error = inspect(&heap.shared(), &name).unwrap_err();
+    assert!(error.to_string().contains("impossible shape"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,225 @@
+//! The channels that a pattern matches, kept ready to be read round after round.
+
+use std::any::TypeId;
+use std::mem;
+use std::sync::{Arc, Mutex};
+
+use super::attached::{Names, QueryError, Readers, with_scratch};
+use super::query::{HubState, decoded, slow_receive};
+use super::{Hub, Pattern};
+use crate::accept::{Accept, SameType};
+use crate::channel::SnapshotInfo;
+use crate::codec::{Decode, Direct, MessagePack, Strategy};
+use crate::registry::ChannelWatch;
+use crate::seqlock::Destination;
+use crate::snapshot::Snapshot;
+
+/// The channels of a [`Hub`] that a [`Pattern`] matches, to be read round after round. Made by
+/// [`Hub::select`].
+///
+/// A selection works out once which channels it has, and again when the list of the namespace's
+/// channels changes. Like a [`Reader`](crate::Reader) it is read by one thread at a time; its
+/// clones read the same channels, share their mappings, and never wait for each other.
+///
+/// ```
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct WorkerState { jobs_done: u64 }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let fleet = tearless::Namespace::in_process("fleet")?;
+/// # let mut writer = fleet.writer::<WorkerState>("worker-7")?;
+/// # writer.publish(&WorkerState { jobs_done: 3 })?;
+/// let mut workers = fleet.hub().select("worker-*");
+/// // every 10 milliseconds:
+/// let mut jobs_done = 0;
+/// for worker in workers.iter::<WorkerState>()? {
+///     match worker.state {
+///         Ok(state) => jobs_done += state.jobs_done,
+///         Err(error) => println!("{}: {error}", worker.channel),
+///     }
+/// }
+/// # assert_eq!(jobs_done, 3);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Selection<C = MessagePack, A = SameType> {
+    hub: Hub<C, A>,
+    pattern: Pattern,
+    watch: ChannelWatch,
+    /// Whether the watch has seen a change since the hub's listing was `listed`.
+    is_outdated: bool,
+    listed: Names,
+    /// [`Shared::listings`](super::attached::Shared::listings) at the last look.
+    listings: u64,
+    /// The names of the listing that the pattern matches.
+    names: Vec<Arc<str>>,
+    /// Where the readers are between rounds, so that the hub can let go of their channels.
+    place: Arc<Mutex<Readers>>,
+    number: u64,
+}
+
+impl<C, A> Selection<C, A> {
+    pub(super) fn new(hub: Hub<C, A>, pattern: Pattern) -> Selection<C, A> {
+        let handle = &hub.shared.handle;
+        let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
+        let (number, place) = hub.shared.add_selection();
+        let (listed, names) = (Arc::default(), Vec::new());
+        Selection { hub, pattern, watch, is_outdated: true, listed, listings: 0, names, place, number }
+    }
+
+    /// The names of the channels, in alphabetical order, for example for a [`Hub::cut`].
+    ///
+    /// Cost: two loads and a read of the coarse clock; if the list of the namespace's channels has
+    /// changed, as [`Hub::channels`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::channels`].
+    pub fn channels(&mut self) -> Result<&[Arc<str>], QueryError> {
+        let readers = self.follow()?;
+        put(&self.place, readers);
+        Ok(&self.names)
+    }
+
+    /// Follows the list of the namespace's channels; the readers that are in place. There is none
+    /// of a channel that is new, or that the hub has let go of.
+    fn follow(&mut self) -> Result<Readers, QueryError> {
+        let mut readers = self.place.try_lock().map(|mut place| mem::take(&mut *place)).unwrap_or_default();
+        let shared = &self.hub.shared;
+        shared.follow_now_and_then();
+        let listings = mem::replace(&mut self.listings, shared.listings());
+        // The watch returns this once, and the listing may fail.
+        self.is_outdated |= self.watch.changed().unwrap_or(true) | (listings != self.listings);
+        if self.is_outdated {
+            let (listed, is_current) = shared.listed()?;
+            self.is_outdated = !is_current;
+            if !Arc::ptr_eq(&listed, &self.listed) {
+                let matching = listed.iter().filter(|name| self.pattern.matches(name));
+                let names: Vec<_> = matching.cloned().collect();
+                let mut known = self.names.iter().zip(mem::take(&mut readers.all)).peekable();
+                readers.all.extend(names.iter().map(|name| {
+                    while known.next_if(|(known, _)| *known < name).is_some() {}
+                    let (_, mut reader) = known.next_if(|(known, _)| *known == name)?;
+                    shared.release(&mut reader);
+                    reader
+                }));
+                (self.listed, self.names) = (listed, names);
+            }
+        }
+        readers.all.resize(self.names.len(), None);
+        Ok(readers)
+    }
+}
+
+impl<C: 'static, A: 'static> Selection<C, A> {
+    /// The latest states of all channels, in the order of their names. Each is read when the
+    /// iterator gets there. If a state can't be read, the item has the error.
+    ///
+    /// Progress and cost: for each channel as [`Reader::snapshot`](crate::Reader::snapshot), once
+    /// its first two publications have been read; for the round as [`Selection::channels`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::channels`].
+    pub fn iter<T: 'static>(&mut self) -> Result<impl ExactSizeIterator<Item = HubState<T, &str>>, QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
+        let mut readers = self.follow()?;
+        let types = Some(TypeId::of::<(T, C, A)>());
+        if mem::replace(&mut readers.types, types) != types {
+            readers.all.fill(None);
+        }
+        readers.read_at = self.hub.shared.counts.attachments();
+        let mut round = Round { hub: &self.hub, readers, place: &self.place };
+        Ok(self.names.iter().enumerate().map(move |(index, name)| {
+            if index.is_multiple_of(FOLLOWS_EVERY) {
+                round.readers.follow(&round.hub.shared);
+            }
+            HubState { channel: &**name, state: round.read::<T>(index, name) }
+        }))
+    }
+}
+
+/// After how many channels a round follows a hub that lets go of channels.
+const FOLLOWS_EVERY: usize = 64;
+
+/// One round over a selection.
+struct Round<'a, C, A> {
+    hub: &'a Hub<C, A>,
+    readers: Readers,
+    place: &'a Mutex<Readers>,
+}
+
+impl<C: 'static, A: 'static> Round<'_, C, A> {
+    #[inline]
+    fn read<T: 'static>(&mut self, index: usize, channel: &str) -> Result<Snapshot<T>, QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
+            let info = self.receive::<T>(index, channel, &mut direct.destination(&mut state))?;
+            return Ok(Snapshot::new(state, info));
+        }
+        with_scratch(|scratch| {
+            let info = self.receive::<T>(index, channel, &mut &mut *scratch)?;
+            decoded::<C, T, T>(channel, info, C::decode(scratch))
+        })
+    }
+
+    #[inline]
+    fn receive<T: 'static>(
+        &mut self,
+        index: usize,
+        channel: &str,
+        destination: &mut impl Destination,
+    ) -> Result<SnapshotInfo, QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
+        if let Some(reader) = &self.readers.all[index]
+            && let Ok(info) = reader.try_fast(destination)
+        {
+            return Ok(info);
+        }
+        // A replaced segment is unmapped when no reader has it.
+        self.readers.all[index] = None;
+        let round = Some(&mut self.readers);
+        let (reader, accepted, info) =
+            slow_receive::<T, C, A>(&self.hub.shared, channel, destination, round)?;
+        self.readers.all[index] = accepted.plan().is_none().then_some(reader);
+        Ok(info)
+    }
+}
+
+impl<C, A> Drop for Round<'_, C, A> {
+    fn drop(&mut self) {
+        self.readers.follow(&self.hub.shared);
+        put(self.place, mem::take(&mut self.readers));
+    }
+}
+
+/// Leaves the readers in their place, for the next round.
+fn put(place: &Mutex<Readers>, readers: Readers) {
+    // The hub has the place only while it lets go of channels.
+    if let Ok(mut place) = place.try_lock() {
+        *place = readers;
+    }
+}
+
+impl<C, A> Clone for Selection<C, A> {
+    fn clone(&self) -> Self {
+        Selection::new(self.hub.clone(), self.pattern.clone())
+    }
+}
+
+impl<C, A> Drop for Selection<C, A> {
+    fn drop(&mut self) {
+        self.hub.shared.remove_selection(self.number);
+    }
+}
+
+debug_by!(Selection<C, A>, |it| namespace: it.hub.shared.handle.namespace(), pattern: it.pattern);
