@@ -2,8 +2,8 @@
 //!
 //! Listing takes no lock: every entry is a pair of slots of the same protocol as the payload's,
 //! validated by the same code. A process changes the table under the kernel's lock on its first
-//! object. A change that is cut short by a kill leaves either the old or the new table, and the next
-//! change counts it.
+//! object. A change that is cut short by a kill leaves either the old or the new table, and the
+//! next change counts it.
 //!
 //! A table begins small. When it is full, it gets a chunk that doubles it, an object of its own. A
 //! change maps the last chunk, which has the index of all entries, and that of its entry.

@@ -35,15 +35,13 @@ mod published;
 mod reader;
 pub(crate) mod ready;
 mod ring;
-mod segment;
 mod state;
 mod waiting;
 mod writer;
 
-pub(crate) use published::Published;
+pub(crate) use published::{Generations, Published};
 pub(crate) use reader::Reader;
-pub(crate) use ring::{Attempt, Destination, NotCopied, Part, Ring, SlotStatus};
-pub(crate) use segment::{Generations, Segment};
+pub(crate) use ring::{Attempt, Destination, NotCopied, Part, Ring, Segment, SlotStatus};
 pub use state::ChannelState;
 pub use waiting::WakeMode;
 pub(crate) use waiting::{Announcements, Answered, Rings, announce_waiter, ring};

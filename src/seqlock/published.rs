@@ -1,6 +1,7 @@
-//! The word that holds the number of the latest publication.
+//! The words that lead to the latest publication: its number, and the current generation of each
+//! side, the channel's indirection table.
 
-use crate::layout::{Publication, control, registry};
+use crate::layout::{Publication, Side, control, registry};
 use crate::memory::{Memory, MemoryMut};
 
 /// A word that holds the number of the latest publication.
@@ -54,5 +55,30 @@ impl<M: MemoryMut> Published<'_, M> {
         // sink below this one, or a reader that sees the new number could copy old words. Pairs
         // with the acquire fence in `latest` (r1).
         self.memory.store_release(self.word, publication.get());
+    }
+}
+
+/// The two `generation` words of a control page.
+pub(crate) struct Generations<'a, M>(pub(crate) &'a M);
+
+impl<M: Memory> Generations<'_, M> {
+    /// The current generation of `side`, 0 before the first.
+    ///
+    /// Relaxed. A reader calls it after `Published::latest`, whose fence makes it at least the
+    /// generation in which that publication was written. It may be a later one: then its slot does
+    /// not carry the number, and the attempt is torn.
+    #[inline]
+    pub(crate) fn current(&self, side: Side) -> u64 {
+        self.0.load(control::GENERATION + side.index())
+    }
+}
+
+impl<M: MemoryMut> Generations<'_, M> {
+    /// Makes `generation` the current one of `side`.
+    ///
+    /// Relaxed: the announcement of the publication in the new segment (w5) hands it to readers.
+    #[inline]
+    pub(crate) fn replace(&self, side: Side, generation: u64) {
+        self.0.store(control::GENERATION + side.index(), generation);
     }
 }

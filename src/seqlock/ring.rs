@@ -8,6 +8,13 @@ use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
 #[derive(Clone, Debug)]
 pub(crate) struct Ring<M>(Slots<M>);
 
+/// One generation of one side: a ring of slots.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment<M> {
+    pub(crate) generation: u64,
+    pub(crate) ring: Ring<M>,
+}
+
 /// Status of a slot according to its stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotStatus {
