@@ -17,7 +17,7 @@ pub(crate) struct WaitersPage {
 /// Wakes the processes that wait for this writer.
 #[derive(Debug)]
 pub(super) struct Waker {
-    /// Instance of the registry whose page it uses.
+    /// Instance of the registry whose page it uses; 0 if it wakes no process.
     pub(super) instance: u64,
     /// The channel's group.
     group: usize,
@@ -27,6 +27,14 @@ pub(super) struct Waker {
 }
 
 impl Waker {
+    /// A waker that wakes no process. It takes a word of the `control` page that no process stores
+    /// to for the count of announcements, so that a publication needs not ask which waker it has.
+    pub(super) fn of_none(control: &Words) -> Waker {
+        let announcements = Announcements::new(control.clone(), control::FEATURES_OPTIONAL);
+        let answered = Answered::all_of(announcements.count());
+        Waker { instance: 0, group: 0, announcements, wake_mode: WakeMode::Never, answered }
+    }
+
     /// The waker of a new writer of `channel`. The writer's first publication wakes the processes
     /// that waited before it opened.
     ///
@@ -51,16 +59,20 @@ impl Waker {
         self.announcements.count()
     }
 
-    /// p2, p3: after a publication, whether a process may wait for it.
+    /// p2, p3: after a publication, whether a process may wait for it. `wake_mode` is the waker's; a
+    /// caller that knows that it is not [`WakeMode::Fences`] may say `Barriers`.
     #[inline(always)]
-    pub(super) fn must_wake(&mut self, before: u64) -> bool {
-        self.answered.must_wake(before, self.announcements.count_after(self.wake_mode))
+    pub(super) fn must_wake(&mut self, before: u64, wake_mode: WakeMode) -> bool {
+        self.answered.must_wake(before, self.announcements.count_after(wake_mode))
     }
 
     /// Wakes the processes that sleep on the `published` word of the channel's `control` page, and
     /// those that sleep on the waiters' page.
     #[cold]
     pub(super) fn wake(&self, control: &Words) {
+        if self.instance == 0 {
+            return;
+        }
         let page = self.announcements.page();
         ring(page, waiters::RINGS + self.group, waiters::RUNG);
         object::wake(control, control::PUBLISHED);

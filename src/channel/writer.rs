@@ -16,7 +16,7 @@ use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, segment};
 use crate::liveness::ProcessIdentity;
 use crate::memory::Words;
 use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
-use crate::seqlock::{ChannelState, Segment, Writer};
+use crate::seqlock::{ChannelState, Segment, WakeMode, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
@@ -27,13 +27,12 @@ pub(crate) struct ChannelWriter {
     pub(crate) owner: ForkToken,
     clock: WriterClock,
     exit: Arc<ExitMark>,
-    /// `None` for a writer that wakes no process.
-    waker: Option<Waker>,
+    waker: Waker,
     /// Sides whose segment the next publication replaces, by one of this capacity or of the
     /// payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes go straight into the current segment, by side; 0 if each needs more
-    /// than that.
+    /// than that: a checksum, another segment, a fence for waiters.
     fits_below: [usize; 2],
     growths: u64,
     counts: WriterCounts,
@@ -70,6 +69,7 @@ impl ChannelWriter {
         let exit = Arc::new(ExitMark(Mutex::new(Some(page.clone()))));
         object::at_exit(&exit);
         let (last, growths) = (current.last, page.growths());
+        let waker = Waker::of_none(page.memory());
         let mut writer = ChannelWriter {
             writer: Writer::resume(page, current.sides, last),
             segments,
@@ -78,7 +78,7 @@ impl ChannelWriter {
             owner: ForkToken::take(),
             clock,
             exit,
-            waker: None,
+            waker,
             resizing: [None; 2],
             fits_below: [0; 2],
             growths,
@@ -114,7 +114,8 @@ impl ChannelWriter {
             && payload.len() < self.fits_below[publication.side().index()]
             && self.owner.is_ours()
         {
-            self.publish_into(publication, None, payload, 0);
+            // No fence: such a writer takes the slow path.
+            self.publish_into(publication, None, payload, 0, WakeMode::Barriers);
             return Ok(publication.get());
         }
         self.slow_publish(payload)
@@ -134,7 +135,7 @@ impl ChannelWriter {
             Ok(fresh) => {
                 let with_sum = self.options.checksum;
                 let checksum = if with_sum { checksum_of_publication(publication, payload) } else { 0 };
-                self.publish_into(publication, fresh, payload, checksum);
+                self.publish_into(publication, fresh, payload, checksum, self.waker.wake_mode);
                 Ok(publication.get())
             }
             Err(error) => Err(self.failed(error)),
@@ -152,9 +153,10 @@ impl ChannelWriter {
         fresh: Option<Segment<Words>>,
         payload: &[u8],
         checksum: u64,
+        wake_mode: WakeMode,
     ) {
         let time = self.clock.timestamp();
-        let waiting = self.waker.as_ref().map_or(0, Waker::count);
+        let waiting = self.waker.count();
         match fresh {
             None => self.writer.publish(publication, payload, time, checksum),
             Some(fresh) => {
@@ -163,10 +165,8 @@ impl ChannelWriter {
             }
         }
         self.counts.bytes += payload.len() as u64;
-        if let Some(waker) = &mut self.waker
-            && waker.must_wake(waiting)
-        {
-            waker.wake(self.writer.control().memory());
+        if self.waker.must_wake(waiting, wake_mode) {
+            self.waker.wake(self.writer.control().memory());
         }
         // Without a timestamp there is nothing to sign, and no call to make.
         if time != 0
@@ -231,7 +231,9 @@ impl ChannelWriter {
     fn update_fits_below(&mut self) {
         for side in Side::BOTH {
             let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
-            let is_slow = self.options.checksum || self.resizing[side.index()].is_some();
+            let is_slow = self.options.checksum
+                || self.waker.wake_mode == WakeMode::Fences
+                || self.resizing[side.index()].is_some();
             self.fits_below[side.index()] = if is_slow { 0 } else { max.saturating_add(1) };
         }
     }
@@ -342,7 +344,8 @@ impl ChannelWriter {
         page.set_waiters(waker.instance, waker.wake_mode);
         // Processes that wait for a new writer re-read which waiters' page to use.
         waker.wake(page.memory());
-        self.waker = Some(waker);
+        self.waker = waker;
+        self.update_fits_below();
     }
 
     pub(crate) fn set_linger(&mut self, linger: bool) {
@@ -360,9 +363,7 @@ impl ChannelWriter {
         page.set_ended();
         let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
         state.store(page);
-        if let Some(waker) = &self.waker {
-            waker.wake(page.memory());
-        }
+        self.waker.wake(page.memory());
         if self.options.linger {
             self.has_ended = true;
             return Ok(());

@@ -184,6 +184,11 @@ impl Answered {
         Answered(count.wrapping_sub(1))
     }
 
+    /// For a writer that answers none of its announcements, of which there are `count`.
+    pub(crate) fn all_of(count: u64) -> Answered {
+        Answered(count)
+    }
+
     /// After a publication: whether to wake waiters, given the counts of p1 and p3.
     #[inline(always)]
     pub(crate) fn must_wake(&mut self, before: u64, after: u64) -> bool {
