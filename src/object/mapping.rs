@@ -55,6 +55,10 @@ fn exceeds_addresses(bytes: usize) -> bool {
     used.saturating_add(bytes) > limit - limit.div_ceil(REST)
 }
 
+/// Writable mappings of up to this many bytes are made with all their pages: a writer touches all of
+/// a small object, and each page would cost a fault.
+const POPULATED: usize = 4 * PAGE_BYTES;
+
 /// The largest pages of kernels, which map files only from a multiple of their page on: x86-64 has
 /// pages of 4 KiB, arm64 of 4, 16 or 64.
 const MAX_PAGE_BYTES: usize = 64 << 10;
@@ -141,8 +145,11 @@ impl Mapping {
         if LIVE.load(Ordering::Relaxed) >= max_live() || exceeds_addresses(bytes) {
             return Err(Errno::NOMEM);
         }
+        let touches_all = bytes <= POPULATED && protection.contains(ProtFlags::WRITE);
+        let populate = if touches_all { MapFlags::POPULATE } else { MapFlags::empty() };
+        let flags = MapFlags::SHARED | populate;
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let address = unsafe { mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, start) }?;
+        let address = unsafe { mmap(ptr::null_mut(), bytes, protection, flags, fd, start) }?;
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
         // Relaxed: the number orders nothing.
         LIVE.fetch_add(1, Ordering::Relaxed);

@@ -76,16 +76,17 @@ impl SharedMemory {
     }
 
     /// Opens an object to claim it; creates it, empty, if there is none and `create` says so.
-    /// Returns whether it is new. Not through the `shared_memory` crate: if that fails half-way it
+    /// Returns whether it is empty. Not through the `shared_memory` crate: if that fails half-way it
     /// unlinks the *name*, which another process may have claimed in the meantime.
     fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, bool), ObjectError> {
-        match self.open(object, OFlags::RDWR) {
-            Err(ObjectError::NotFound { .. }) if create => {
-                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-                self.open(object, flags).map(|(fd, _)| (fd, true))
-            }
-            opened => opened.map(|(fd, _)| (fd, false)),
-        }
+        let flags = if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDWR };
+        let opened = match self.open(object, flags) {
+            // The system may refuse to open another user's file so as to create it
+            // (fs.protected_regular): the error is that of opening it.
+            Err(ObjectError::PermissionDenied { .. }) if create => self.open(object, OFlags::RDWR),
+            opened => opened,
+        };
+        opened.map(|(fd, stat)| (fd, stat.st_size == 0))
     }
 
     /// Gives access and memory to an object that was just created, and maps it.
@@ -174,9 +175,9 @@ impl Backend for SharedMemory {
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let (fd, is_new) = match self.open_to_claim(object, options.create) {
-                // Unlinked, or created, between the two steps.
-                Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
+            let (fd, is_empty) = match self.open_to_claim(object, options.create) {
+                // Unlinked between two steps.
+                Err(ObjectError::NotFound { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
                 Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => {
                     open_up(object, OWNER_ONLY)?;
@@ -189,7 +190,7 @@ impl Backend for SharedMemory {
                 Ok(None) => {}
                 Err(error) => {
                     // On a system without locks it has no owner.
-                    if is_new && matches!(error, ObjectError::Unusable { .. }) {
+                    if is_empty && matches!(error, ObjectError::Unusable { .. }) {
                         let _ = unlink(object);
                     }
                     return Err(error);
