@@ -82,11 +82,6 @@ impl Segments {
         access: Access,
     ) -> Result<Segment<Words>, ObjectError> {
         let memory = self.backend.create(&self.name(side, generation), geometry.object_bytes(), access)?;
-        Ok(self.begin(memory, side, generation, geometry))
-    }
-
-    /// Writes the header of a new segment.
-    fn begin(&self, memory: Words, side: Side, generation: u64, geometry: Geometry) -> Segment<Words> {
         memory.store(segment::INSTANCE, self.instance);
         memory.store(segment::SIDE, side.index() as u64);
         memory.store(segment::GENERATION, generation);
@@ -94,7 +89,7 @@ impl Segments {
         memory.store(segment::STRIDE, geometry.stride_words() as u64);
         memory.store(segment::CAPACITY, geometry.capacity() as u64);
         ready::declare(&memory);
-        Segment { generation, ring: ring(&memory, geometry) }
+        Ok(Segment { generation, ring: ring(&memory, geometry) })
     }
 
     /// Maps a segment to read it. `NotFound` if it was replaced, or removed with its channel.
