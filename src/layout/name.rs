@@ -1,9 +1,9 @@
 //! The names of shared objects: short enough for every system, derived from the full names.
 //!
 //! `tl_` + 7 characters for the namespace + 10 for the channel + the kind + the generation, all in
-//! base 36. The registry has `r` and the layout's version after the namespace, its chunks `t`, their
-//! number and the version. The control page holds the full names, and attaching compares them: a
-//! collision of hashes is an error and never a mix-up.
+//! base 36. The registry has `r` and the layout's version after the namespace, its chunks `t`,
+//! their number and the version. The control page holds the full names, and attaching compares
+//! them: a collision of hashes is an error and never a mix-up.
 
 use super::{Side, VERSION};
 

@@ -73,9 +73,9 @@ pub(crate) mod schema {
 pub(crate) mod registry {
     //! The registry: one table for each namespace, of its channels.
     //!
-    //! The table's first object holds the header, the waiters' pages and a few entries. Each further
-    //! object, a *chunk*, has room for as many entries as all before it, and a hash index of the
-    //! entries of all. No object grows.
+    //! The table's first object holds the header, the waiters' pages and a few entries. Each
+    //! further object, a *chunk*, has room for as many entries as all before it, and a hash index
+    //! of the entries of all. No object grows.
 
     use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
     use super::segment::slot;
