@@ -384,7 +384,7 @@ impl Table<Words> {
     pub(in crate::registry) fn wake_waiters(&self) {
         // Full: a process that sees the wake-up must see the change that caused it, or it would
         // sleep again, perhaps on a page that no process uses any more. Pairs with the full fence
-        // of `Waiter::register`, which lies between two loads of the page.
+        // of `announce_waiter`, between two looks of a waiter.
         self.head.fence_full();
         self.head.increment(waiters::START + waiters::RUNG);
         object::wake(&self.head, waiters::START + waiters::RUNG);
