@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::attached::{AT_ONCE, QueryError, Shared};
 use super::pattern::Pattern;
-use crate::channel::{ChannelReader, Progress};
+use crate::channel::{ChannelReader, ControlPage, Progress};
 use crate::layout::registry::waiters;
+use crate::memory::ReadOnlyWords;
 use crate::seqlock::ChannelState;
 use crate::waiting::{AnyWaiter, Channels, Scope, Waited};
 
@@ -32,8 +33,8 @@ struct Watching {
     is_listed: bool,
     /// Selected channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
-    /// By the groups that their writers ring.
-    watched: BTreeMap<usize, BTreeMap<Arc<str>, Watched>>,
+    /// By the groups that their writers ring, each in alphabetical order.
+    watched: BTreeMap<usize, Vec<Watched>>,
     /// Whether the list is another one, or the hub has attached, since a waiter asked.
     are_others: bool,
     /// Channels that have changed or lost their names since a caller was told.
@@ -69,12 +70,14 @@ impl Selection {
     }
 }
 
-/// A watched channel, and its progress at the last look.
+/// A watched channel, and its progress at the last look: what a look needs lies together.
 #[derive(Clone)]
 struct Watched {
-    reader: ChannelReader,
+    page: ControlPage<ReadOnlyWords>,
     /// `None` before the first look.
     seen: Option<Progress>,
+    name: Arc<str>,
+    reader: Box<ChannelReader>,
 }
 
 impl HubWatch {
@@ -152,10 +155,10 @@ impl Watching {
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
             let (shared, changed) = (&self.shared, &mut self.changed);
             for channels in self.watched.values_mut() {
-                channels.retain(|name, watched| {
-                    let has_lost_name = !watched.reader.is_removed()
+                channels.retain(|Watched { name, reader, .. }| {
+                    let has_lost_name = !reader.is_removed()
                         && names.binary_search(name).is_err()
-                        && shared.instance(name) != Some(watched.reader.instance());
+                        && shared.instance(name) != Some(reader.instance());
                     changed.extend(has_lost_name.then(|| Arc::clone(name)));
                     !has_lost_name
                 });
@@ -168,8 +171,14 @@ impl Watching {
             match self.shared.reader(&name, AT_ONCE) {
                 // It replaces a removed channel of the same name.
                 Ok(reader) => {
-                    let watched = Watched { reader: reader.without_segments(), seen: None };
-                    self.watched.entry(waiters::group_of(&name)).or_default().insert(name, watched);
+                    let reader = Box::new(reader.without_segments());
+                    let channels = self.watched.entry(waiters::group_of(&name)).or_default();
+                    let place = find(channels, &name);
+                    if let Ok(known) = place {
+                        drop(channels.remove(known));
+                    }
+                    let (Ok(place) | Err(place)) = place;
+                    channels.insert(place, Watched { page: reader.page().clone(), seen: None, name, reader });
                     self.are_others = true;
                 }
                 Err(_) => self.unattached.push(name),
@@ -181,21 +190,22 @@ impl Watching {
     /// Whether the channel that has this name now is watched. The hub has let go of one that lost
     /// its name.
     fn is_watched(&self, name: &Arc<str>) -> bool {
-        let group = self.watched.get(&waiters::group_of(name));
-        group.and_then(|channels| channels.get(name)).is_some_and(|watched| {
-            let is_same = |instance| instance == watched.reader.instance();
-            !watched.reader.is_removed() && self.shared.instance(name).is_some_and(is_same)
+        let channels = self.watched.get(&waiters::group_of(name)).map_or(&[][..], Vec::as_slice);
+        find(channels, name).is_ok_and(|place| {
+            let reader = &channels[place].reader;
+            let is_same = |instance| instance == reader.instance();
+            !reader.is_removed() && self.shared.instance(name).is_some_and(is_same)
         })
     }
 
     /// Compares the progress of the channels of these groups with that at the last look.
     fn compare(&mut self, scope: &Scope) {
         let changed = &mut self.changed;
-        let mut compare = |channels: &mut BTreeMap<Arc<str>, Watched>| {
-            channels.retain(|name, watched| {
-                let now = watched.reader.page().progress();
+        let mut compare = |channels: &mut Vec<Watched>| {
+            channels.retain_mut(|watched| {
+                let now = watched.page.progress();
                 if watched.seen.replace(now) != Some(now) {
-                    changed.push(Arc::clone(name));
+                    changed.push(Arc::clone(&watched.name));
                 }
                 // Decided by the progress that was just seen: a later end is a change of the next
                 // look.
@@ -232,8 +242,8 @@ impl Channels for Watching {
     }
 
     fn each(&self, scope: &Scope, visit: &mut dyn FnMut(usize, &ChannelReader)) {
-        let mut visit = |group: &usize, channels: &BTreeMap<Arc<str>, Watched>| {
-            channels.values().for_each(|watched| visit(*group, &watched.reader));
+        let mut visit = |group: &usize, channels: &Vec<Watched>| {
+            channels.iter().for_each(|watched| visit(*group, &watched.reader));
         };
         match scope {
             Scope::All => self.watched.iter().for_each(|(group, channels)| visit(group, channels)),
@@ -248,6 +258,11 @@ impl Channels for Watching {
     }
 }
 
+/// The place that a channel has among those of its group, or will have.
+fn find(channels: &[Watched], name: &str) -> Result<usize, usize> {
+    channels.binary_search_by(|watched| (*watched.name).cmp(name))
+}
+
 /// Whether the list of the registry is another one now, or can't be read.
 fn differ(now: &Result<Arc<[Arc<str>]>, QueryError>, known: &Arc<[Arc<str>]>) -> bool {
     now.as_ref().map_or(true, |now| !Arc::ptr_eq(now, known))
@@ -256,7 +271,7 @@ fn differ(now: &Result<Arc<[Arc<str>]>, QueryError>, known: &Arc<[Arc<str>]>) ->
 #[cfg(feature = "async")]
 impl Watched {
     fn has_changed(&self) -> bool {
-        self.seen != Some(self.reader.page().progress())
+        self.seen != Some(self.page.progress())
     }
 }
 
@@ -275,17 +290,18 @@ impl HubWatch {
     /// Forgets the last look at a channel: the next one finds it changed.
     pub(super) fn look_again(&mut self, channel: &str) {
         let group = self.watching.watched.get_mut(&waiters::group_of(channel));
-        if let Some(watched) = group.and_then(|channels| channels.get_mut(channel)) {
+        let mut channels = group.into_iter().flatten();
+        if let Some(watched) = channels.find(|watched| *watched.name == *channel) {
             watched.seen = None;
         }
     }
 
     fn watched(&self) -> impl Iterator<Item = &Watched> {
-        self.watching.watched.values().flat_map(BTreeMap::values)
+        self.watching.watched.values().flatten()
     }
 
     pub(super) fn readers(&self) -> Vec<ChannelReader> {
-        self.watched().map(|watched| watched.reader.clone()).collect()
+        self.watched().map(|watched| ChannelReader::clone(&watched.reader)).collect()
     }
 
     /// Whether a watched channel or the list of channels has changed since the last look, or a

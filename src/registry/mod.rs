@@ -116,7 +116,7 @@ impl<'a> Registry<'a> {
     /// again.
     pub(crate) fn remove_strays(&self) -> Result<bool, ObjectError> {
         let mut held = self.claim(true)?;
-        if ready::check(held.claim.memory()) != Readiness::NotReady {
+        if ready::check(held.objects.claim.memory()) != Readiness::NotReady {
             return Ok(false);
         }
         let _ = held.table.prepare(self.namespace, &self.object)?;
@@ -162,7 +162,7 @@ impl<'a> Registry<'a> {
                 Err(error) => return Err(error),
                 Ok(claim) => {
                     let table = Table::new(claim.memory().clone());
-                    return Ok(Held { registry: self, claim, table });
+                    return Ok(Held { objects: HeldObjects { registry: self, claim }, table });
                 }
             }
         }
@@ -243,27 +243,25 @@ impl Chunks<ReadOnlyWords> for Registry<'_> {
 
 /// A claimed table.
 struct Held<'a> {
-    registry: &'a Registry<'a>,
-    claim: Box<dyn Claim>,
+    objects: HeldObjects<'a>,
     table: Table<Words>,
 }
 
-/// The chunks of a claimed table.
-struct HeldChunks<'a> {
+/// The objects of a claimed table.
+struct HeldObjects<'a> {
     registry: &'a Registry<'a>,
-    claim: &'a dyn Claim,
+    claim: Box<dyn Claim>,
 }
 
 impl Held<'_> {
     /// Makes a change of the table.
     fn change<T>(
         &mut self,
-        change: impl Fn(&mut Table<Words>, &HeldChunks<'_>) -> Result<T, Obstacle>,
+        change: impl Fn(&mut Table<Words>, &HeldObjects<'_>) -> Result<T, Obstacle>,
     ) -> Result<T, ObjectError> {
-        let Held { registry, claim, table } = self;
-        let objects = HeldChunks { registry, claim: claim.as_ref() };
-        let object = registry.object.clone();
-        table.attempt(&objects, |table| change(table, &objects)).map_err(|obstacle| match obstacle {
+        let Held { objects, table } = self;
+        let object = objects.registry.object.clone();
+        table.attempt(objects, |table| change(table, objects)).map_err(|obstacle| match obstacle {
             Obstacle::Object(error) => error,
             Obstacle::Full => ObjectError::Full { object, channels: registry::MAX },
             Obstacle::Damaged => {
@@ -274,12 +272,12 @@ impl Held<'_> {
 
     /// Enters a channel, or its new writer.
     fn enter(&mut self, info: &ChannelInfo) -> Result<Entered, ObjectError> {
-        let max_dead = self.registry.max_dead;
+        let max_dead = self.objects.registry.max_dead;
         let (index, others) = self.change(|table, objects| {
             let index = table.enter(info, objects)?;
             Ok((index, if table.count() > max_dead { table.next_few(objects) } else { Vec::new() }))
         })?;
-        let words = self.claim.memory();
+        let words = self.objects.claim.memory();
         let own = (Chunk::of_entry(index), self.table.memory_of(index).unwrap_or(words).object());
         let place = Place([(Chunk(0), words.object()), own]);
         let page = words.part(waiters::START, waiters::WORDS).and_then(page_of);
@@ -289,23 +287,21 @@ impl Held<'_> {
     /// Lets the registry also admit the users that `wanted` admits. It admits the users of all
     /// writers since it was created.
     fn admit(&self, wanted: Access) -> Result<(), ObjectError> {
-        let known = self.claim.status()?.access();
-        let object = || self.registry.object.clone();
+        let HeldObjects { registry, claim } = &self.objects;
+        let known = claim.status()?.access();
+        let object = || registry.object.clone();
         let other_group = |(found, wanted)| ObjectError::OtherGroup { object: object(), found, wanted };
         let access = known.with(wanted).map_err(other_group)?;
         if access == known {
             return Ok(());
         }
-        for chunk in (1..self.table.last().0 + 1).map(Chunk) {
+        for chunk in (1..=self.table.last().0).map(Chunk) {
             let options = ClaimOptions::existing(Size::exactly(chunk.bytes()));
-            if let Some(claim) =
-                if_exists(self.registry.backend.claim(&self.registry.name(chunk), options, &|_| true))?
-            {
-                claim.set_access(access)?;
-            }
+            let claimed = registry.backend.claim(&registry.name(chunk), options, &|_| true);
+            if_exists(claimed)?.map_or(Ok(()), |claim| claim.set_access(access))?;
         }
         // Last: a process that is killed before this is followed by one that does it all.
-        self.claim.set_access(access)
+        claim.set_access(access)
     }
 
     fn remove_if_empty(&self) -> Result<(), ObjectError> {
@@ -315,25 +311,24 @@ impl Held<'_> {
     /// Unlinks a table, its first object last: while that has its name, no process makes a new one.
     fn remove(&self) -> Result<(), ObjectError> {
         self.table.end();
-        let objects = HeldChunks { registry: self.registry, claim: self.claim.as_ref() };
-        for chunk in (1..Chunk::MAX.0 + 1).map(Chunk) {
+        for chunk in (1..=Chunk::MAX.0).map(Chunk) {
             // A process that was killed may have left one more, and so may a table that lost its
             // name.
-            if !objects.remove(chunk)? && chunk > self.table.last() {
+            if !self.objects.remove(chunk)? && chunk > self.table.last() {
                 break;
             }
         }
-        self.claim.remove()
+        self.objects.claim.remove()
     }
 }
 
-impl Chunks<Words> for HeldChunks<'_> {
+impl Chunks<Words> for HeldObjects<'_> {
     fn open(&self, chunk: Chunk, instance: u64) -> Result<Option<Words>, ObjectError> {
         if_chunk(self.registry.backend.part(&self.registry.name(chunk), 0, chunk.bytes()), chunk, instance)
     }
 }
 
-impl ChunksMut<Words> for HeldChunks<'_> {
+impl ChunksMut<Words> for HeldObjects<'_> {
     fn create(&self, chunk: Chunk) -> Result<Words, ObjectError> {
         let (name, access) = (self.registry.name(chunk), self.claim.status()?.access());
         self.registry.backend.remove_leftover(&name)?;

@@ -180,13 +180,10 @@ impl Session {
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
         let stays = self.channel.options().linger || !self.channel.owner.is_ours();
-        let entry = self.entry.take().filter(|_| !stays);
+        let Some(place) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
+        let left = self.registry().deregister(&[(self.channel.channel(), self.channel.instance())]);
         // A registry that took its name does not have the entry.
-        if entry.is_none_or(|entry| self.registry().has_lost(entry) == Some(true)) {
-            return Ok(());
-        }
-        let entry = (self.channel.channel(), self.channel.instance());
-        self.registry().deregister(&[entry])
+        left.or_else(|error| if self.registry().has_lost(place) == Some(true) { Ok(()) } else { Err(error) })
     }
 }
 

@@ -273,7 +273,7 @@ impl<M: Memory> Table<M> {
         let _ = self.head.load(CHANGES);
         // Acquire: the loads of the entries must not be satisfied from before the changes were
         // counted, or a process that lists because of a change could miss it. Pairs with the
-        // release store in `count_change`.
+        // release store in `change`.
         self.head.fence_acquire();
         let (high, mut listed) = (self.high(), Vec::new());
         for chunk in (0..).map(Chunk).take_while(|chunk| chunk.start() < high) {

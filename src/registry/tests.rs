@@ -502,6 +502,28 @@ fn a_name_that_can_not_be_looked_up_is_not_lost() {
     assert!(heap.names().is_empty());
 }
 
+#[test]
+fn a_new_channel_removes_dead_ones_without_a_listing_of_all_objects() {
+    let heap = Heap::new();
+    // No process has such an id.
+    for pid in [1 << 40, 1 << 41] {
+        register(&heap, &info(&format!("dead-{pid}"), pid)).unwrap();
+    }
+    let backend = hooked(&heap, |call, object| match call {
+        "list" => Err(ObjectError::NotFound { object: object.into() }),
+        _ => Ok(()),
+    });
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    let open = |max_dead| {
+        let options = WriterOptions { max_dead, ..WriterOptions::new(Format::new("bytes", "test")) };
+        Session::open(&backend, &name, &options).unwrap()
+    };
+    drop(open(3));
+    assert_eq!(listed(&heap).len(), 2, "there are few");
+    let session = open(2);
+    assert_eq!(listed(&heap), [ChannelInfo::of(&session.channel)]);
+}
+
 /// Memory whose writer is killed after some stores.
 #[derive(Clone, Debug)]
 struct Dying {

@@ -47,18 +47,68 @@ fn tag_of(mark: u64) -> u64 {
     mark >> NUMBER_BITS
 }
 
+/// The index word of an entry.
+fn index_word(mark: u64, index: usize) -> u64 {
+    tag_of(mark) << NUMBER_BITS | (index as u64 + 1)
+}
+
 /// The entry of an index word.
 fn number_of(word: u64) -> Option<usize> {
     let number = usize::try_from(word & ((1 << NUMBER_BITS) - 1)).ok()?;
     number.checked_sub(1).filter(|index| *index < registry::MAX)
 }
 
-/// The place in the index, of this power of two of words, `step` places behind the first one of
-/// `tag`.
-fn place_of(tag: u64, step: usize, words: usize) -> usize {
-    #[expect(clippy::cast_possible_truncation, reason = "masked to less than the words")]
-    let first = (tag & (words as u64 - 1)) as usize;
-    (first + step) & (words - 1)
+/// The hash index of a chunk: a power of two of words, 0 if free. An entry has the first free word
+/// from that of its tag on.
+struct Index<'a, M> {
+    memory: &'a M,
+    chunk: Chunk,
+}
+
+impl<M: MemoryMut> Index<'_, M> {
+    /// The word of `tag`.
+    fn first(&self, tag: u64) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "masked to less than the words")]
+        let first = (tag & self.mask() as u64) as usize;
+        first
+    }
+
+    fn mask(&self) -> usize {
+        self.chunk.index_words() - 1
+    }
+
+    /// The words from that of `tag` on, and what they hold.
+    fn from(&self, tag: u64) -> impl Iterator<Item = (usize, u64)> {
+        let words = (0..=self.mask()).map(move |step| (self.first(tag) + step) & self.mask());
+        words.map(|word| (word, self.memory.load(self.chunk.index() + word)))
+    }
+
+    fn store(&self, word: usize, value: u64) {
+        self.memory.store(self.chunk.index() + word, value);
+    }
+
+    fn insert(&self, mark: u64, index: usize) -> Result<(), Obstacle> {
+        let (free, _) = self.from(tag_of(mark)).find(|(_, found)| *found == 0).ok_or(Obstacle::Damaged)?;
+        self.store(free, index_word(mark, index));
+        Ok(())
+    }
+
+    /// Removes an entry. What follows it moves up, so that a look-up can end at the first free word.
+    fn erase(&self, mark: u64, index: usize) -> Result<(), Obstacle> {
+        let own = index_word(mark, index);
+        let mut words = self.from(tag_of(mark)).skip_while(|(_, found)| *found != own);
+        let (mut hole, _) = words.next().ok_or(Obstacle::Damaged)?;
+        for (word, found) in words.take_while(|(_, found)| *found != 0) {
+            // It may move to any word between that of its tag and its present one.
+            let distance = |from: usize| word.wrapping_sub(from) & self.mask();
+            if distance(self.first(tag_of(found))) >= distance(hole) {
+                self.store(hole, found);
+                hole = word;
+            }
+        }
+        self.store(hole, 0);
+        Ok(())
+    }
 }
 
 impl<M: MemoryMut> Table<M> {
@@ -125,7 +175,7 @@ impl<M: MemoryMut> Table<M> {
             }
             table.write_entry(index, info)?;
             table.set_mark(index, mark);
-            table.insert(mark, index)?;
+            table.index(table.last())?.insert(mark, index)?;
             match index == high {
                 true => table.head.store(HIGH, index as u64 + 1),
                 false => table.head.store(FREE, next),
@@ -147,7 +197,7 @@ impl<M: MemoryMut> Table<M> {
             return Ok(());
         }
         self.change(|table| {
-            table.erase(mark_of(channel), index)?;
+            table.index(table.last())?.erase(mark_of(channel), index)?;
             table.set_mark(index, table.head.load(FREE) << 1);
             table.head.store(FREE, index as u64 + 1);
             table.head.store(COUNT, table.count().saturating_sub(1) as u64);
@@ -194,26 +244,27 @@ impl<M: MemoryMut> Table<M> {
         }
     }
 
+    /// The index of a chunk that is mapped.
+    fn index(&self, chunk: Chunk) -> Result<Index<'_, M>, Obstacle> {
+        let memory = self.memory(chunk).ok_or(Obstacle::Damaged)?;
+        Ok(Index { memory, chunk })
+    }
+
     /// The entry of a channel.
     fn find(&mut self, channel: &str, objects: &impl Chunks<M>) -> Result<Option<usize>, Obstacle> {
-        let last = self.last();
+        let (last, tag) = (self.last(), tag_of(mark_of(channel)));
         self.need(last, objects)?;
-        let tag = tag_of(mark_of(channel));
-        for step in 0..last.index_words() {
-            let word = self.index_word(place_of(tag, step, last.index_words()));
-            if word == 0 {
-                return Ok(None);
-            }
-            if tag_of(word) == tag {
-                let index = number_of(word).ok_or(Obstacle::Damaged)?;
-                self.need(Chunk::of_entry(index), objects)?;
-                let entry = self.entry(index, 1).filter(|_| self.is_used(index)).ok_or(Obstacle::Damaged)?;
-                if entry.name == channel {
-                    return Ok(Some(index));
-                }
+        let words = self.index(last)?;
+        let words = words.from(tag).map(|(_, word)| word).take_while(|word| *word != 0);
+        for word in words.filter(|word| tag_of(*word) == tag).collect::<Vec<_>>() {
+            let index = number_of(word).ok_or(Obstacle::Damaged)?;
+            self.need(Chunk::of_entry(index), objects)?;
+            let entry = self.entry(index, 1).filter(|_| self.is_used(index)).ok_or(Obstacle::Damaged)?;
+            if entry.name == channel {
+                return Ok(Some(index));
             }
         }
-        Err(Obstacle::Damaged)
+        Ok(None)
     }
 
     /// An entry for a new channel. Adds a chunk if all are in use.
@@ -256,7 +307,7 @@ impl<M: MemoryMut> Table<M> {
     /// Finds out what is there, and makes the rest again: counts, marks, the free entries, the
     /// index. The entries of a chunk that was removed are lost: their writers enter them again.
     pub(in crate::registry) fn repair(&mut self, objects: &impl ChunksMut<M>) -> Result<(), Obstacle> {
-        let chunks = (1..Chunk::MAX.0 + 1).map(Chunk);
+        let chunks = (1..=Chunk::MAX.0).map(Chunk);
         let mut last = Chunk(0);
         for chunk in chunks.clone() {
             self.keep(chunk, objects.open(chunk, self.instance())?);
@@ -294,62 +345,10 @@ impl<M: MemoryMut> Table<M> {
 
     /// Makes the index of a chunk: of all entries.
     fn fill_index(&self, chunk: Chunk) -> Result<(), Obstacle> {
-        (0..chunk.index_words()).for_each(|place| self.set_index_word(chunk, place, 0));
+        let words = self.index(chunk)?;
+        (0..chunk.index_words()).for_each(|word| words.store(word, 0));
         let mut used = (0..self.high()).filter(|index| self.is_used(*index));
-        used.try_for_each(|index| self.insert_into(chunk, self.mark(index), index))
-    }
-
-    fn insert(&self, mark: u64, index: usize) -> Result<(), Obstacle> {
-        self.insert_into(self.last(), mark, index)
-    }
-
-    fn insert_into(&self, chunk: Chunk, mark: u64, index: usize) -> Result<(), Obstacle> {
-        let tag = tag_of(mark);
-        let mut places = (0..chunk.index_words()).map(|step| place_of(tag, step, chunk.index_words()));
-        let free = places.find(|place| self.word_of_index(chunk, *place) == 0);
-        let free = free.ok_or(Obstacle::Damaged)?;
-        self.set_index_word(chunk, free, tag << NUMBER_BITS | (index as u64 + 1));
-        Ok(())
-    }
-
-    /// Removes an entry from the index. What follows it moves up, so that a look-up can end at the
-    /// first free place.
-    fn erase(&self, mark: u64, index: usize) -> Result<(), Obstacle> {
-        let (tag, last) = (tag_of(mark), self.last());
-        let words = last.index_words();
-        let own = tag << NUMBER_BITS | (index as u64 + 1);
-        let mut places = (0..words).map(|step| place_of(tag, step, words));
-        let mut hole = places.find(|place| self.index_word(*place) == own).ok_or(Obstacle::Damaged)?;
-        let mut next = hole;
-        for _ in 1..words {
-            next = (next + 1) & (words - 1);
-            let word = self.index_word(next);
-            if word == 0 {
-                break;
-            }
-            let home = place_of(tag_of(word), 0, words);
-            // It may move to any place between its first one and its present one.
-            if next.wrapping_sub(home) & (words - 1) >= next.wrapping_sub(hole) & (words - 1) {
-                self.set_index_word(last, hole, word);
-                hole = next;
-            }
-        }
-        self.set_index_word(last, hole, 0);
-        Ok(())
-    }
-
-    fn index_word(&self, place: usize) -> u64 {
-        self.word_of_index(self.last(), place)
-    }
-
-    fn word_of_index(&self, chunk: Chunk, place: usize) -> u64 {
-        self.memory(chunk).map_or(0, |memory| memory.load(chunk.index() + place))
-    }
-
-    fn set_index_word(&self, chunk: Chunk, place: usize, word: u64) {
-        if let Some(memory) = self.memory(chunk) {
-            memory.store(chunk.index() + place, word);
-        }
+        used.try_for_each(|index| words.insert(self.mark(index), index))
     }
 
     fn set_mark(&self, index: usize, mark: u64) {
@@ -385,7 +384,7 @@ impl Table<Words> {
     pub(in crate::registry) fn wake_waiters(&self) {
         // Full: a process that sees the wake-up must see the change that caused it, or it would
         // sleep again, perhaps on a page that no process uses any more. Pairs with the full fence
-        // of `Waiter::register`, which lies between two loads of the page.
+        // of `announce_waiter`, between two looks of a waiter.
         self.head.fence_full();
         self.head.increment(waiters::START + waiters::RUNG);
         object::wake(&self.head, waiters::START + waiters::RUNG);
