@@ -33,8 +33,11 @@ use process::{Actor, Role, State, state_of};
 use tearless::{Namespace, Pod, cleanup::Retention};
 use testkit::stats::median;
 
-/// Channels of one process: each takes a descriptor.
+/// The most channels of one process: each takes a descriptor.
 const PER_PROCESS: usize = 10_000;
+
+/// Descriptors that a process has for other things.
+const OTHERS: usize = 50;
 
 /// How often each thing is measured.
 struct Scale {
@@ -154,9 +157,10 @@ struct Fleet {
 
 impl Fleet {
     fn start(namespace: &Namespace, channels: usize) -> Fleet {
-        let firsts = (0..channels).step_by(PER_PROCESS);
-        let writers = firsts
-            .map(|first| Actor::start(namespace, Role::Writer, first, PER_PROCESS.min(channels - first)));
+        let descriptors = process::max_descriptors().saturating_sub(OTHERS).max(1);
+        let many = PER_PROCESS.min(descriptors);
+        let start = |first| Actor::start(namespace, Role::Writer, first, many.min(channels - first));
+        let writers = (0..channels).step_by(many).map(start);
         Fleet {
             channels,
             writers: writers.collect(),

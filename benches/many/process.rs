@@ -107,6 +107,12 @@ fn open(namespace: &Namespace, channel: &str) -> Writer<State, Pod> {
     namespace.writer_builder::<State>(channel).codec::<Pod>().open().unwrap()
 }
 
+/// How many descriptors a process may have that raises its limit.
+pub(crate) fn max_descriptors() -> usize {
+    let max = getrlimit(Resource::Nofile).maximum;
+    max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX))
+}
+
 /// Each writer holds a descriptor.
 fn raise_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);

@@ -185,11 +185,26 @@ impl<C: 'static, A: 'static> Round<'_, C, A> {
         {
             return Ok(info);
         }
+        self.slow::<T>(index, channel, destination)
+    }
+
+    /// The same if the channel is not attached, or if the first attempt failed.
+    #[cold]
+    #[inline(never)]
+    fn slow<T: 'static>(
+        &mut self,
+        index: usize,
+        channel: &str,
+        destination: &mut impl Destination,
+    ) -> Result<SnapshotInfo, QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
         // A replaced segment is unmapped when no reader has it.
         self.readers.all[index] = None;
-        let round = Some(&mut self.readers);
-        let (reader, accepted, info) =
-            slow_receive::<T, C, A>(&self.hub.shared, channel, destination, round)?;
+        let (shared, round) = (&*self.hub.shared, Some(&mut self.readers));
+        let (reader, accepted, info) = slow_receive::<T, C, A>(shared, channel, destination, round)?;
         self.readers.all[index] = accepted.plan().is_none().then_some(reader);
         Ok(info)
     }

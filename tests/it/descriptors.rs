@@ -55,3 +55,38 @@ fn a_hub_without_descriptors_lists_changes_later() {
     let own = OwnNamespace::new(&["early", "late"]);
     Actor::start("descriptors::a_hub_without_descriptors_lists_changes_later", "alone", &own).finish();
 }
+
+#[test]
+fn a_hub_without_descriptors_reads_what_is_attached_and_says_which_limit_it_is() {
+    if let Some((_, namespace)) = role() {
+        let hub = namespace.hub();
+        let mut selection = hub.select("*");
+        let mut early = namespace.writer::<u64>("early").unwrap();
+        let mut late = namespace.writer::<u64>("late").unwrap();
+        late.publish(&2).unwrap();
+        let mut states = || -> Vec<_> {
+            selection.iter::<u64>().unwrap().map(|found| found.state.map(|state| *state)).collect()
+        };
+        for number in [1, 3] {
+            early.publish(&number).unwrap();
+            assert_eq!(*hub.get::<u64>("early").unwrap(), number);
+        }
+        assert_eq!(states().iter().flatten().collect::<Vec<_>>(), [&3, &2]);
+        late.close().unwrap();
+        let mut late = namespace.writer::<u64>("late").unwrap();
+        late.publish(&4).unwrap();
+        let used = leave(0);
+        let mut found = states();
+        let error = found.pop().unwrap().unwrap_err().to_string();
+        assert!(error.contains("descriptors") && error.contains("ulimit -n"), "{error}");
+        assert_eq!(*found[0].as_ref().unwrap(), 3);
+        let error = hub.get::<u64>("late").unwrap_err().to_string();
+        assert!(error.contains("descriptors"), "{error}");
+        drop(used);
+        assert_eq!(states().iter().flatten().collect::<Vec<_>>(), [&3, &4]);
+        return;
+    }
+    let own = OwnNamespace::new(&["early", "late"]);
+    let test = "descriptors::a_hub_without_descriptors_reads_what_is_attached_and_says_which_limit_it_is";
+    Actor::start(test, "alone", &own).finish();
+}
