@@ -1,12 +1,12 @@
 //! The costs of opening, attaching, taking over, closing and cleaning up: `cargo bench --bench
 //! lifecycle`.
 //!
-//! A channel is one object. For comparison, a bare object of its size is created and removed in turn
-//! with it, in the same run:
+//! A channel is one object. For comparison, a bare object of its size is created and removed in
+//! turn with it, in the same run:
 //!
 //! * *bare* creates, sizes and maps it, then unmaps and unlinks it; no memory is touched.
-//! * *with memory* reserves its memory, too. Without the reservation, a full shared memory kills the
-//!   process that touches it.
+//! * *with memory* reserves its memory, too. Without the reservation, a full shared memory kills
+//!   the process that touches it.
 //!
 //! A channel is created under a lock, registered in its namespace, and laid out. In *alone* it is
 //! the only channel of its namespace, so the registry is created and removed with it; in *among

@@ -91,8 +91,8 @@ fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachE
     if let Some([found, expected]) = page.owner().other_boot() {
         return Err(AttachError::OtherBoot { channel: channel(), found, expected });
     }
-    // A creator gives the object its whole size shortly before the page is ready. An object that was
-    // mapped with less is mapped again.
+    // A creator gives the object its whole size shortly before the page is ready. An object that
+    // was mapped with less is mapped again.
     let mapped = (page.memory().len() * WORD_BYTES) as u64;
     if page.first_segments().is_none()
         && if_exists(backend.size(&object)).map_err(failed)?.is_none_or(|size| size.bytes > mapped)

@@ -155,9 +155,9 @@ fn between_marks<T>(act: impl FnOnce() -> T) {
     panic!("not killed");
 }
 
-/// The state with number `publication`. The second, the third and the first after `PUBLISHED` do not
-/// fit where the ones before do: both sides have grown, and one will grow, so that their segments
-/// have names of their own.
+/// The state with number `publication`. The second, the third and the first after `PUBLISHED` do
+/// not fit where the ones before do: both sides have grown, and one will grow, so that their
+/// segments have names of their own.
 fn state(publication: u64) -> Vec<u8> {
     let len = match publication {
         2 | 3 => 2_001,

@@ -23,8 +23,8 @@ fn try_inspect_while(
     inspect(&hooked(heap, once), name)
 }
 
-/// An inspection that runs `step` once, before it maps the first segment that has an object, or finds
-/// that there is none.
+/// An inspection that runs `step` once, before it maps the first segment that has an object, or
+/// finds that there is none.
 fn inspect_while(heap: &Heap, name: &ChannelName, step: impl FnOnce() + Send + 'static) -> Inspection {
     let maps_segment = |call: &str, object: &str| call == "view" && object.ends_with('2');
     try_inspect_while(heap, name, maps_segment, step).unwrap()
