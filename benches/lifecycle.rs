@@ -6,7 +6,7 @@
 //!
 //! * *bare* creates, sizes and maps it, then unmaps and unlinks it; no memory is touched.
 //! * *with memory* reserves its memory, too. Without the reservation, a full shared memory kills
-//! the process that touches it.
+//!   the process that touches it.
 //!
 //! A channel is created under a lock, registered in its namespace, and laid out. In *alone* it is
 //! the only channel of its namespace, so the registry is created and removed with it; in *among
