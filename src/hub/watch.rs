@@ -327,8 +327,10 @@ mod tests {
     use super::*;
     use crate::channel::ChannelName;
     use crate::layout::{self, Kind, control};
-    use crate::memory::{MemoryMut, Words};
+    use crate::memory::{Memory, MemoryMut, Words};
     use crate::object::{Backend, Heap};
+    use crate::options::WaitPolicy;
+    use crate::registry::Registry;
     use crate::{Bytes, Namespace, Writer};
 
     type BytesWriter = Writer<Vec<u8>, Bytes>;
@@ -393,6 +395,32 @@ mod tests {
             assert_eq!(watch.wait_any(LONG).unwrap().len(), 1);
         });
         assert!(begin.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn a_watch_announces_itself_once_in_each_group_until_it_is_answered() {
+        let heap = Heap::new();
+        let namespace = Namespace::on_heap(&heap, "announced").unwrap();
+        let open = |channel| namespace.writer_builder(channel).codec::<Bytes>().open().unwrap();
+        let mut writers: [BytesWriter; 2] = ["a", "b"].map(open);
+        let page = Registry::of(&heap.shared(), "announced").waiters_page().unwrap().unwrap();
+        let counts =
+            || ["a", "b"].map(|channel| page.words.load(waiters::ANNOUNCED + waiters::group_of(channel)));
+        let policy = WaitPolicy::default().spin(Duration::ZERO).slice(Duration::from_millis(1));
+        let mut watch = namespace.hub_builder().wait_policy(policy).open().watch("*");
+        assert_eq!(names(&mut watch), ["a", "b"]);
+        let wait_until = |watch: &mut HubWatch, expected| {
+            let mut waits = 0;
+            while counts() != expected || waits < 3 {
+                assert!(watch.wait_any(Duration::from_millis(5)).unwrap().is_empty());
+                waits += 1;
+                assert!(waits < 1_000 && counts() <= expected, "{:?}", counts());
+            }
+        };
+        wait_until(&mut watch, [1, 1]);
+        writers[0].publish(&b"state".to_vec()).unwrap();
+        assert_eq!(watch.wait_any(LONG).unwrap().len(), 1);
+        wait_until(&mut watch, [2, 1]);
     }
 
     #[test]

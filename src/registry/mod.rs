@@ -313,8 +313,11 @@ impl Held<'_> {
         self.table.end();
         for chunk in (1..=Chunk::MAX.0).map(Chunk) {
             // A process that was killed may have left one more, and so may a table that lost its
-            // name.
-            if !self.objects.remove(chunk)? && chunk > self.table.last() {
+            // name. What can't be removed has taken the name of a chunk that is not needed any
+            // more.
+            if let Ok(false) = self.objects.remove(chunk)
+                && chunk > self.table.last()
+            {
                 break;
             }
         }

@@ -135,11 +135,6 @@ impl<M> EntryWords<'_, M> {
     fn word(&self, word: usize) -> usize {
         self.start + entry::word(word)
     }
-
-    /// The bytes of a copy from `word` on that are before the name, at most `len`.
-    fn before_name(word: usize, len: usize) -> usize {
-        len.min(entry::before_name(word) * WORD_BYTES)
-    }
 }
 
 impl<M: Memory> Memory for EntryWords<'_, M> {
@@ -153,7 +148,7 @@ impl<M: Memory> Memory for EntryWords<'_, M> {
         self.memory.fence_acquire();
     }
     fn read(&self, word: usize, into: &mut [u8]) {
-        let (own, name) = into.split_at_mut(Self::before_name(word, into.len()));
+        let (own, name) = into.split_at_mut(into.len().min(entry::before_name(word) * WORD_BYTES));
         self.memory.read(self.word(word), own);
         if !name.is_empty() {
             self.memory.read(self.word(word + own.len() / WORD_BYTES), name);
@@ -170,13 +165,6 @@ impl<M: MemoryMut> MemoryMut for EntryWords<'_, M> {
     }
     fn fence_release(&self) {
         self.memory.fence_release();
-    }
-    fn write(&self, word: usize, from: &[u8]) {
-        let (own, name) = from.split_at(Self::before_name(word, from.len()));
-        self.memory.write(self.word(word), own);
-        if !name.is_empty() {
-            self.memory.write(self.word(word + own.len() / WORD_BYTES), name);
-        }
     }
 }
 

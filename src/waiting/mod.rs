@@ -317,6 +317,14 @@ impl AnyWaiter {
 }
 
 impl Scope {
+    #[cfg(feature = "async")]
+    fn has(&self, group: usize) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Groups(groups) => groups.contains(&group),
+        }
+    }
+
     fn add(&mut self, group: usize) {
         if let Scope::Groups(groups) = self {
             groups.insert(group);

@@ -182,9 +182,13 @@ impl Channels for Streams<'_> {
             || self.waiting.iter().any(|(.., change)| change())
     }
 
-    fn each(&self, _scope: &Scope, visit: &mut dyn FnMut(usize, &ChannelReader)) {
-        let channels = self.waiting.iter().flat_map(|(_, channels, _)| channels);
-        channels.for_each(|channel| visit(waiters::group_of(channel.channel()), channel));
+    fn each(&self, scope: &Scope, visit: &mut dyn FnMut(usize, &ChannelReader)) {
+        for channel in self.waiting.iter().flat_map(|(_, channels, _)| channels) {
+            let group = waiters::group_of(channel.channel());
+            if scope.has(group) {
+                visit(group, channel);
+            }
+        }
     }
 
     fn are_others(&mut self) -> bool {

@@ -149,6 +149,28 @@ fn a_chunk_that_is_removed_during_use_is_made_again_by_its_writers() {
     assert_eq!(listed(&prefix), [""; 0]);
 }
 
+#[test]
+fn a_squatted_name_of_a_chunk_matters_only_when_it_is_needed() {
+    let own = OwnNamespace::new(&[]);
+    let prefix = own.object_prefix(None);
+    let squatted = format!("{prefix}t13");
+    let path = format!("{DIRECTORY}/{squatted}");
+    let open = |number| own.writer::<u64>(&format!("worker-{number}"));
+    for _ in 0..2 {
+        let first = open(0).unwrap();
+        let _ = std::fs::create_dir(&path);
+        let more: Vec<_> = (1..4).map(|number| open(number).unwrap()).collect();
+        let error = open(4).unwrap_err().to_string();
+        assert!(error.contains(&squatted) && error.contains("it is a directory"), "{error}");
+        assert_eq!(own.channels().unwrap().len(), 4);
+        drop((first, more));
+        assert_eq!(listed(&prefix), [squatted.as_str()]);
+    }
+    assert!(own.clean(Retention::Nothing).unwrap().removed.is_empty());
+    std::fs::remove_dir(&path).unwrap();
+    assert_eq!(listed(&prefix), [""; 0]);
+}
+
 /// Channels of one process: with those of the others, many more than a new registry has room for.
 const MANY: usize = 40;
 

@@ -93,7 +93,8 @@ impl<M: MemoryMut> Index<'_, M> {
         Ok(())
     }
 
-    /// Removes an entry. What follows it moves up, so that a look-up can end at the first free word.
+    /// Removes an entry. What follows it moves up, so that a look-up can end at the first free
+    /// word.
     fn erase(&self, mark: u64, index: usize) -> Result<(), Obstacle> {
         let own = index_word(mark, index);
         let mut words = self.from(tag_of(mark)).skip_while(|(_, found)| *found != own);
@@ -314,12 +315,12 @@ impl<M: MemoryMut> Table<M> {
             last = if self.memory(chunk).is_some() { chunk } else { last };
         }
         for chunk in chunks {
-            if self.memory(chunk).is_none() {
-                // A writer whose entry is there finds that the chunk has lost its name.
-                objects.remove(chunk)?;
-                if chunk < last {
-                    self.create(chunk, objects)?;
-                }
+            // A writer whose entry is in a chunk that is not the table's must find that the chunk
+            // has lost its name.
+            if self.memory(chunk).is_none() && chunk < last {
+                self.create(chunk, objects)?;
+            } else if chunk > last {
+                let _ = objects.remove(chunk);
             }
         }
         self.change(|table| {
