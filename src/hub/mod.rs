@@ -73,8 +73,9 @@ const NOT_READY: Duration = Duration::from_millis(1);
 ///
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a
 /// [`Reader`](crate::Reader); a round over a [`Selection`] costs what readers cost. The first query
-/// of a channel attaches, which takes system calls. An attached channel costs three mappings and no
-/// descriptor. Each thread that reads encoded states keeps a buffer of the size of the largest one.
+/// of a channel attaches, which takes system calls. An attached channel costs one mapping, one more
+/// for each side that has grown, and no descriptor. Each thread that reads encoded states keeps a
+/// buffer of the size of the largest one.
 ///
 /// When this process has few mappings left (15/16 of `vm.max_map_count`, or of the addresses that
 /// `ulimit -v` allows), the hub lets go of an eighth of its channels: those that it has not read
@@ -111,8 +112,7 @@ pub struct HubStatistics {
     pub slow_queries: u64,
     /// Further attempts of these queries, because the writer was faster or replaced the segment.
     pub retries: u64,
-    /// Segments that these queries mapped: one for each side, and one for each replacement of a
-    /// segment.
+    /// Segments that these queries mapped: one for each growth.
     pub remaps: u64,
     /// Queries that failed after all attempts that the hub's retry policy allows.
     pub give_ups: u64,
