@@ -116,6 +116,18 @@ impl ProcessIdentity {
         }
     }
 
+    /// Whether the process certainly lives, stopped or not: one read of a file of its own.
+    pub(crate) fn is_alive(self) -> bool {
+        let has_pid = self.pid_namespace != 0 && self.pid_namespace == ProcessIdentity::of_self().pid_namespace;
+        if !has_pid || self.start_time == 0 || self.other_boot().is_some() || !proc_is_ours() {
+            return false;
+        }
+        let status = Status::of(&main_thread(self.pid));
+        status.is_some_and(|status| {
+            !matches!(status.state, 'Z' | 'X') && status.start_time() == Some(self.start_time)
+        })
+    }
+
     /// State of the process that has this pid: `Dead` if that is another process.
     fn state_by_status(self, of: Option<ObjectId>) -> ProcessState {
         if !proc_is_ours() {

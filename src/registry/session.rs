@@ -156,8 +156,7 @@ impl Session {
         let (retention, spare, patience) = (Retention::Nothing, SPARE, Duration::ZERO);
         let cleanup = Cleanup { backend, namespace, retention, spare, patience };
         // The lock of each decides. Most live, and are not asked.
-        let is_alive =
-            |info: &ChannelInfo| matches!(info.writer_state(), WriterState::Alive | WriterState::Stopped);
+        let is_alive = |info: &ChannelInfo| info.identity.is_alive();
         let is_removed = |info: &ChannelInfo| -> Result<bool, ObjectError> {
             let names = ObjectNames::new(namespace, &info.name);
             let objects = objects_of(backend.as_ref(), &names)?;

@@ -20,7 +20,7 @@ use crate::seqlock::ready::{self, Readiness};
 /// How many entries a look for dead writers considers, used or not.
 const LOOKED_THROUGH: usize = 64;
 /// How many used ones it returns.
-const LOOKED_AT: usize = 16;
+const LOOKED_AT: usize = 4;
 
 /// Bits of an index word for the number of an entry, plus one. The rest is that of the mark.
 const NUMBER_BITS: u32 = registry::MAX.ilog2() + 1;
