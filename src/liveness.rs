@@ -118,7 +118,8 @@ impl ProcessIdentity {
 
     /// Whether the process certainly lives, stopped or not: one read of a file of its own.
     pub(crate) fn is_alive(self) -> bool {
-        let has_pid = self.pid_namespace != 0 && self.pid_namespace == ProcessIdentity::of_self().pid_namespace;
+        let has_pid =
+            self.pid_namespace != 0 && self.pid_namespace == ProcessIdentity::of_self().pid_namespace;
         if !has_pid || self.start_time == 0 || self.other_boot().is_some() || !proc_is_ours() {
             return false;
         }
@@ -390,7 +391,7 @@ mod tests {
         let restored = ProcessIdentity { start_time: own.start_time - 1, ..own };
         let name = format!("tl_liveness_{}", own.pid);
         let (path, backend) = (format!("/dev/shm/{name}"), SharedMemory::default());
-        let claim = backend.claim(&name, ClaimOptions::create(Size::exactly(4096)), &|_| false).unwrap();
+        let claim = backend.claim(&name, ClaimOptions::create(Size::Exactly(4096)), &|_| false).unwrap();
         claim.settle();
         let page = claim.memory().object();
         assert_eq!(page.inode, fs::metadata(&path).unwrap().ino());

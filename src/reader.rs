@@ -6,7 +6,6 @@ mod changes;
 mod query;
 
 pub use builder::ReaderBuilder;
-#[cfg(feature = "dynamic")]
 #[cfg(feature = "async")]
 pub use changes::Changes;
 #[cfg(feature = "async")]

@@ -128,7 +128,7 @@ impl Cleanup<'_> {
             return Ok(CleanupOutcome::Kept);
         }
         let options = ClaimOptions {
-            size: Size::at_least(PAGE_BYTES),
+            size: Size::AtLeast(PAGE_BYTES),
             // Segments without a page: the gate is on the page, so one is created to pass it.
             create: !has_page,
             patience: self.patience,
@@ -436,7 +436,7 @@ fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectE
 pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let failed = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let options = ClaimOptions::existing(Size::at_least(PAGE_BYTES));
+    let options = ClaimOptions::existing(Size::AtLeast(PAGE_BYTES));
     let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),

@@ -297,10 +297,9 @@ impl<M: Memory> ControlPage<M> {
 
 /// Changes: only by the process that has claimed the page.
 impl<M: MemoryMut> ControlPage<M> {
-    /// The page of a new channel, in memory that only the claim's holder uses and that has room for
-    /// the segments. [`ControlPage::declare_ready`] makes it visible.
+    /// The page of a new channel, in memory of zeroes that only the claim's holder uses and that has
+    /// room for the segments. [`ControlPage::declare_ready`] makes it visible.
     pub(super) fn create(memory: M, header: &ControlHeader, first: FirstSegments) -> ControlPage<M> {
-        (0..control::WORDS).for_each(|word| memory.store(word, 0));
         let page = ControlPage { page: Page::new(memory), first: Some(first) };
         header.write(&page);
         page.store(control::DEPTH, first.geometry.depth());
@@ -400,6 +399,11 @@ impl<M: MemoryMut> ControlPage<M> {
 }
 
 impl<const W: bool> ControlPage<SharedWords<W>> {
+    /// Where the first segments are, if the object has room for what its header describes.
+    pub(super) fn first(&self) -> Option<FirstSegments> {
+        self.first
+    }
+
     /// The first segments, which are current as long as the channel has not grown; `None` if the
     /// object has no room for what its header describes.
     pub(super) fn first_segments(&self) -> Option<[Segment<SharedWords<W>>; 2]> {

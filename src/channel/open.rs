@@ -10,7 +10,7 @@ use super::segments::{FirstSegments, Segments};
 use super::writer::{ChannelWriter, CurrentSegments};
 use super::{ChannelName, CreateError};
 use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES, segment};
-use crate::memory::{Memory, Words};
+use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::ChannelState;
 
@@ -70,7 +70,7 @@ impl Opening<'_> {
 
     fn claim(&self) -> Result<Box<dyn Claim>, CreateError> {
         // An existing channel's object has the size that its creator gave it.
-        let options = ClaimOptions::create(Size::at_least(PAGE_BYTES));
+        let options = ClaimOptions::create(Size::AtLeast(PAGE_BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
             ObjectError::Claimed { .. } => match collision(self.backend, self.name) {
@@ -161,6 +161,8 @@ impl Opening<'_> {
                 claim.remove().map_err(|source| self.failed(source))?;
                 return Ok(None);
             }
+            // A creator that died may have left anything.
+            (0..claim.memory().len()).for_each(|word| claim.memory().store(word, 0));
             self.afford(bytes)?;
             claim.grow(self.first.object_bytes()).map_err(|source| self.failed(source))?;
             Ok(Some((instance, access)))
@@ -227,6 +229,10 @@ impl Opening<'_> {
         segments: &Segments,
     ) -> Result<Option<CurrentSegments>, CreateError> {
         use ObjectError::{Foreign, NotFound, Unfinished};
+        // The first segments' room stays the channel's, and the schema before it.
+        if page.first().is_none_or(|first| first.start != self.first.start) {
+            return Ok(None);
+        }
         let find = |side| match page.generation(side) {
             Some(segment::FIRST) => Ok(page.first_segment(side)),
             None => Ok(None),

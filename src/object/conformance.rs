@@ -116,36 +116,36 @@ fn a_claim_is_exclusive_and_ends_with_its_holder(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "claim");
     let name = names.name("c");
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::existing(Size::Exactly(PAGE_BYTES)), &never),
         Err(ObjectError::NotFound { .. })
     ));
-    let claim = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
+    let claim = names.backend.claim(&name, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &never).unwrap();
     claim.settle();
     assert!(is_named(&names, &name, claim.memory()));
     let view = names.backend.view(&name).unwrap();
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(true));
     claim.memory().store(3, 9);
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::existing(Size::Exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     // Looking at it, and failing to claim it, must not have given the claim up.
     drop(names.backend.view(&name).unwrap());
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     drop(claim);
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(false));
     let again =
-        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never).unwrap();
+        names.backend.claim(&name, ClaimOptions::existing(Size::Exactly(PAGE_BYTES)), &never).unwrap();
     assert_eq!(again.memory().load(3), 9, "what a former holder left is kept");
     drop(again);
-    assert!(names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).is_ok());
+    assert!(names.backend.claim(&name, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &never).is_ok());
 }
 
 fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
@@ -153,7 +153,7 @@ fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
     let name = names.name("c");
     let _memory = names.backend.create(&name, 2 * PAGE_BYTES, Access::OWNER).unwrap();
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Foreign { .. })
     ));
     assert!(names.backend.view(&name).is_ok());
@@ -162,14 +162,14 @@ fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
 fn a_removed_claim_makes_room_for_a_new_one(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "reclaim");
     let name = names.name("c");
-    let first = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
+    let first = names.backend.claim(&name, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &never).unwrap();
     first.settle();
     first.memory().store(0, 1);
     let view = names.backend.view(&name).unwrap();
     first.remove().unwrap();
     assert!(!is_named(&names, &name, first.memory()));
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), None);
-    let second = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
+    let second = names.backend.claim(&name, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &never).unwrap();
     assert_eq!(second.memory().load(0), 0);
     first.remove().unwrap();
     assert!(is_named(&names, &name, second.memory()), "a claim removes its own object only");
@@ -178,7 +178,7 @@ fn a_removed_claim_makes_room_for_a_new_one(backend: Arc<dyn Backend>) {
 fn a_claim_grows_and_stays_the_same_object(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "growing");
     let name = names.name("c");
-    let size = Size { bytes: PAGE_BYTES, max: 1_000 * PAGE_BYTES };
+    let size = Size::AtLeast(PAGE_BYTES);
     let mut claim = names.backend.claim(&name, ClaimOptions::create(size), &never).unwrap();
     let before = claim.memory().clone();
     before.store(0, 3);
@@ -195,7 +195,7 @@ fn a_claim_grows_and_stays_the_same_object(backend: Arc<dyn Backend>) {
     let again = names.backend.claim(&name, ClaimOptions::existing(size), &never).unwrap();
     assert_eq!(again.memory().load(word), 5);
     drop(again);
-    let fixed = ClaimOptions::existing(Size::exactly(PAGE_BYTES));
+    let fixed = ClaimOptions::existing(Size::Exactly(PAGE_BYTES));
     assert!(matches!(names.backend.claim(&name, fixed, &never), Err(ObjectError::Foreign { .. })));
 }
 
@@ -214,7 +214,7 @@ fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
     names.backend.remove(&name, &memory).unwrap();
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
     assert!(matches!(names.backend.status(&name), Err(ObjectError::NotFound { .. })));
-    let size = Size { bytes: PAGE_BYTES, max: 1_000 * PAGE_BYTES };
+    let size = Size::AtLeast(PAGE_BYTES);
     let claimed = names.name("c");
     let mut claim = names.backend.claim(&claimed, ClaimOptions::create(size), &never).unwrap();
     claim.grow(3 * PAGE_BYTES).unwrap();

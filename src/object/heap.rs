@@ -61,7 +61,7 @@ impl Heap {
     fn try_claim(&self, name: &str, object: Object, size: Size) -> Result<HeapClaim, ObjectError> {
         let bytes = object.words.len() * WORD_BYTES;
         if !size.includes(bytes) {
-            let reason = format!("it has {bytes} bytes instead of {}", size.bytes);
+            let reason = format!("it has {bytes} bytes instead of {}", size.of_new());
             return Err(ObjectError::Foreign { object: name.into(), reason });
         }
         // Acquire: what the former holder stored must be seen. Pairs with the release of its drop.
@@ -141,7 +141,7 @@ impl Backend for Heap {
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
         if options.create && !objects.contains_key(object) {
-            objects.insert(object.into(), Object::new(object, options.size.bytes)?);
+            objects.insert(object.into(), Object::new(object, options.size.of_new())?);
         }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;

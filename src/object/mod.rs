@@ -71,27 +71,37 @@ impl Access {
 
 /// Size of a claimed object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Size {
-    /// Its bytes when it is new.
-    pub(crate) bytes: usize,
-    /// The most bytes to which it may [grow](Claim::grow).
-    pub(crate) max: usize,
+pub(crate) enum Size {
+    /// Always as many bytes.
+    Exactly(usize),
+    /// As many bytes when it is new; later those to which it has [grown](Claim::grow).
+    AtLeast(usize),
+    /// Those that it has, with memory or without: the object of another version.
+    Any,
 }
 
 impl Size {
-    /// It never grows.
-    pub(crate) fn exactly(bytes: usize) -> Size {
-        Size { bytes, max: bytes }
-    }
-
-    /// It may have been created larger by another process, and may grow.
-    pub(crate) fn at_least(bytes: usize) -> Size {
-        Size { bytes, max: usize::MAX }
+    /// Bytes of a new object.
+    fn of_new(self) -> usize {
+        match self {
+            Size::Exactly(bytes) | Size::AtLeast(bytes) => bytes,
+            Size::Any => PAGE_BYTES,
+        }
     }
 
     /// Whether an object may have this many bytes.
     fn includes(self, bytes: usize) -> bool {
-        (self.bytes..=self.max).contains(&bytes) && bytes.is_multiple_of(PAGE_BYTES)
+        let is_possible = match self {
+            Size::Exactly(expected) => bytes == expected,
+            Size::AtLeast(_) | Size::Any => bytes >= self.of_new(),
+        };
+        is_possible && bytes.is_multiple_of(PAGE_BYTES)
+    }
+
+    /// Whether an object of this many bytes, of which `reserved` have memory, is as its creator left
+    /// it behind the gate.
+    fn is_whole(self, bytes: usize, reserved: usize) -> bool {
+        bytes != 0 && (reserved >= bytes || matches!(self, Size::Any))
     }
 }
 
@@ -480,7 +490,7 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// Status of the object.
     fn status(&self) -> Result<ObjectStatus, ObjectError>;
 
-    /// Makes the object larger, up to the maximum of its [`Size`], and maps all of it. What it held
+    /// Makes the object of [`Size::AtLeast`] larger, and maps all of it. What it held
     /// is at the same place, the rest is zero.
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError>;
 

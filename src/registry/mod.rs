@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use crate::channel::WaitersPage;
 use crate::clock::Timer;
 use crate::layout::registry::{self, Chunk, waiters};
-use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES};
+use crate::layout::{ObjectNames, WORD_BYTES};
 use crate::memory::{Memory, ObjectId, ReadOnlyWords, Words};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
 use crate::seqlock::ready::{self, Readiness};
@@ -70,7 +70,7 @@ pub(crate) struct Place([(Chunk, ObjectId); 2]);
 impl<'a> Registry<'a> {
     pub(crate) fn of(backend: &'a Arc<dyn Backend>, namespace: &'a str) -> Registry<'a> {
         let object = ObjectNames::registry(namespace);
-        let patience = ClaimOptions::create(Size::exactly(BYTES)).patience;
+        let patience = ClaimOptions::create(Size::Exactly(BYTES)).patience;
         Registry { backend, namespace, object, patience, max_dead: usize::MAX }
     }
 
@@ -132,10 +132,8 @@ impl<'a> Registry<'a> {
         object: &str,
         is_used: impl FnOnce() -> Result<bool, ObjectError>,
     ) -> Result<bool, ObjectError> {
-        let Some(size) = if_exists(self.backend.size(object))? else { return Ok(false) };
         // Its table may have no memory behind its last entry, and is not read.
-        let size = Size { bytes: PAGE_BYTES, max: usize::try_from(size.bytes).unwrap_or(usize::MAX) };
-        let claim = match self.backend.claim(object, ClaimOptions::existing(size), &|_| false) {
+        let claim = match self.backend.claim(object, ClaimOptions::existing(Size::Any), &|_| false) {
             // In use, gone, or a file of another program.
             Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. } | ObjectError::Foreign { .. }) => {
                 return Ok(false);
@@ -154,7 +152,7 @@ impl<'a> Registry<'a> {
     /// there: waits for that process as long as its patience lasts.
     fn claim(&self, create: bool) -> Result<Held<'_>, ObjectError> {
         let options =
-            ClaimOptions { create, patience: self.patience, ..ClaimOptions::create(Size::exactly(BYTES)) };
+            ClaimOptions { create, patience: self.patience, ..ClaimOptions::create(Size::Exactly(BYTES)) };
         let begin = Instant::now();
         loop {
             match self.backend.claim(&self.object, options, &|_| true) {
@@ -296,7 +294,7 @@ impl Held<'_> {
             return Ok(());
         }
         for chunk in (1..=self.table.last().0).map(Chunk) {
-            let options = ClaimOptions::existing(Size::exactly(chunk.bytes()));
+            let options = ClaimOptions::existing(Size::Exactly(chunk.bytes()));
             let claimed = registry.backend.claim(&registry.name(chunk), options, &|_| true);
             if_exists(claimed)?.map_or(Ok(()), |claim| claim.set_access(access))?;
         }

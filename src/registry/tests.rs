@@ -436,7 +436,7 @@ fn a_touch_waits_for_no_process_that_holds_the_registry() {
     let mut session = open_with(&backend);
     let table = ObjectNames::registry(NAMESPACE);
     heap.remove_leftover(&table).unwrap();
-    let held = heap.claim(&table, ClaimOptions::create(Size::exactly(BYTES)), &|_| false).unwrap();
+    let held = heap.claim(&table, ClaimOptions::create(Size::Exactly(BYTES)), &|_| false).unwrap();
     let before = claims.load(Ordering::Relaxed);
     touch_until(&mut session, |touched| {
         let is_reported = matches!(touched, Err(PublishError::RegistryNotRestored { .. }));

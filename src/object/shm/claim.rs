@@ -8,8 +8,8 @@ use rustix::fs::Stat;
 
 use super::super::{Access, Claim, ClaimOptions, ForkToken, ObjectError, ObjectStatus, lock};
 use super::object::{
-    extend, failed, failed_io, foreign, identity, is_named, map, remove_if_same, reserved_bytes, set_access,
-    status_of,
+    empty, extend, failed, failed_io, foreign, identity, is_named, map, remove_if_same, reserved_bytes,
+    set_access, status_of,
 };
 use crate::layout::WORD_BYTES;
 use crate::memory::{Memory, Words};
@@ -45,13 +45,11 @@ impl ShmClaim {
         }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         if size != 0 && !options.size.includes(size) {
-            return Err(foreign(object, format!("it has {size} bytes instead of {}", options.size.bytes)));
+            return Err(foreign(object, format!("it has {size} bytes instead of {}", options.size.of_new())));
         }
-        let bytes = size.max(options.size.bytes);
-        // An object that grows up to a limit never has a size before it has the memory. Another
-        // version's may: it is refused by its header, and gets no memory here.
-        let grows = options.size.max > options.size.bytes && options.size.max < usize::MAX;
-        let is_whole = size == bytes && (grows || reserved_bytes(&stat) >= bytes);
+        let is_whole = options.size.is_whole(size, reserved_bytes(&stat));
+        // One that is not whole begins again: its size may be anything.
+        let bytes = if is_whole { size } else { options.size.of_new() };
         let os = |error| failed_io(object, "lock", error);
         let vacancy = lock::vacancy(lock.fd.as_fd()).map_err(os)?;
         if vacancy.is_behind_another() {
@@ -68,7 +66,10 @@ impl ShmClaim {
         }
         // This sets the size after the memory is reserved: a process that sees the size can access
         // all of the object.
-        let claimed = if is_whole { Ok(()) } else { extend(&lock.fd, object, 0, bytes) };
+        let claimed = match is_whole {
+            true => Ok(()),
+            false => empty(&lock.fd, object, size).and_then(|()| extend(&lock.fd, object, 0, bytes)),
+        };
         match claimed.and_then(|()| map(&lock.fd, &stat, object, bytes)) {
             Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),
             Err(error) => {

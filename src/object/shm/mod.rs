@@ -76,17 +76,20 @@ impl SharedMemory {
     }
 
     /// Opens an object to claim it; creates it, empty, if there is none and `create` says so.
-    /// Returns whether it is empty. Not through the `shared_memory` crate: if that fails half-way it
+    /// Not through the `shared_memory` crate: if that fails half-way it
     /// unlinks the *name*, which another process may have claimed in the meantime.
-    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, bool), ObjectError> {
+    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
         let flags = if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDWR };
         let opened = match self.open(object, flags) {
             // The system may refuse to open another user's file so as to create it
-            // (fs.protected_regular): the error is that of opening it.
-            Err(ObjectError::PermissionDenied { .. }) if create => self.open(object, OFlags::RDWR),
+            // (fs.protected_regular): the error is that of opening it. If there is none, creating is
+            // what this process may not.
+            Err(refused @ ObjectError::PermissionDenied { .. }) if create => {
+                if_exists(self.open(object, OFlags::RDWR))?.ok_or(refused)
+            }
             opened => opened,
         };
-        opened.map(|(fd, stat)| (fd, stat.st_size == 0))
+        opened
     }
 
     /// Gives access and memory to an object that was just created, and maps it.
@@ -175,7 +178,7 @@ impl Backend for SharedMemory {
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let (fd, is_empty) = match self.open_to_claim(object, options.create) {
+            let (fd, stat) = match self.open_to_claim(object, options.create) {
                 // Unlinked between two steps.
                 Err(ObjectError::NotFound { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
@@ -190,8 +193,8 @@ impl Backend for SharedMemory {
                 Ok(None) => {}
                 Err(error) => {
                     // On a system without locks it has no owner.
-                    if is_empty && matches!(error, ObjectError::Unusable { .. }) {
-                        let _ = unlink(object);
+                    if stat.st_size == 0 && matches!(error, ObjectError::Unusable { .. }) {
+                        let _ = remove_if_same(object, identity(&stat));
                     }
                     return Err(error);
                 }

@@ -87,6 +87,14 @@ fn check_file_size(object: &str, bytes: usize) -> Result<(), ObjectError> {
     }
 }
 
+/// Takes what an object of `bytes` holds from it.
+pub(super) fn empty(fd: &OwnedFd, object: &str, bytes: usize) -> Result<(), ObjectError> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    rustix::fs::ftruncate(fd, 0).map_err(|errno| failed(object, "ftruncate", errno))
+}
+
 /// Makes the object longer, by `bytes` from its end on, which is at `start`.
 pub(super) fn extend(fd: &OwnedFd, object: &str, start: usize, bytes: usize) -> Result<(), ObjectError> {
     check_file_size(object, start + bytes)?;

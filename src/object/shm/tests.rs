@@ -90,7 +90,7 @@ fn assert_permissions(mode: u32) {
     let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
     let access = Access { mode, group: None };
     let _memory = backend.create(&name.0, PAGE_BYTES, access).unwrap();
-    let options = ClaimOptions::create(Size::exactly(PAGE_BYTES));
+    let options = ClaimOptions::create(Size::Exactly(PAGE_BYTES));
     let claim = backend.claim(&claimed.0, options, &|_| false).unwrap();
     claim.set_access(access).unwrap();
     for name in [&name, &claimed] {
@@ -162,7 +162,7 @@ fn an_object_with_a_size_but_without_memory_is_not_touched() {
     file.set_len(PAGE_BYTES as u64).unwrap();
     assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
     assert_eq!(fs::metadata(name.path()).unwrap().blocks(), 0, "looking at it gave it no memory");
-    drop(backend.claim(&name.0, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &|_| false).unwrap());
+    drop(backend.claim(&name.0, ClaimOptions::existing(Size::Exactly(PAGE_BYTES)), &|_| false).unwrap());
     assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, PAGE_BYTES as u64);
     assert!(backend.view(&name.0).is_ok());
 }
@@ -171,8 +171,7 @@ fn an_object_with_a_size_but_without_memory_is_not_touched() {
 fn an_object_that_grows_has_memory_for_all_of_its_bytes() {
     use std::os::unix::fs::MetadataExt;
     let name = Name::new("growing");
-    let size = Size { bytes: PAGE_BYTES, max: 64 << 20 };
-    let options = ClaimOptions::create(size);
+    let options = ClaimOptions::create(Size::AtLeast(PAGE_BYTES));
     let mut claim = SharedMemory::default().claim(&name.0, options, &|_| false).unwrap();
     for pages in [1, 2, 100] {
         claim.grow(pages * PAGE_BYTES).unwrap();
@@ -211,7 +210,7 @@ fn mappings_hold_no_descriptor() {
     assert_eq!(open_descriptors(), before);
     let claimed = Name::new("fd_c");
     let _claim =
-        backend.claim(&claimed.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).unwrap();
+        backend.claim(&claimed.0, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &|_| false).unwrap();
     assert_eq!(open_descriptors(), before + 1, "the claim's lock");
 }
 
@@ -232,7 +231,7 @@ fn squatted_names_are_refused_by_name_and_left_alone() {
         let view = backend.view(&name.0).map(drop);
         let reopened = backend.reopen(&name.0).map(drop);
         let claim =
-            backend.claim(&name.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).map(drop);
+            backend.claim(&name.0, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &|_| false).map(drop);
         for result in [view, reopened, claim] {
             let error = result.expect_err(kind);
             assert!(matches!(error, ObjectError::Foreign { .. }), "{kind}: {error}");
@@ -268,7 +267,7 @@ fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
     let name = Name::new("empty");
     fs::write(name.path(), "").unwrap();
     assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
-    let claim = backend.claim(&name.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).unwrap();
+    let claim = backend.claim(&name.0, ClaimOptions::create(Size::Exactly(PAGE_BYTES)), &|_| false).unwrap();
     claim.memory().store(5, 5);
     assert_eq!(backend.view(&name.0).unwrap().load(5), 5);
     drop(claim);
