@@ -317,7 +317,7 @@ impl<M: Memory> Table<M> {
     }
 
     /// A whole copy of an entry; `None` if it holds nothing.
-    fn entry(&self, index: usize, attempts: usize) -> Option<ChannelInfo> {
+    pub(super) fn entry(&self, index: usize, attempts: usize) -> Option<ChannelInfo> {
         let (ring, published) = (self.ring(index)?, self.published(index)?);
         let mut bytes = Vec::new();
         for _ in 0..attempts {

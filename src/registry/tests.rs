@@ -696,6 +696,27 @@ proptest! {
 }
 
 #[test]
+fn an_entry_that_changes_hands_is_the_former_channels_the_new_ones_or_nothing() {
+    let (former, new) = (info(&"f".repeat(200), 1), info("n", 2));
+    for stores in 0.. {
+        let objects = Objects::new();
+        objects.table().prepare(NAMESPACE, "object").unwrap();
+        objects.change(|table, objects| table.enter(&former, objects)).unwrap();
+        objects.change(|table, objects| table.strike(&former.name, 1, objects)).unwrap();
+        objects.stores_left.set(stores);
+        let _ = objects.change(|table, objects| table.enter(&new, objects));
+        let done = objects.stores_left.replace(u32::MAX) > 0;
+        // As a reader finds it that has seen the former channel's mark.
+        let found = objects.table().entry(0, 1);
+        assert!(found.as_ref().is_none_or(|found| [&former, &new].contains(&found)), "{stores}: {found:?}");
+        if done {
+            assert_eq!(found, Some(new));
+            break;
+        }
+    }
+}
+
+#[test]
 fn a_place_that_changes_hands_shows_no_channel_under_anothers_name() {
     let heap = Heap::new();
     // Names of different lengths, and an instance that says which.
