@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::channel::{ChannelName, CreateError, Format, PublishError, ReaderOptions, WriterOptions};
+use crate::layout::PAGE_BYTES;
 use crate::layout::registry::entry;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{MemoryMut, Words};

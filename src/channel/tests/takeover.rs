@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::layout::{Publication, Side};
-use crate::memory::MemoryMut;
-use crate::object::Access;
+use crate::memory::{Memory, MemoryMut};
+use crate::object::{Access, Backend};
 use crate::seqlock::Generations;
 
 #[test]
@@ -167,4 +167,29 @@ fn a_fork_publishes_nothing_and_ends_nothing() {
     drop(writer);
     assert_eq!(snapshot(&mut reader).unwrap(), (1, b"parent".to_vec()));
     assert_eq!(heap.names().len(), 1);
+}
+
+#[test]
+fn a_channel_whose_object_was_cut_is_replaced_though_its_segments_are_whole() {
+    let schema = crate::channel::SchemaBytes::new(&[7; 3_000]);
+    let with_schema = WriterOptions { schema, ..options() };
+    for options in [options(), with_schema] {
+        let heap = Heap::new();
+        let mut writer = open(&heap, &options).unwrap();
+        writer.publish(&[1; 9_000]).unwrap();
+        writer.publish(&[2; 9_000]).unwrap();
+        kill(writer);
+        let object = name().objects.object(crate::layout::Kind::Control);
+        let whole = heap.view(&object).unwrap();
+        heap.remove_leftover(&object).unwrap();
+        let cut = heap.create(&object, crate::layout::PAGE_BYTES, Access::OWNER).unwrap();
+        (0..cut.len()).for_each(|word| cut.store(word, whole.load(word)));
+        let mut writer = open(&heap, &options).unwrap();
+        assert_eq!(writer.publish(b"new").unwrap(), 1);
+        let mut reader = attach(&heap).unwrap();
+        assert_eq!(snapshot(&mut reader).unwrap(), (1, b"new".to_vec()));
+        assert_eq!(reader.schema_bytes().unwrap().is_some(), options.schema.is_some());
+        drop(writer);
+        assert!(heap.names().is_empty(), "{:?}", heap.names());
+    }
 }

@@ -199,7 +199,11 @@ fn a_creator_that_died_anywhere_leaves_nothing_to_its_successor() {
             let heap = half_made();
             assert!(matches!(attach(&heap), Err(AttachError::NotReady { .. })));
             let mut writer = open(&heap, &successor).unwrap();
-            assert_eq!(object(&heap).len() * WORD_BYTES, 3 * PAGE_BYTES);
+            let words = object(&heap);
+            assert_eq!(words.len() * WORD_BYTES, 3 * PAGE_BYTES);
+            let schema_len = successor.schema.as_ref().map_or(0, |schema| schema.bytes().len());
+            let behind = control::SCHEMA + schema_len.div_ceil(WORD_BYTES)..words.len();
+            assert!(behind.into_iter().all(|word| words.load(word) == 0), "nothing of the creator's stays");
             assert_eq!(writer.publish(b"one").unwrap(), 1);
             let mut reader = attach(&heap).unwrap();
             assert_eq!(snapshot(&mut reader).unwrap(), (1, b"one".to_vec()));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::*;
-use crate::layout::PAGE_BYTES;
+use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Size;
 
@@ -165,6 +165,18 @@ fn an_object_with_a_size_but_without_memory_is_not_touched() {
     drop(backend.claim(&name.0, ClaimOptions::existing(Size::Exactly(PAGE_BYTES)), &|_| false).unwrap());
     assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, PAGE_BYTES as u64);
     assert!(backend.view(&name.0).is_ok());
+}
+
+#[test]
+fn a_claim_gives_a_file_of_any_length_no_more_memory_than_a_new_object() {
+    use std::os::unix::fs::MetadataExt;
+    let name = Name::new("sparse");
+    fs::File::create(name.path()).unwrap().set_len(1 << 40).unwrap();
+    let claimed =
+        SharedMemory::default().claim(&name.0, ClaimOptions::existing(Size::AtLeast(PAGE_BYTES)), &|_| false);
+    assert_eq!(claimed.unwrap().memory().len() * WORD_BYTES, PAGE_BYTES);
+    let found = fs::metadata(name.path()).unwrap();
+    assert_eq!((found.len(), found.blocks() * 512), (PAGE_BYTES as u64, PAGE_BYTES as u64));
 }
 
 #[test]
