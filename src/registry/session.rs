@@ -10,7 +10,7 @@ use crate::channel::{
     RemoveError, Retention, WriterOptions, WriterState,
 };
 use crate::clock::Timer;
-use crate::layout::{Kind, ObjectNames, Side};
+use crate::layout::{Kind, ObjectNames, Side, segment};
 use crate::object::{Backend, ObjectError, if_exists};
 
 /// A state that was published within this time is not removed.
@@ -194,19 +194,21 @@ impl Drop for Session {
     }
 }
 
-/// The objects of a channel that exist, among those that a dead writer can have left: the page, the
-/// schema, the current segments and their neighbours. Without a listing of all objects, whose
-/// number grows with the namespace.
+/// The objects of a channel that exist, among those that a dead writer can have left: the channel's
+/// own, the current segments behind it and their neighbours. Without a listing of all objects,
+/// whose number grows with the namespace.
 fn objects_of(backend: &dyn Backend, names: &ObjectNames) -> Result<Vec<String>, ObjectError> {
     let page = backend.view(&names.object(Kind::Control)).ok();
     let page = page.and_then(|page| ControlPage::validate(page).ok());
     let segments = Side::BOTH.into_iter().flat_map(|side| {
-        let current = page.as_ref().and_then(|page| page.generation(side)).unwrap_or(1);
-        let around = current.saturating_sub(1).max(1)..=(current + 1).min(ObjectNames::MAX_GENERATION);
+        let current = page.as_ref().and_then(|page| page.generation(side)).unwrap_or(segment::FIRST);
+        // The first segments have no objects of their own.
+        let first = current.saturating_sub(1).max(segment::FIRST + 1);
+        let around = first..=(current + 1).min(ObjectNames::MAX_GENERATION);
         around.map(move |generation| Kind::Segment(side, generation))
     });
     let mut found = Vec::new();
-    for kind in segments.chain([Kind::Schema, Kind::Control]) {
+    for kind in segments.chain([Kind::Control]) {
         let object = names.object(kind);
         if if_exists(backend.size(&object))?.is_some() {
             found.push(object);
