@@ -30,7 +30,7 @@
 //! Off those two paths a function is `#[inline]` or nothing.
 
 #[cfg(test)]
-mod models;
+pub(crate) mod models;
 mod published;
 mod reader;
 pub(crate) mod ready;

@@ -311,7 +311,13 @@ impl<M: MemoryMut> Table<M> {
         let chunks = (1..=Chunk::MAX.0).map(Chunk);
         let mut last = Chunk(0);
         for chunk in chunks.clone() {
-            self.keep(chunk, objects.open(chunk, self.instance())?);
+            let found = match objects.open(chunk, self.instance()) {
+                // Of another program, or a leftover that can't be opened: the table does not need
+                // it.
+                Err(_) if chunk > self.last() => None,
+                found => found?,
+            };
+            self.keep(chunk, found);
             last = if self.memory(chunk).is_some() { chunk } else { last };
         }
         for chunk in chunks {
@@ -354,7 +360,10 @@ impl<M: MemoryMut> Table<M> {
 
     fn set_mark(&self, index: usize, mark: u64) {
         if let Some(memory) = self.memory_of(index) {
-            memory.store(Chunk::of_entry(index).mark(index), mark);
+            // Release: the number of a new channel's version must not become visible after the
+            // mark, or a list could show the channel that had the entry before. Pairs with the
+            // acquire fence in `is_used`.
+            memory.store_release(Chunk::of_entry(index).mark(index), mark);
         }
     }
 
