@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ChannelInfo, Place, Registry};
+use super::{ChannelInfo, EntryObjects, Registry};
 use crate::channel::{
     self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, ControlPage, CreateError, PublishError,
     RemoveError, Retention, WriterOptions, WriterState,
@@ -25,7 +25,7 @@ pub(crate) struct Session {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) name: ChannelName,
     /// The registry's objects that have the channel's entry, if any have it.
-    entry: Option<Place>,
+    entry: Option<EntryObjects>,
     /// When to check the names of the channel's objects and of those.
     check: Timer,
     /// Whether an object of the channel had lost its name at the last check.
@@ -138,16 +138,17 @@ impl Session {
     /// Enters the channel into the registry's table, and lets the writer wake its waiters. Returns
     /// a few other channels, if there are many.
     fn register(&mut self, patience: Duration) -> Result<Vec<ChannelInfo>, ObjectError> {
-        let max_dead = self.channel.options().max_dead;
-        let registry = Registry { patience, max_dead, ..self.registry() };
-        let info = ChannelInfo::of(&self.channel);
-        let entered = registry.register(&info, self.channel.options().registry_access)?;
-        self.entry = Some(entered.place);
+        let options = self.channel.options();
+        let registry = Registry { patience, ..self.registry() };
+        let mut entered = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
+        let others = if entered.count() > options.max_dead { entered.next_few() } else { Vec::new() };
+        let (entry, page) = entered.release();
+        self.entry = Some(entry);
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
-        if let Some(page) = entered.page {
+        if let Some(page) = page {
             self.channel.wake_waiters_of(page);
         }
-        Ok(entered.others)
+        Ok(others)
     }
 
     /// Removes those of these channels whose writers have ended, unless they published lately.
@@ -179,10 +180,12 @@ impl Session {
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
         let stays = self.channel.options().linger || !self.channel.owner.is_ours();
-        let Some(place) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
+        let Some(objects) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
         let left = self.registry().deregister(&[(self.channel.channel(), self.channel.instance())]);
         // A registry that took its name does not have the entry.
-        left.or_else(|error| if self.registry().has_lost(place) == Some(true) { Ok(()) } else { Err(error) })
+        left.or_else(
+            |error| if self.registry().has_lost(objects) == Some(true) { Ok(()) } else { Err(error) },
+        )
     }
 }
 

@@ -187,7 +187,7 @@ impl<M: MemoryMut> Table<M> {
     }
 
     /// Removes the entry of this instance of a channel, if there is one.
-    pub(in crate::registry) fn strike(
+    pub(in crate::registry) fn remove(
         &mut self,
         channel: &str,
         instance: u64,
@@ -206,7 +206,7 @@ impl<M: MemoryMut> Table<M> {
         })
     }
 
-    /// A few of the channels. All processes that ask share one cursor: together they see all.
+    /// A few of the channels, from the cursor on.
     pub(in crate::registry) fn next_few(&mut self, objects: &impl Chunks<M>) -> Vec<ChannelInfo> {
         let high = self.high();
         let from = Some(self.number(CURSOR, registry::MAX)).filter(|from| *from < high).unwrap_or(0);
@@ -396,8 +396,8 @@ impl Table<Words> {
         // sleep again, perhaps on a page that no process uses any more. Pairs with the full fence
         // of `announce_waiter`, between two looks of a waiter.
         self.head.fence_full();
-        self.head.increment(waiters::START + waiters::RUNG);
-        object::wake(&self.head, waiters::START + waiters::RUNG);
+        self.head.increment(waiters::START + waiters::WAKE_UPS);
+        object::wake(&self.head, waiters::START + waiters::WAKE_UPS);
     }
 }
 
