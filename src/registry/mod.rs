@@ -54,26 +54,18 @@ pub(crate) struct Registry<'a> {
 
 /// A new entry, in a table that is still claimed.
 pub(crate) struct Entered<'a> {
-    objects: EntryObjects,
+    pub(crate) objects: EntryObjects,
     /// The waiters' page of its table.
-    page: Option<WaitersPage>,
+    pub(crate) page: Option<WaitersPage>,
     held: Held<'a>,
 }
 
 impl Entered<'_> {
-    /// The number of channels, with this one.
-    pub(crate) fn count(&self) -> usize {
-        self.held.table.count()
-    }
-
-    /// A few of the channels. All processes that ask share one cursor: together they see all.
-    pub(crate) fn next_few(&mut self) -> Vec<ChannelInfo> {
-        self.held.table.next_few(&self.held.objects)
-    }
-
-    /// Lets other processes change the table.
-    pub(crate) fn release(self) -> (EntryObjects, Option<WaitersPage>) {
-        (self.objects, self.page)
+    /// A few of the channels, if there are more than `max`. All processes that ask share one
+    /// cursor: together they see all.
+    pub(crate) fn next_few(&mut self, max: usize) -> Vec<ChannelInfo> {
+        let Held { objects, table } = &mut self.held;
+        if table.count() > max { table.next_few(objects) } else { Vec::new() }
     }
 }
 
@@ -95,15 +87,10 @@ impl<'a> Registry<'a> {
             if held.table.prepare(self.namespace, &self.object)? {
                 let entered = held.admit(access).and_then(|()| held.enter(info));
                 held.table.wake_waiters();
-                return match entered {
-                    Ok((objects, page)) => Ok(Entered { objects, page, held }),
-                    Err(error) => {
-                        // The table may have been made only for this entry. The original error
-                        // matters more.
-                        let _ = held.remove_if_empty();
-                        Err(error)
-                    }
-                };
+                // After an error: the table may have been made only for this entry. The original
+                // error matters more.
+                let (objects, page) = entered.inspect_err(|_| drop(held.remove_if_empty()))?;
+                return Ok(Entered { objects, page, held });
             }
             held.remove()?;
         }

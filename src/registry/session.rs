@@ -138,11 +138,12 @@ impl Session {
     /// Enters the channel into the registry's table, and lets the writer wake its waiters. Returns
     /// a few other channels, if there are many.
     fn register(&mut self, patience: Duration) -> Result<Vec<ChannelInfo>, ObjectError> {
-        let options = self.channel.options();
-        let registry = Registry { patience, ..self.registry() };
-        let mut entered = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
-        let others = if entered.count() > options.max_dead { entered.next_few() } else { Vec::new() };
-        let (entry, page) = entered.release();
+        let (entry, page, others) = {
+            let (options, registry) = (self.channel.options(), Registry { patience, ..self.registry() });
+            let mut entered = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
+            let others = entered.next_few(options.max_dead);
+            (entered.objects, entered.page, others)
+        };
         self.entry = Some(entry);
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
         if let Some(page) = page {
@@ -180,12 +181,10 @@ impl Session {
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
         let stays = self.channel.options().linger || !self.channel.owner.is_ours();
-        let Some(objects) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
+        let Some(entry) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
         let left = self.registry().deregister(&[(self.channel.channel(), self.channel.instance())]);
         // A registry that took its name does not have the entry.
-        left.or_else(
-            |error| if self.registry().has_lost(objects) == Some(true) { Ok(()) } else { Err(error) },
-        )
+        left.or_else(|error| if self.registry().has_lost(entry) == Some(true) { Ok(()) } else { Err(error) })
     }
 }
 

@@ -190,7 +190,7 @@ fn a_chunk_that_was_removed_loses_only_its_own_entries_and_is_made_again() {
         let mut entries = BTreeMap::new();
         for number in 0..30 {
             let new = info(&format!("worker-{number}"), number);
-            entries.insert(number, registry.register(&new, Access::OWNER).unwrap().release().0);
+            entries.insert(number, registry.register(&new, Access::OWNER).unwrap().objects);
         }
         heap.remove_leftover(&registry.name(chunk)).unwrap();
         let lost: Vec<u64> = entries
@@ -254,12 +254,14 @@ fn all_see_all_channels_by_looking_at_a_few_each() {
     let mut seen = BTreeSet::new();
     let mut looks = 0;
     while seen.len() < 300 {
-        let few = registry.register(&info("worker-7", 7), Access::OWNER).unwrap().next_few();
+        let few = registry.register(&info("worker-7", 7), Access::OWNER).unwrap().next_few(10);
         assert!(few.len() <= 4);
         seen.extend(few.into_iter().map(|info| info.name));
         looks += 1;
         assert!(looks < 100, "{} of {}", seen.len(), names.len());
     }
+    let mut entered = registry.register(&info("worker-7", 7), Access::OWNER).unwrap();
+    assert!(entered.next_few(300).is_empty());
 }
 
 #[test]

@@ -239,12 +239,6 @@ impl AnyWaiter {
         AnyWaiter { waiter, followed: 0, wake_ups, pending: Scope::All, looked_at_all: None }
     }
 
-    /// Before the next sleep: the group has another channel.
-    #[cfg(feature = "async")]
-    fn announce_again(&mut self, group: usize) {
-        self.pending.add(group);
-    }
-
     /// Waits until a look finds a change, at most for `timeout`.
     pub(crate) fn wait(&mut self, channels: &mut impl Channels, timeout: Duration) -> Waited {
         let WaitPolicy { spin, slice } = self.waiter.policy;

@@ -190,7 +190,7 @@ impl Channels for Streams<'_> {
     }
 
     fn are_others(&mut self) -> bool {
-        // `run` tells which are new.
+        // `run` adds the new ones.
         false
     }
 }
@@ -205,11 +205,11 @@ fn run(notifier: &Weak<Notifier>, mut waiter: AnyWaiter) {
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
         let mut streams = Streams { notifier: &alive, waiting: &waiting, counted };
-        // A channel that was missing for one list may have been answered meanwhile, and its group
-        // not been announced again.
+        // A writer may have answered while its channel was not in the list: then no announcement
+        // followed in its group.
         let mut now = BTreeSet::new();
         streams.each(&Scope::All, &mut |group, channel| now.extend([(group, channel.instance())]));
-        now.difference(&former).for_each(|(group, _)| waiter.announce_again(*group));
+        now.difference(&former).for_each(|(group, _)| waiter.pending.add(*group));
         former = now;
         let _ = waiter.wait(&mut streams, MAX);
         alive.wake(&waiting);
