@@ -1,12 +1,12 @@
 //! Named POSIX shared memory.
 //!
-//! The `shared_memory` crate creates the segments that replace a channel's first ones. This room
-//! does what that crate can't, on a descriptor of its own: reserve the memory, set the permissions
-//! regardless of the umask, map read-only, close the descriptor once mapped, lock, and unlink a
-//! name only while it means the same object. The crate's mapping is dropped at once, not as owner,
-//! because an owner unlinks *by name* on drop, when the name may mean a successor's object. For the
-//! same reason claimed objects, which several processes may create at the same time, are created
-//! without the crate.
+//! The `shared_memory` crate creates the objects that are not claimed. This room does what that
+//! crate can't, on a descriptor of its own: reserve the memory, set the permissions regardless of
+//! the umask, map read-only, close the descriptor once mapped, lock, and unlink a name only while
+//! it means the same object. The crate's mapping is dropped at once, not as owner, because an owner
+//! unlinks *by name* on drop, when the name may mean a successor's object. For the same reason
+//! claimed objects, which several processes may create at the same time, are created without the
+//! crate.
 
 mod claim;
 mod object;
