@@ -80,7 +80,7 @@ impl SharedMemory {
     /// unlinks the *name*, which another process may have claimed in the meantime.
     fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
         let flags = if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDWR };
-        let opened = match self.open(object, flags) {
+        match self.open(object, flags) {
             // The system may refuse to open another user's file so as to create it
             // (fs.protected_regular): the error is that of opening it. If there is none, creating is
             // what this process may not.
@@ -88,8 +88,7 @@ impl SharedMemory {
                 if_exists(self.open(object, OFlags::RDWR))?.ok_or(refused)
             }
             opened => opened,
-        };
-        opened
+        }
     }
 
     /// Gives access and memory to an object that was just created, and maps it.
