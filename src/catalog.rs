@@ -126,7 +126,7 @@ impl Catalog {
 
     /// The chunks that a registry left which lost its first object, apart from those of a registry
     /// that was not removed.
-    pub(crate) fn stray_chunks(&self, namespace: &str, removed: &[Removed]) -> Vec<String> {
+    pub(crate) fn leftover_chunks(&self, namespace: &str, removed: &[Removed]) -> Vec<String> {
         let first = ObjectNames::registry(namespace);
         let was_removed = removed.iter().any(|removed| removed.objects.contains(&first));
         if self.others.contains(&first) && !was_removed { Vec::new() } else { self.chunks(VERSION) }

@@ -101,11 +101,12 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
             report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(&chunk))));
         }
     }
-    let mut strays = catalog.stray_chunks(namespace, &report.removed);
-    if !strays.is_empty() {
-        let removed = Registry::of(backend, namespace).remove_strays();
-        strays.retain(|object| matches!(backend.size(object), Err(ObjectError::NotFound { .. })));
-        report.add(removed.map(|is_removed| (is_removed && !strays.is_empty()).then(|| orphaned(strays))));
+    let mut leftover = catalog.leftover_chunks(namespace, &report.removed);
+    if !leftover.is_empty() {
+        let removed = Registry::of(backend, namespace).remove_leftover_chunks();
+        leftover.retain(|object| matches!(backend.size(object), Err(ObjectError::NotFound { .. })));
+        report
+            .add(removed.map(|is_removed| (is_removed && !leftover.is_empty()).then(|| orphaned(leftover))));
     }
     let table = listed(registered, cleanup, &report).and_then(|mut registered| {
         let has_none = registered.is_empty();
@@ -134,9 +135,9 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
             report.removed.extend(objects.map(|object| Removed::other_registry(&object)));
         }
     }
-    let mut strays = catalog.stray_chunks(cleanup.namespace, &report.removed);
-    strays.retain(|object| cleanup.backend.owns(object).unwrap_or(false));
-    report.removed.extend((!strays.is_empty()).then(|| orphaned(strays)));
+    let mut leftover = catalog.leftover_chunks(cleanup.namespace, &report.removed);
+    leftover.retain(|object| cleanup.backend.owns(object).unwrap_or(false));
+    report.removed.extend((!leftover.is_empty()).then(|| orphaned(leftover)));
     let table = listed(registered, cleanup, &report);
     report.failed.extend(table.err());
     Ok(report)

@@ -187,7 +187,7 @@ pub fn registry(channels: u8, words: &[(u16, u64)]) {
     if registry.register(&new, Access::OWNER).is_ok() {
         assert!(registry.list().is_ok_and(|listed| listed.contains(&new)), "it is listed");
         registry.deregister(&[(&new.name, new.instance)]).expect("its entry");
-        assert!(registry.list().is_ok_and(|listed| !listed.contains(&new)), "it is struck");
+        assert!(registry.list().is_ok_and(|listed| !listed.contains(&new)), "it is removed");
     }
 }
 

@@ -307,8 +307,8 @@ impl Namespace {
         let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        let struck = self.registry().deregister(&[(channel, instance)]);
-        struck.map_err(|source| RemoveError::Object { channel: channel.into(), source }).map(|()| true)
+        let removed = self.registry().deregister(&[(channel, instance)]);
+        removed.map_err(|source| RemoveError::Object { channel: channel.into(), source }).map(|()| true)
     }
 
     /// The channels of this namespace, in no particular order, as their writers entered them. Takes

@@ -4,7 +4,7 @@ use crate::layout::control;
 use crate::layout::registry::waiters;
 use crate::memory::Words;
 use crate::object;
-use crate::seqlock::{Announcements, Answered, WakeMode, ring};
+use crate::seqlock::{Announcements, Answered, WakeMode, count_wake_up};
 
 /// The page of a namespace on which waiters announce themselves.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ impl Waker {
             return;
         }
         let page = self.announcements.page();
-        ring(page, waiters::RINGS + self.group, waiters::RUNG);
+        count_wake_up(page, waiters::GROUP_WAKE_UPS + self.group, waiters::WAKE_UPS);
         object::wake(control, control::PUBLISHED);
-        object::wake(page, waiters::RUNG);
+        object::wake(page, waiters::WAKE_UPS);
     }
 }

@@ -33,7 +33,7 @@ struct Watching {
     is_listed: bool,
     /// Selected channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
-    /// By the groups that their writers ring, each in alphabetical order.
+    /// By their groups, each in alphabetical order.
     watched: BTreeMap<usize, Vec<Watched>>,
     /// Whether the list is another one, or the hub has attached, since a waiter asked.
     are_others: bool,

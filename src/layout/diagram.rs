@@ -165,12 +165,12 @@ fn registry_chunk() -> String {
 }
 
 fn waiters_page() -> String {
-    use super::registry::waiters::{ANNOUNCED, GROUPS, INSTANCE, RINGS, RUNG};
+    use super::registry::waiters::{ANNOUNCED, GROUP_WAKE_UPS, GROUPS, INSTANCE, WAKE_UPS};
     table(&[
         (INSTANCE, 1, "instance", "of the registry that the page belongs to; 0 after its end"),
-        (RUNG, 1, "**rung**", "number of wake-ups"),
+        (WAKE_UPS, 1, "**wake-ups**", "by writers of any group"),
         (ANNOUNCED, GROUPS, "**announcements**", "counters; the hash of a channel's name selects its group"),
-        (RINGS, GROUPS, "**rings**", "wake-ups by the writers of each group"),
+        (GROUP_WAKE_UPS, GROUPS, "**group wake-ups**", "by the writers of each group"),
     ])
 }
 

@@ -164,14 +164,14 @@ pub(crate) mod registry {
         /// The table's instance: identifies the registry that the pages belong to.
         pub(crate) const INSTANCE: usize = 0;
         /// Counts wake-ups. A process that waits for several channels sleeps on it.
-        pub(crate) const RUNG: usize = LINE_WORDS;
+        pub(crate) const WAKE_UPS: usize = LINE_WORDS;
         /// The number of groups of channels.
         pub(crate) const GROUPS: usize = WORDS / 2 - LINE_WORDS;
         /// The first of the counters by which processes announce that they wait for a channel of a
         /// group.
         pub(crate) const ANNOUNCED: usize = 2 * LINE_WORDS;
         /// The first of the counters of wake-ups by writers of a group's channels.
-        pub(crate) const RINGS: usize = ANNOUNCED + GROUPS;
+        pub(crate) const GROUP_WAKE_UPS: usize = ANNOUNCED + GROUPS;
 
         /// The group of `channel`. A publication on one of the channels of a group also wakes
         /// waiters of the others.
@@ -181,7 +181,7 @@ pub(crate) mod registry {
             group
         }
 
-        const _: () = assert!(RINGS + GROUPS == WORDS);
+        const _: () = assert!(GROUP_WAKE_UPS + GROUPS == WORDS);
     }
 
     /// Words of an entry: the number of its current version, two slots, and the name, which both

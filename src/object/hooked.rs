@@ -1,4 +1,4 @@
-//! A heap whose calls a test can accompany by steps of its own, or let fail.
+//! A backend whose calls a test can accompany by steps of its own, or let fail.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use crate::memory::{ObjectId, ReadOnlyWords, Words};
 /// Called with the names of a method and of its object. An error becomes the call's.
 type Hook = Arc<dyn Fn(&'static str, &str) -> Result<(), ObjectError> + Send + Sync>;
 
-/// A heap that calls a hook before each call, and as `listed` after a listing. The methods of a
+/// A backend that calls a hook before each call, and as `listed` after a listing. The methods of a
 /// claim that have the names of a backend's are `claim_remove` and `claim_status`.
 struct Hooked {
-    heap: Heap,
+    backend: Arc<dyn Backend>,
     hook: Hook,
 }
 
-/// A claim on such a heap.
+/// A claim on such a backend.
 struct HookedClaim {
     claim: Box<dyn Claim>,
     object: String,
@@ -28,14 +28,22 @@ pub(crate) fn hooked(
     heap: &Heap,
     hook: impl Fn(&'static str, &str) -> Result<(), ObjectError> + Send + Sync + 'static,
 ) -> Arc<dyn Backend> {
-    Arc::new(Hooked { heap: heap.clone(), hook: Arc::new(hook) })
+    hooked_backend(heap.shared(), hook)
+}
+
+/// `backend`, with calls of `hook`.
+pub(crate) fn hooked_backend(
+    backend: Arc<dyn Backend>,
+    hook: impl Fn(&'static str, &str) -> Result<(), ObjectError> + Send + Sync + 'static,
+) -> Arc<dyn Backend> {
+    Arc::new(Hooked { backend, hook: Arc::new(hook) })
 }
 
 macro_rules! with_the_hook {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(fn $name(&self, object: &str, $($argument: $type),*) -> Result<$result, ObjectError> {
             (self.hook)(stringify!($name), object)?;
-            self.heap.$name(object, $($argument),*)
+            self.backend.$name(object, $($argument),*)
         })*
     };
 }
@@ -60,13 +68,13 @@ impl Backend for Hooked {
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
         (self.hook)("claim", object)?;
-        let claim = self.heap.claim(object, options, abandoned)?;
+        let claim = self.backend.claim(object, options, abandoned)?;
         Ok(Box::new(HookedClaim { claim, object: object.into(), hook: Arc::clone(&self.hook) }))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
         (self.hook)("list", prefix)?;
-        let listed = self.heap.list(prefix)?;
+        let listed = self.backend.list(prefix)?;
         (self.hook)("listed", prefix).map(|()| listed)
     }
 }

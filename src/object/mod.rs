@@ -20,7 +20,7 @@ mod threads;
 
 pub(crate) use heap::Heap;
 #[cfg(test)]
-pub(crate) use hooked::hooked;
+pub(crate) use hooked::{hooked, hooked_backend};
 pub(crate) use lock::holds_owners_lock;
 pub(crate) use mapping::are_scarce as mappings_are_scarce;
 pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};

@@ -50,43 +50,60 @@ pub(crate) struct Registry<'a> {
     object: String,
     /// How long to wait for a process that changes the table.
     patience: Duration,
-    /// The number of channels from which on a new one looks at a few others.
-    max_dead: usize,
 }
 
-/// A new entry.
-pub(crate) struct Entered {
-    pub(crate) place: Place,
+/// A new entry, in a table that is still claimed.
+pub(crate) struct Entered<'a> {
+    objects: EntryObjects,
     /// The waiters' page of its table.
-    pub(crate) page: Option<WaitersPage>,
-    /// A few other channels, if there are many.
-    pub(crate) others: Vec<ChannelInfo>,
+    page: Option<WaitersPage>,
+    held: Held<'a>,
+}
+
+impl Entered<'_> {
+    /// The number of channels, with this one.
+    pub(crate) fn count(&self) -> usize {
+        self.held.table.count()
+    }
+
+    /// A few of the channels. All processes that ask share one cursor: together they see all.
+    pub(crate) fn next_few(&mut self) -> Vec<ChannelInfo> {
+        self.held.table.next_few(&self.held.objects)
+    }
+
+    /// Lets other processes change the table.
+    pub(crate) fn release(self) -> (EntryObjects, Option<WaitersPage>) {
+        (self.objects, self.page)
+    }
 }
 
 /// The objects that have an entry: the table's first one, and the entry's chunk.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place([(Chunk, ObjectId); 2]);
+pub(crate) struct EntryObjects([(Chunk, ObjectId); 2]);
 
 impl<'a> Registry<'a> {
     pub(crate) fn of(backend: &'a Arc<dyn Backend>, namespace: &'a str) -> Registry<'a> {
         let object = ObjectNames::registry(namespace);
         let patience = ClaimOptions::create(Size::Exactly(BYTES)).patience;
-        Registry { backend, namespace, object, patience, max_dead: usize::MAX }
+        Registry { backend, namespace, object, patience }
     }
 
     /// Enters a channel, or its new writer. `access` becomes a part of the registry's.
-    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<Entered, ObjectError> {
+    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<Entered<'_>, ObjectError> {
         for _ in 0..MAX_TRIES {
             let mut held = self.claim(true)?;
             if held.table.prepare(self.namespace, &self.object)? {
                 let entered = held.admit(access).and_then(|()| held.enter(info));
                 held.table.wake_waiters();
-                if entered.is_err() {
-                    // The table may have been made only for this entry. The original error matters
-                    // more.
-                    let _ = held.remove_if_empty();
-                }
-                return entered;
+                return match entered {
+                    Ok((objects, page)) => Ok(Entered { objects, page, held }),
+                    Err(error) => {
+                        // The table may have been made only for this entry. The original error
+                        // matters more.
+                        let _ = held.remove_if_empty();
+                        Err(error)
+                    }
+                };
             }
             held.remove()?;
         }
@@ -104,7 +121,7 @@ impl<'a> Registry<'a> {
             held.change(|table, objects| table.repair(objects))?;
         }
         for (channel, instance) in gone {
-            held.change(|table, objects| table.strike(channel, *instance, objects))?;
+            held.change(|table, objects| table.remove(channel, *instance, objects))?;
         }
         if !gone.is_empty() {
             held.table.wake_waiters();
@@ -114,7 +131,7 @@ impl<'a> Registry<'a> {
 
     /// Removes the chunks that a registry left which lost its first object, unless there is one
     /// again.
-    pub(crate) fn remove_strays(&self) -> Result<bool, ObjectError> {
+    pub(crate) fn remove_leftover_chunks(&self) -> Result<bool, ObjectError> {
         let mut held = self.claim(true)?;
         if ready::check(held.objects.claim.memory()) != Readiness::NotReady {
             return Ok(false);
@@ -189,7 +206,7 @@ impl<'a> Registry<'a> {
 
     /// Whether a name of the registry no longer means the object that has this entry; `None` if it
     /// can't be looked up.
-    fn has_lost(&self, Place(objects): Place) -> Option<bool> {
+    fn has_lost(&self, EntryObjects(objects): EntryObjects) -> Option<bool> {
         let mut is_named = true;
         for (chunk, object) in objects.iter().take(if objects[0] == objects[1] { 1 } else { 2 }) {
             is_named &= self.backend.is_named(&self.name(*chunk), *object).ok()?;
@@ -269,17 +286,12 @@ impl Held<'_> {
     }
 
     /// Enters a channel, or its new writer.
-    fn enter(&mut self, info: &ChannelInfo) -> Result<Entered, ObjectError> {
-        let max_dead = self.objects.registry.max_dead;
-        let (index, others) = self.change(|table, objects| {
-            let index = table.enter(info, objects)?;
-            Ok((index, if table.count() > max_dead { table.next_few(objects) } else { Vec::new() }))
-        })?;
+    fn enter(&mut self, info: &ChannelInfo) -> Result<(EntryObjects, Option<WaitersPage>), ObjectError> {
+        let index = self.change(|table, objects| table.enter(info, objects))?;
         let words = self.objects.claim.memory();
         let own = (Chunk::of_entry(index), self.table.memory_of(index).unwrap_or(words).object());
-        let place = Place([(Chunk(0), words.object()), own]);
         let page = words.part(waiters::START, waiters::WORDS).and_then(page_of);
-        Ok(Entered { place, page, others })
+        Ok((EntryObjects([(Chunk(0), words.object()), own]), page))
     }
 
     /// Lets the registry also admit the users that `wanted` admits. It admits the users of all

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ChannelInfo, Place, Registry};
+use super::{ChannelInfo, EntryObjects, Registry};
 use crate::channel::{
     self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, ControlPage, CreateError, PublishError,
     RemoveError, Retention, WriterOptions, WriterState,
 };
 use crate::clock::Timer;
-use crate::layout::{Kind, ObjectNames, Side};
+use crate::layout::{Kind, ObjectNames, Side, segment};
 use crate::object::{Backend, ObjectError, if_exists};
 
 /// A state that was published within this time is not removed.
@@ -25,7 +25,7 @@ pub(crate) struct Session {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) name: ChannelName,
     /// The registry's objects that have the channel's entry, if any have it.
-    entry: Option<Place>,
+    entry: Option<EntryObjects>,
     /// When to check the names of the channel's objects and of those.
     check: Timer,
     /// Whether an object of the channel had lost its name at the last check.
@@ -138,16 +138,17 @@ impl Session {
     /// Enters the channel into the registry's table, and lets the writer wake its waiters. Returns
     /// a few other channels, if there are many.
     fn register(&mut self, patience: Duration) -> Result<Vec<ChannelInfo>, ObjectError> {
-        let max_dead = self.channel.options().max_dead;
-        let registry = Registry { patience, max_dead, ..self.registry() };
-        let info = ChannelInfo::of(&self.channel);
-        let entered = registry.register(&info, self.channel.options().registry_access)?;
-        self.entry = Some(entered.place);
+        let options = self.channel.options();
+        let registry = Registry { patience, ..self.registry() };
+        let mut entered = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
+        let others = if entered.count() > options.max_dead { entered.next_few() } else { Vec::new() };
+        let (entry, page) = entered.release();
+        self.entry = Some(entry);
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
-        if let Some(page) = entered.page {
+        if let Some(page) = page {
             self.channel.wake_waiters_of(page);
         }
-        Ok(entered.others)
+        Ok(others)
     }
 
     /// Removes those of these channels whose writers have ended, unless they published lately.
@@ -179,10 +180,12 @@ impl Session {
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
         let stays = self.channel.options().linger || !self.channel.owner.is_ours();
-        let Some(place) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
+        let Some(objects) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
         let left = self.registry().deregister(&[(self.channel.channel(), self.channel.instance())]);
         // A registry that took its name does not have the entry.
-        left.or_else(|error| if self.registry().has_lost(place) == Some(true) { Ok(()) } else { Err(error) })
+        left.or_else(
+            |error| if self.registry().has_lost(objects) == Some(true) { Ok(()) } else { Err(error) },
+        )
     }
 }
 
@@ -194,19 +197,21 @@ impl Drop for Session {
     }
 }
 
-/// The objects of a channel that exist, among those that a dead writer can have left: the page, the
-/// schema, the current segments and their neighbours. Without a listing of all objects, whose
-/// number grows with the namespace.
+/// The objects of a channel that exist, among those that a dead writer can have left: the channel's
+/// own, the current segments behind it and their neighbours. Without a listing of all objects,
+/// whose number grows with the namespace.
 fn objects_of(backend: &dyn Backend, names: &ObjectNames) -> Result<Vec<String>, ObjectError> {
     let page = backend.view(&names.object(Kind::Control)).ok();
     let page = page.and_then(|page| ControlPage::validate(page).ok());
     let segments = Side::BOTH.into_iter().flat_map(|side| {
-        let current = page.as_ref().and_then(|page| page.generation(side)).unwrap_or(1);
-        let around = current.saturating_sub(1).max(1)..=(current + 1).min(ObjectNames::MAX_GENERATION);
+        let current = page.as_ref().and_then(|page| page.generation(side)).unwrap_or(segment::FIRST);
+        // The first segments have no objects of their own.
+        let first = current.saturating_sub(1).max(segment::FIRST + 1);
+        let around = first..=(current + 1).min(ObjectNames::MAX_GENERATION);
         around.map(move |generation| Kind::Segment(side, generation))
     });
     let mut found = Vec::new();
-    for kind in segments.chain([Kind::Schema, Kind::Control]) {
+    for kind in segments.chain([Kind::Control]) {
         let object = names.object(kind);
         if if_exists(backend.size(&object))?.is_some() {
             found.push(object);

@@ -301,12 +301,16 @@ impl<M: Memory> Table<M> {
         self.memory_of(index).map_or(0, |memory| memory.load(Chunk::of_entry(index).mark(index)))
     }
 
-    fn is_used(&self, index: usize) -> bool {
-        self.mark(index) & 1 == 1
+    pub(super) fn is_used(&self, index: usize) -> bool {
+        let mark = self.mark(index);
+        // Acquire: the number of the entry's version must not be loaded from before the mark. Pairs
+        // with the release store in `set_mark`.
+        self.head.fence_acquire();
+        mark & 1 == 1
     }
 
     /// The number of an entry's current version.
-    fn published(&self, index: usize) -> Option<Published<'_, M>> {
+    pub(super) fn published(&self, index: usize) -> Option<Published<'_, M>> {
         Some(Published::of_entry(self.memory_of(index)?, Chunk::of_entry(index).entry(index)))
     }
 

@@ -1,8 +1,9 @@
 //! The table, on the heap.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use proptest::prelude::*;
@@ -10,10 +11,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::channel::{ChannelName, CreateError, Format, PublishError, ReaderOptions, WriterOptions};
 use crate::layout::PAGE_BYTES;
-use crate::layout::registry::entry;
+use crate::layout::registry::{CHANGES, COUNT, DIRTY, FREE, HIGH, LAST, entry};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{MemoryMut, Words};
-use crate::object::{Heap, SharedMemory, hooked};
+use crate::object::{Heap, SharedMemory, hooked, hooked_backend};
+use crate::seqlock::models::{Handle, LoomMemory, Operation};
 
 const NAMESPACE: &str = "tests";
 
@@ -161,7 +163,7 @@ fn a_registry_grows_by_chunks_of_fixed_size() {
     assert!(registry.list().unwrap().iter().map(|info| &info.name).eq(&names));
     // Another process has spoiled the mark: no list is endless.
     let memory = backend.reopen(&registry.object).unwrap();
-    memory.store(registry::HIGH, u64::MAX);
+    memory.store(HIGH, u64::MAX);
     assert_eq!(registry.list().unwrap().len(), names.len());
     let gone: Vec<_> = (1..).zip(&names).map(|(number, name)| (name.as_str(), number)).collect();
     registry.deregister(&gone).unwrap();
@@ -185,15 +187,15 @@ fn a_chunk_that_was_removed_loses_only_its_own_entries_and_is_made_again() {
         let heap = Heap::new();
         let backend = heap.shared();
         let registry = Registry::of(&backend, NAMESPACE);
-        let mut places = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         for number in 0..30 {
             let new = info(&format!("worker-{number}"), number);
-            places.insert(number, registry.register(&new, Access::OWNER).unwrap().place);
+            entries.insert(number, registry.register(&new, Access::OWNER).unwrap().release().0);
         }
         heap.remove_leftover(&registry.name(chunk)).unwrap();
-        let lost: Vec<u64> = places
+        let lost: Vec<u64> = entries
             .iter()
-            .filter(|(_, place)| registry.has_lost(**place).unwrap())
+            .filter(|(_, objects)| registry.has_lost(**objects).unwrap())
             .map(|(number, _)| *number)
             .collect();
         assert_eq!(lost, (chunk.start() as u64..chunk.end().min(30) as u64).collect::<Vec<_>>());
@@ -213,7 +215,7 @@ fn a_chunk_that_was_removed_loses_only_its_own_entries_and_is_made_again() {
 }
 
 #[test]
-fn a_chunk_of_another_table_is_replaced_and_strays_are_removed_with_the_table() {
+fn a_chunk_of_another_table_is_replaced_and_leftover_ones_are_removed_with_the_table() {
     let heap = Heap::new();
     let (backend, _) = (heap.shared(), enter_many(&heap, 30));
     let registry = Registry::of(&backend, NAMESPACE);
@@ -248,18 +250,16 @@ fn all_see_all_channels_by_looking_at_a_few_each() {
     let heap = Heap::new();
     let backend = heap.shared();
     let names = enter_many(&heap, 300);
-    let registry = Registry { max_dead: 10, ..Registry::of(&backend, NAMESPACE) };
-    let mut seen = std::collections::BTreeSet::new();
+    let registry = Registry::of(&backend, NAMESPACE);
+    let mut seen = BTreeSet::new();
     let mut looks = 0;
     while seen.len() < 300 {
-        let entered = registry.register(&info("worker-7", 7), Access::OWNER).unwrap();
-        assert!(entered.others.len() <= 16);
-        seen.extend(entered.others.into_iter().map(|info| info.name));
+        let few = registry.register(&info("worker-7", 7), Access::OWNER).unwrap().next_few();
+        assert!(few.len() <= 4);
+        seen.extend(few.into_iter().map(|info| info.name));
         looks += 1;
         assert!(looks < 100, "{} of {}", seen.len(), names.len());
     }
-    let few = Registry { max_dead: 300, ..Registry::of(&backend, NAMESPACE) };
-    assert!(few.register(&info("worker-7", 7), Access::OWNER).unwrap().others.is_empty());
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let memory = heap.reopen(&object).unwrap();
     memory.store(Chunk(0).mark(0), 0);
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
-    assert!(heap.names().is_empty(), "killed after the last entry was struck");
+    assert!(heap.names().is_empty(), "killed after the last entry was removed");
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     register(&heap, &info("a", 1)).unwrap();
     heap.reopen(&object).unwrap().store(registry::ENDED, 1);
@@ -510,9 +510,16 @@ fn a_new_channel_removes_dead_ones_without_a_listing_of_all_objects() {
     for pid in [5_000_000, 5_000_001] {
         register(&heap, &info(&format!("dead-{pid}"), pid)).unwrap();
     }
-    let backend = hooked(&heap, |call, object| match call {
+    let asked = Arc::new(Mutex::new(BTreeSet::new()));
+    let noted = Arc::clone(&asked);
+    let names = ObjectNames::new(NAMESPACE, "dead-5000000");
+    let stem = names.stem().to_owned();
+    let backend = hooked(&heap, move |call, object| match call {
         "list" => Err(ObjectError::NotFound { object: object.into() }),
-        _ => Ok(()),
+        _ => {
+            noted.lock().unwrap().extend(object.strip_prefix(&stem).map(str::to_owned));
+            Ok(())
+        }
     });
     let name = ChannelName::new(NAMESPACE, "a").unwrap();
     let open = |max_dead| {
@@ -523,6 +530,145 @@ fn a_new_channel_removes_dead_ones_without_a_listing_of_all_objects() {
     assert_eq!(listed(&heap).len(), 2, "there are few");
     let session = open(2);
     assert_eq!(listed(&heap), [ChannelInfo::of(&session.channel)]);
+    let asked: Vec<_> = asked.lock().unwrap().iter().cloned().collect();
+    assert_eq!(asked, ["a2", "b2", "c"], "objects that layout 3 has");
+}
+
+#[test]
+fn a_repair_needs_no_chunk_behind_the_last_and_names_one_that_it_needs() {
+    for chunk in (1..=4).map(Chunk) {
+        let heap = Heap::new();
+        enter_many(&heap, 10);
+        let squatted = Registry::of(&heap.shared(), NAMESPACE).name(chunk);
+        let name = squatted.clone();
+        let backend = hooked(&heap, move |_, object| match object == name {
+            true => Err(ObjectError::OtherOwner { object: object.into(), owner: 65_534 }),
+            false => Ok(()),
+        });
+        let registry = Registry::of(&backend, NAMESPACE);
+        heap.reopen(&registry.object).unwrap().store(DIRTY, 1);
+        match registry.register(&info("new", 99), Access::OWNER) {
+            Err(error) => assert!(chunk.0 <= 2 && error.to_string().contains(&squatted), "{error}"),
+            Ok(_) => assert!(chunk.0 > 2 && registry.list().unwrap().len() == 11),
+        }
+    }
+}
+
+/// A backend whose process is killed before one of its calls, and the number of calls before that.
+fn killed_after(backend: Arc<dyn Backend>, calls: u32) -> (Arc<dyn Backend>, Arc<AtomicU32>) {
+    let left = Arc::new(AtomicU32::new(calls));
+    let counted = Arc::clone(&left);
+    let backend = hooked_backend(backend, move |_, _| {
+        let left = counted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| ObjectError::Unusable { problem: "killed".into() })
+    });
+    (backend, left)
+}
+
+#[test]
+fn a_kill_between_the_objects_of_a_table_is_made_good_by_the_next_change() {
+    // Its last entry is removed, or a lost chunk is made again.
+    for is_empty in [true, false] {
+        for calls in 0.. {
+            let heap = Heap::new();
+            let (backend, left) = killed_after(heap.shared(), calls);
+            let names = enter_many(&heap, 12);
+            let all: Vec<_> = names.iter().zip(0..).map(|(name, number)| (name.as_str(), number)).collect();
+            let first = Registry::of(&backend, NAMESPACE);
+            if !is_empty {
+                heap.remove_leftover(&first.name(Chunk(1))).unwrap();
+                heap.reopen(&first.object).unwrap().store(DIRTY, 1);
+            }
+            let killed = first.deregister(if is_empty { &all } else { &[] });
+            let is_done = left.load(Ordering::Relaxed) > 0;
+            assert!(killed.is_ok() || !is_done);
+            let next = Registry::of(&heap.shared(), NAMESPACE).list().unwrap().len();
+            let expected = if is_empty { 0..=if is_done { 0 } else { 12 } } else { 8..=8 };
+            assert!(expected.contains(&next), "{next}");
+            register(&heap, &info("new", 99)).unwrap();
+            assert_eq!(listed(&heap).len(), next + 1, "after {calls} calls");
+            Registry::of(&heap.shared(), NAMESPACE).deregister(&all).unwrap();
+            assert_eq!(listed(&heap), [info("new", 99)]);
+            Registry::of(&heap.shared(), NAMESPACE).deregister(&[("new", 99)]).unwrap();
+            assert!(heap.names().is_empty(), "after {calls} calls: {:?}", heap.names());
+            if is_done {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kill_while_a_registry_admits_more_users_is_made_good_by_the_next_writer() {
+    let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
+    let namespace = format!("admitting-{}", std::process::id());
+    let registry = Registry::of(&backend, &namespace);
+    let (access, new) = (Access { mode: 0o604, ..Access::OWNER }, info("new", 99));
+    for calls in 0.. {
+        for number in 0..10 {
+            registry.register(&info(&format!("worker-{number}"), number), Access::OWNER).unwrap();
+        }
+        let (killed, left) = killed_after(Arc::clone(&backend), calls);
+        let is_registered = Registry::of(&killed, &namespace).register(&new, access).is_ok();
+        let is_done = left.load(Ordering::Relaxed) > 0;
+        assert!(is_registered || !is_done);
+        registry.register(&new, access).unwrap();
+        let mode = |chunk| backend.status(&registry.name(Chunk(chunk))).unwrap().access().mode;
+        assert_eq!([0, 1, 2].map(mode), [0o604; 3], "after {calls} calls");
+        for info in registry.list().unwrap() {
+            registry.deregister(&[(&info.name, info.instance)]).unwrap();
+        }
+        if is_done {
+            break;
+        }
+    }
+}
+
+/// The chunks of a table that has none.
+struct NoChunks;
+
+impl<M> Chunks<M> for NoChunks {
+    fn open(&self, _: Chunk, _: u64) -> Result<Option<M>, ObjectError> {
+        Ok(None)
+    }
+}
+
+impl<M> ChunksMut<M> for NoChunks {
+    fn create(&self, chunk: Chunk) -> Result<M, ObjectError> {
+        unreachable!("{chunk:?}");
+    }
+
+    fn remove(&self, _: Chunk) -> Result<bool, ObjectError> {
+        Ok(false)
+    }
+}
+
+/// Whether the mark of an entry that is used again leads to its new channel, in any execution.
+fn a_mark_shows_its_channel(writer: Option<Operation>, lister: Option<Operation>) -> bool {
+    let model = move || {
+        let first = Chunk(0);
+        let counts = [CHANGES, HIGH, DIRTY, LAST, COUNT, FREE];
+        let words = first.mark(0)..first.entry(1);
+        let words: Vec<usize> = counts.into_iter().chain(words).chain([BYTES / WORD_BYTES - 1]).collect();
+        let memory = LoomMemory::new(&words);
+        let mut table = Table::new(memory.weakened(writer));
+        table.enter(&info("old", 1), &NoChunks).unwrap();
+        table.remove("old", 1, &NoChunks).unwrap();
+        let listing = loom::thread::spawn(move || {
+            let table = Table::new(memory.weakened(lister));
+            table.is_used(0).then(|| table.published(0).unwrap().peek())
+        });
+        table.enter(&info("new", 2), &NoChunks).unwrap();
+        assert!(listing.join().unwrap().is_none_or(|version| version == 4));
+    };
+    std::panic::catch_unwind(|| loom::model(model)).is_ok()
+}
+
+#[test]
+fn a_list_shows_no_former_channel_of_an_entry_that_is_used_again() {
+    assert!(a_mark_shows_its_channel(None, None));
+    assert!(!a_mark_shows_its_channel(Some(Operation::ReleaseStore), None));
+    assert!(!a_mark_shows_its_channel(None, Some(Operation::AcquireFence)));
 }
 
 /// Memory whose writer is killed after some stores.
@@ -621,16 +767,21 @@ type Change = fn(&mut Table<Dying>, &Objects) -> Result<(), Obstacle>;
 
 #[test]
 fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
-    // Into the first object, into a new chunk, into an entry that was free, over an entry, and out
-    // of one.
-    let changes: [(u64, Option<&str>, Change); 5] = [
+    // Into the first object, into a new chunk, into an entry that was free, over an entry, out of
+    // one, and a repair after a chunk was removed.
+    let changes: [(u64, Option<&str>, Change); 6] = [
+        (12, None, |table, objects| {
+            table.head().store(DIRTY, 1);
+            objects.remove(Chunk(1))?;
+            table.repair(objects)
+        }),
         (3, None, |table, objects| table.enter(&info("new", 90), objects).map(drop)),
         (4, None, |table, objects| table.enter(&info("new", 90), objects).map(drop)),
         (7, Some("worker-5"), |table, objects| table.enter(&info("new", 90), objects).map(drop)),
         (6, None, |table, objects| table.enter(&info("worker-4", 90), objects).map(drop)),
-        (6, None, |table, objects| table.strike("worker-4", 4, objects)),
+        (6, None, |table, objects| table.remove("worker-4", 4, objects)),
     ];
-    for (channels, struck, change) in changes {
+    for (channels, removed, change) in changes {
         let (mut old_seen, mut new_seen) = (0, 0);
         for stores in 0.. {
             let objects = Objects::new();
@@ -639,8 +790,8 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
                 let new = info(&format!("worker-{number}"), number);
                 objects.change(|table, objects| table.enter(&new, objects)).unwrap();
             }
-            if let Some(name) = struck {
-                objects.change(|table, objects| table.strike(name, 5, objects)).unwrap();
+            if let Some(name) = removed {
+                objects.change(|table, objects| table.remove(name, 5, objects)).unwrap();
             }
             let (old, version) = (objects.listed(), objects.table().version());
             objects.stores_left.set(stores);
@@ -661,7 +812,7 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
             assert_eq!(objects.table().count(), all.len());
             // The index finds each.
             for info in all {
-                objects.change(|table, objects| table.strike(&info.name, info.instance, objects)).unwrap();
+                objects.change(|table, objects| table.remove(&info.name, info.instance, objects)).unwrap();
             }
             assert_eq!((objects.listed(), objects.table().count()), (Vec::new(), 0), "after {stores} stores");
             if done {
@@ -682,7 +833,7 @@ proptest! {
             let name = format!("worker-{number}");
             if kind == 0 {
                 let instance = model.remove(&name).unwrap_or(1_000);
-                objects.change(|table, objects| table.strike(&name, instance, objects)).unwrap();
+                objects.change(|table, objects| table.remove(&name, instance, objects)).unwrap();
             } else {
                 objects.change(|table, objects| table.enter(&info(&name, kind), objects)).unwrap();
                 model.insert(name, kind);
@@ -703,7 +854,7 @@ fn an_entry_that_changes_hands_is_the_former_channels_the_new_ones_or_nothing() 
         let objects = Objects::new();
         objects.table().prepare(NAMESPACE, "object").unwrap();
         objects.change(|table, objects| table.enter(&former, objects)).unwrap();
-        objects.change(|table, objects| table.strike(&former.name, 1, objects)).unwrap();
+        objects.change(|table, objects| table.remove(&former.name, 1, objects)).unwrap();
         objects.stores_left.set(stores);
         let _ = objects.change(|table, objects| table.enter(&new, objects));
         let done = objects.stores_left.replace(u32::MAX) > 0;

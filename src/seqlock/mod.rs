@@ -30,7 +30,7 @@
 //! Off those two paths a function is `#[inline]` or nothing.
 
 #[cfg(test)]
-mod models;
+pub(crate) mod models;
 mod published;
 mod reader;
 pub(crate) mod ready;
@@ -44,7 +44,7 @@ pub(crate) use reader::Reader;
 pub(crate) use ring::{Attempt, Destination, NotCopied, Part, Ring, Segment, SlotStatus};
 pub use state::ChannelState;
 pub use waiting::WakeMode;
-pub(crate) use waiting::{Announcements, Answered, Rings, announce_waiter, ring};
+pub(crate) use waiting::{Announcements, Answered, WakeUps, announce_waiter, count_wake_up};
 pub(crate) use writer::Writer;
 
 #[cfg(doc)]

@@ -29,10 +29,10 @@
 //! from moving p3.
 //!
 //! *Many channels.* Channels share counters: those of a *group* have one counter of announcements,
-//! and one of rings. A writer of the group rings it before it wakes waiters ([`ring`]). So a waiter
-//! for many channels looks only at those of groups that were rung ([`Rings`]). A ring says that
-//! some writer has answered, and may wake no waiter of the group again: the waiter announces itself
-//! again, and *then* looks at all channels of the group.
+//! and one of wake-ups. A writer counts one there before it wakes waiters ([`count_wake_up`]). So a
+//! waiter for many channels looks only at those of groups with new wake-ups ([`WakeUps`]). A new
+//! one says that some writer has answered, and may wake no waiter of the group again: the waiter
+//! announces itself again, and *then* looks at all channels of the group.
 //!
 //! A waiter does not depend on the handshake: it sleeps in slices, because the writer can be killed
 //! between w5 and the wake-up, and any process that may write to the page can corrupt it.
@@ -126,40 +126,40 @@ pub(crate) fn announce_waiter(page: &impl CountingMemory, words: impl IntoIterat
     page.fence_full();
 }
 
-/// A writer's step before it wakes waiters: counts a wake-up in the words `group` and `rung` of a
+/// A writer's step before it wakes waiters: counts a wake-up in the words `group` and `all` of a
 /// waiters' page.
 #[inline]
-pub(crate) fn ring(page: &impl CountingMemory, group: usize, rung: usize) {
-    // Release: a waiter that finds the group rung must see the publication (w5), or it would look
-    // at the channel in vain. Pairs with the second fence of `Rings::since`.
+pub(crate) fn count_wake_up(page: &impl CountingMemory, group: usize, all: usize) {
+    // Release: a waiter that finds the group's wake-up must see the publication (w5), or it would
+    // look at the channel in vain. Pairs with the second fence of `WakeUps::since`.
     page.fence_release();
     page.increment(group);
     // Release: a waiter that finds a wake-up must find the group, or it would sleep again. Pairs
-    // with the first fence of `Rings::since`.
+    // with the first fence of `WakeUps::since`.
     page.fence_release();
-    page.increment(rung);
+    page.increment(all);
 }
 
-/// A waiter's copy of the counters of rings.
+/// A waiter's copy of the groups' counters of wake-ups.
 #[derive(Debug)]
-pub(crate) struct Rings {
+pub(crate) struct WakeUps {
     /// The first of them in the waiters' page.
     first: usize,
     seen: Vec<u64>,
 }
 
-impl Rings {
-    /// Of a page's `groups`, whose counters begin at word `first`. All may have been rung.
-    pub(crate) fn new(first: usize, groups: usize) -> Rings {
-        Rings { first, seen: vec![0; groups] }
+impl WakeUps {
+    /// Of a page's `groups`, whose counters begin at word `first`. Any may have had wake-ups.
+    pub(crate) fn new(first: usize, groups: usize) -> WakeUps {
+        WakeUps { first, seen: vec![0; groups] }
     }
 
-    /// Calls `visit` with each group that was rung since the last call. Returns the number of
-    /// wake-ups from before: as long as the word `rung` has that value, no other group is rung.
+    /// Calls `visit` with each group that has had wake-ups since the last call. Returns the number
+    /// of all from before: as long as the word `all` has that value, no other group has one.
     #[inline]
-    pub(crate) fn since(&mut self, page: &impl Memory, rung: usize, mut visit: impl FnMut(usize)) -> u64 {
-        let wake_ups = page.load(rung);
-        // Acquire: pairs with the second fence of `ring`.
+    pub(crate) fn since(&mut self, page: &impl Memory, all: usize, mut visit: impl FnMut(usize)) -> u64 {
+        let wake_ups = page.load(all);
+        // Acquire: pairs with the second fence of `count_wake_up`.
         page.fence_acquire();
         for (group, seen) in self.seen.iter_mut().enumerate() {
             let now = page.load(self.first + group);
@@ -168,7 +168,7 @@ impl Rings {
                 visit(group);
             }
         }
-        // Acquire: pairs with the first fence of `ring`.
+        // Acquire: pairs with the first fence of `count_wake_up`.
         page.fence_acquire();
         wake_ups
     }

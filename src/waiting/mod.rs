@@ -22,7 +22,7 @@ use crate::memory::CountingMemory;
 use crate::memory::Memory;
 use crate::object::{self, Backend, Backoff, Slept};
 use crate::registry::Registry;
-use crate::seqlock::{Rings, WakeMode, announce_waiter};
+use crate::seqlock::{WakeMode, WakeUps, announce_waiter};
 
 /// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
 const MIN_SLICE: Duration = Duration::from_millis(1);
@@ -150,8 +150,8 @@ impl Waiter {
     pub(crate) fn interrupt(&mut self) {
         // Without a page no waiter sleeps for longer than a backoff.
         if let Some(page) = self.current_page() {
-            page.words.increment(waiters::RUNG);
-            object::wake(&page.words, waiters::RUNG);
+            page.words.increment(waiters::WAKE_UPS);
+            object::wake(&page.words, waiters::WAKE_UPS);
         }
     }
 
@@ -221,22 +221,28 @@ pub(crate) trait Channels {
 /// Waits for any of several channels, again and again.
 ///
 /// It announces itself once in each group of channels. After a wake-up it looks at the channels of
-/// those groups that were rung, and only there it announces itself again.
+/// those groups that have new wake-ups, and only there it announces itself again.
 #[derive(Debug)]
 pub(crate) struct AnyWaiter {
     waiter: Waiter,
     /// The instance of the page that the following two are about.
     followed: u64,
-    rings: Rings,
-    /// The groups of which a writer may publish without ringing.
+    wake_ups: WakeUps,
+    /// The groups of which a writer may publish without waking this waiter.
     pending: Scope,
     looked_at_all: Option<Instant>,
 }
 
 impl AnyWaiter {
     pub(crate) fn new(waiter: Waiter) -> AnyWaiter {
-        let rings = Rings::new(waiters::RINGS, waiters::GROUPS);
-        AnyWaiter { waiter, followed: 0, rings, pending: Scope::All, looked_at_all: None }
+        let wake_ups = WakeUps::new(waiters::GROUP_WAKE_UPS, waiters::GROUPS);
+        AnyWaiter { waiter, followed: 0, wake_ups, pending: Scope::All, looked_at_all: None }
+    }
+
+    /// Before the next sleep: the group has another channel.
+    #[cfg(feature = "async")]
+    fn announce_again(&mut self, group: usize) {
+        self.pending.add(group);
     }
 
     /// Waits until a look finds a change, at most for `timeout`.
@@ -245,10 +251,10 @@ impl AnyWaiter {
         let (begin, slice) = (Instant::now(), slice.max(MIN_SLICE));
         let mut backoff = Backoff::new();
         loop {
-            if channels.are_others() || !self.note_rings() {
+            if channels.are_others() || !self.note_wake_ups() {
                 self.pending = Scope::All;
             }
-            // A writer may have been killed before it rang, or the page be spoiled.
+            // A writer may have been killed before it woke the waiter, or the page be spoiled.
             let is_due = self.looked_at_all.is_none_or(|last| last.elapsed() >= slice);
             let scope = if is_due { &Scope::All } else { &self.pending };
             if matches!(scope, Scope::All) {
@@ -269,22 +275,22 @@ impl AnyWaiter {
         }
     }
 
-    /// Adds the groups that were rung; `false` if there is no page that says so.
-    fn note_rings(&mut self) -> bool {
+    /// Adds the groups that have new wake-ups; `false` if there is no page that says so.
+    fn note_wake_ups(&mut self) -> bool {
         let page = self.waiter.page.as_ref().filter(|page| page.instance == self.followed);
         let Some(page) = page.filter(|page| is_current(page)) else { return false };
-        self.rings.since(&page.words, waiters::RUNG, |group| self.pending.add(group));
+        self.wake_ups.since(&page.words, waiters::WAKE_UPS, |group| self.pending.add(group));
         true
     }
 
-    /// Announces itself in the groups of which a writer may publish without ringing, looks at their
-    /// channels once more, and sleeps until a writer rings.
+    /// Announces itself in the groups of which a writer may publish without waking it, looks at
+    /// their channels once more, and sleeps until a writer wakes it.
     fn sleep(&mut self, channels: &mut impl Channels, slice: Duration) -> Slept {
         let Some(page) = self.waiter.current_page() else { return Slept::Refused };
         if mem::replace(&mut self.followed, page.instance) != page.instance || channels.are_others() {
             self.pending = Scope::All;
         }
-        let rung = self.rings.since(&page.words, waiters::RUNG, |group| self.pending.add(group));
+        let seen = self.wake_ups.since(&page.words, waiters::WAKE_UPS, |group| self.pending.add(group));
         let (mut groups, mut is_their_page) = (Vec::new(), true);
         let (mut wakes, mut needs_barrier) = (true, false);
         channels.each(&self.pending, &mut |group, channel| {
@@ -306,13 +312,13 @@ impl AnyWaiter {
             return Slept::Refused;
         }
         let pending = mem::replace(&mut self.pending, Scope::Groups(BTreeSet::new()));
-        // Also at the list of channels, whose change rings no group.
+        // Also at the list of channels, whose change is no group's wake-up.
         let is_found = channels.look(&pending);
         if channels.are_others() {
             self.pending = Scope::All;
             return Slept::LookAgain;
         }
-        if is_found { Slept::LookAgain } else { object::sleep(&page.words, waiters::RUNG, rung, slice) }
+        if is_found { Slept::LookAgain } else { object::sleep(&page.words, waiters::WAKE_UPS, seen, slice) }
     }
 }
 

@@ -1,7 +1,6 @@
 //! The thread that sleeps for all streams of a namespace.
 
-use std::collections::HashMap;
-use std::mem;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -172,7 +171,6 @@ struct Streams<'a> {
     waiting: &'a [Waiting],
     /// The number of changes of the list before it was made.
     counted: u64,
-    are_new: bool,
 }
 
 impl Channels for Streams<'_> {
@@ -192,22 +190,90 @@ impl Channels for Streams<'_> {
     }
 
     fn are_others(&mut self) -> bool {
-        mem::take(&mut self.are_new)
+        // `run` tells which are new.
+        false
     }
 }
 
 /// The thread's loop, until the notifier is dropped.
 fn run(notifier: &Weak<Notifier>, mut waiter: AnyWaiter) {
+    let mut former = BTreeSet::new();
     loop {
         let Some(alive) = notifier.upgrade() else { return };
         // Acquire: the list that is made next is no older than the count. Pairs with the release in
         // `subscribe`.
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
-        let mut streams = Streams { notifier: &alive, waiting: &waiting, counted, are_new: true };
+        let mut streams = Streams { notifier: &alive, waiting: &waiting, counted };
+        // A channel that was missing for one list may have been answered meanwhile, and its group
+        // not been announced again.
+        let mut now = BTreeSet::new();
+        streams.each(&Scope::All, &mut |group, channel| now.extend([(group, channel.instance())]));
+        now.difference(&former).for_each(|(group, _)| waiter.announce_again(*group));
+        former = now;
         let _ = waiter.wait(&mut streams, MAX);
         alive.wake(&waiting);
     }
 }
 
 debug_by!(Notifier<>, |it| changes: it.changes);
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::channel::{ChannelName, ReaderOptions, attach};
+    use crate::memory::Memory;
+    use crate::object::Heap;
+    use crate::registry::Registry;
+    use crate::{Bytes, Namespace, Writer};
+
+    struct Woken(AtomicU64);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn wait_until(is_reached: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !is_reached() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it is never reached");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_busy_stream_is_announced_to_no_other_writer_again() {
+        const CHANNELS: [&str; 2] = ["busy", "quiet"];
+        let heap = Heap::new();
+        let namespace = Namespace::on_heap(&heap, "streams").unwrap();
+        let open = |channel| namespace.writer_builder(channel).codec::<Bytes>().open().unwrap();
+        let mut writers: [Writer<Vec<u8>, Bytes>; 2] = CHANNELS.map(open);
+        let readers = CHANNELS.map(|channel| {
+            let name = ChannelName::new("streams", channel).unwrap();
+            attach(&heap.shared(), &name, &ReaderOptions::default()).unwrap()
+        });
+        let page = Registry::of(&heap.shared(), "streams").waiters_page().unwrap().unwrap();
+        let counts =
+            || CHANNELS.map(|channel| page.words.load(waiters::ANNOUNCED + waiters::group_of(channel)));
+        let notifier = Arc::new(Notifier::new(heap.shared(), "streams"));
+        let [busy, quiet] = CHANNELS.map(|_| Ticket::new(Arc::clone(&notifier)));
+        let woken = Arc::new(Woken(AtomicU64::new(0)));
+        let waker = Waker::from(Arc::clone(&woken));
+        quiet.subscribe(&readers[1], 0, &waker);
+        for round in 0..5 {
+            let [before, _] = counts();
+            busy.subscribe(&readers[0], round, &waker);
+            wait_until(|| counts()[0] > before);
+            writers[0].publish(&b"state".to_vec()).unwrap();
+            wait_until(|| woken.0.load(Ordering::Relaxed) > round);
+        }
+        assert_eq!(counts()[1], 1);
+        writers[1].publish(&b"state".to_vec()).unwrap();
+        wait_until(|| woken.0.load(Ordering::Relaxed) == 6);
+    }
+}

@@ -155,14 +155,14 @@ fn each_of_64_channels_wakes_and_only_they_are_named() {
 
 #[test]
 fn of_thousands_of_channels_exactly_those_that_changed_are_named() {
-    // More than there are groups: writers of different channels ring the same ones.
+    // More than there are groups: writers of different channels share some.
     const CHANNELS: usize = 2_500;
     let namespace = Namespace::in_process("thousands").unwrap();
     let name = |index| format!("{}-{index:04}", if index % 2 == 0 { "even" } else { "odd" });
     let channels: Vec<String> = (0..CHANNELS).map(name).collect();
     let writers = channels.iter().map(|channel| writer(&namespace, channel, WakeMode::Barriers));
     let mut writers: Vec<_> = writers.collect();
-    // The others ring the same groups.
+    // The others share their groups.
     let mut watch = asleep(&namespace).watch("even-*");
     assert_eq!(watch.changed().unwrap().len(), CHANNELS / 2);
     let (go, gone) = mpsc::channel::<BTreeSet<usize>>();

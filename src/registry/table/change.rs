@@ -187,7 +187,7 @@ impl<M: MemoryMut> Table<M> {
     }
 
     /// Removes the entry of this instance of a channel, if there is one.
-    pub(in crate::registry) fn strike(
+    pub(in crate::registry) fn remove(
         &mut self,
         channel: &str,
         instance: u64,
@@ -206,7 +206,7 @@ impl<M: MemoryMut> Table<M> {
         })
     }
 
-    /// A few of the channels. All processes that ask share one cursor: together they see all.
+    /// A few of the channels, from the cursor on.
     pub(in crate::registry) fn next_few(&mut self, objects: &impl Chunks<M>) -> Vec<ChannelInfo> {
         let high = self.high();
         let from = Some(self.number(CURSOR, registry::MAX)).filter(|from| *from < high).unwrap_or(0);
@@ -311,7 +311,13 @@ impl<M: MemoryMut> Table<M> {
         let chunks = (1..=Chunk::MAX.0).map(Chunk);
         let mut last = Chunk(0);
         for chunk in chunks.clone() {
-            self.keep(chunk, objects.open(chunk, self.instance())?);
+            let found = match objects.open(chunk, self.instance()) {
+                // Of another program, or a leftover that can't be opened: the table does not need
+                // it.
+                Err(_) if chunk > self.last() => None,
+                found => found?,
+            };
+            self.keep(chunk, found);
             last = if self.memory(chunk).is_some() { chunk } else { last };
         }
         for chunk in chunks {
@@ -354,7 +360,10 @@ impl<M: MemoryMut> Table<M> {
 
     fn set_mark(&self, index: usize, mark: u64) {
         if let Some(memory) = self.memory_of(index) {
-            memory.store(Chunk::of_entry(index).mark(index), mark);
+            // Release: the number of a new channel's version must not become visible after the
+            // mark, or a list could show the channel that had the entry before. Pairs with the
+            // acquire fence in `is_used`.
+            memory.store_release(Chunk::of_entry(index).mark(index), mark);
         }
     }
 
@@ -387,8 +396,8 @@ impl Table<Words> {
         // sleep again, perhaps on a page that no process uses any more. Pairs with the full fence
         // of `announce_waiter`, between two looks of a waiter.
         self.head.fence_full();
-        self.head.increment(waiters::START + waiters::RUNG);
-        object::wake(&self.head, waiters::START + waiters::RUNG);
+        self.head.increment(waiters::START + waiters::WAKE_UPS);
+        object::wake(&self.head, waiters::START + waiters::WAKE_UPS);
     }
 }
 

@@ -18,7 +18,7 @@ const MAX_STORES: usize = 7;
 /// Words that loom tracks, shared by the clones. Only those that a model uses exist, because loom
 /// visits all of them in every fence.
 #[derive(Clone)]
-pub(super) struct LoomMemory {
+pub(crate) struct LoomMemory {
     words: Arc<BTreeMap<usize, Word>>,
     weakened: Option<Operation>,
     budget: Option<Budget>,
@@ -58,7 +58,7 @@ impl Budget {
 }
 
 impl LoomMemory {
-    pub(super) fn new(words: &[usize]) -> LoomMemory {
+    pub(crate) fn new(words: &[usize]) -> LoomMemory {
         let word = || Word { value: AtomicU64::new(0), stores: AtomicUsize::new(1) };
         let words = Arc::new(words.iter().map(|index| (*index, word())).collect());
         LoomMemory { words, weakened: None, budget: None, loads: Loads::Plainly }

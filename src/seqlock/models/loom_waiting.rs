@@ -13,13 +13,13 @@ use super::loom_memory::LoomMemory;
 use super::world::Handle;
 use crate::layout::{Publication, control, registry};
 use crate::memory::{CountingMemory, Memory};
-use crate::seqlock::{Announcements, Answered, Published, Rings, WakeMode, announce_waiter, ring};
+use crate::seqlock::{Announcements, Answered, Published, WakeMode, WakeUps, announce_waiter, count_wake_up};
 
 /// Any word can be the counter: loom's memory has only the words that are named.
 const COUNTER: usize = control::PUBLISHED + 1;
-/// The rings of the group, and all wake-ups.
-const RING: usize = COUNTER + 1;
-const RUNG: usize = RING + 1;
+/// The wake-ups of the group, and of all.
+const GROUP: usize = COUNTER + 1;
+const ALL: usize = GROUP + 1;
 
 /// How a mutant deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +33,16 @@ enum Mutation {
     AnswersWhatItCountsAfterwards,
     /// The writer never wakes a waiter.
     Sleepless,
-    /// The waiter looks where it was rung, then announces itself, and does not look again.
+    /// The waiter looks where wake-ups were counted, then announces itself, and does not look again.
     LooksBeforeItAnnounces,
-    /// The waiter announces itself once, and relies on the group's ring from then on.
+    /// The waiter announces itself once, and relies on the group's wake-ups from then on.
     AnnouncesOnce,
-    /// The writer counts the wake-up before the group's ring.
-    RingsLast,
-    /// The writer orders neither the publication before the ring, nor the ring before the wake-up.
-    RingsWithoutFences,
-    /// The waiter orders neither its look at the ring after that at the wake-ups, nor that at the
+    /// The writer counts all wake-ups before the group's.
+    CountsAllFirst,
+    /// The writer orders neither the publication before the group's wake-up, nor that before all
+    /// wake-ups.
+    CountsWithoutFences,
+    /// The waiter orders neither its look at the group after that at all wake-ups, nor that at the
     /// channel after both.
     LooksWithoutFences,
 }
@@ -115,21 +116,21 @@ fn published(memory: &LoomMemory, channel: usize) -> Published<'_, LoomMemory> {
     if channel == 0 { Published::of_channel(memory) } else { Published::of_entry(memory, 0) }
 }
 
-/// Two channels of one group, and a waiter for both that looks only when the group was rung.
+/// Two channels of one group, and a waiter for both that looks only after a wake-up of the group.
 impl Shared {
     fn group(mutation: Mutation) -> Shared {
-        let words = [registry::entry::PUBLISHED, control::PUBLISHED, COUNTER, RING, RUNG];
+        let words = [registry::entry::PUBLISHED, control::PUBLISHED, COUNTER, GROUP, ALL];
         Shared { memory: LoomMemory::new(&words), ..Shared::new(mutation) }
     }
 
-    fn sleep_on_rung(&self, seen: u64) {
+    fn sleep_on_all(&self, seen: u64) {
         let guard = self.queue.0.lock().expect("no panic while it is held");
-        if self.memory.load(RUNG) == seen {
+        if self.memory.load(ALL) == seen {
             drop(self.queue.1.wait(guard).expect("no panic while it is held"));
         }
     }
 
-    fn publish_and_ring(&self, channel: usize, publications: u64) {
+    fn publish_and_count(&self, channel: usize, publications: u64) {
         let counter = Announcements::new(self.memory.clone(), COUNTER);
         let mut answered = Answered::none_of(counter.count());
         for number in 1..=publications {
@@ -137,11 +138,11 @@ impl Shared {
             published(&self.memory, channel).announce(Publication::new(number).expect("a small number"));
             if answered.must_wake(before, counter.count_after(WakeMode::Fences)) {
                 match self.mutation {
-                    Mutation::RingsLast => ring(&self.memory, RUNG, RING),
-                    Mutation::RingsWithoutFences => {
-                        ring(&self.memory.weakened(Some(Operation::ReleaseFence)), RING, RUNG);
+                    Mutation::CountsAllFirst => count_wake_up(&self.memory, ALL, GROUP),
+                    Mutation::CountsWithoutFences => {
+                        count_wake_up(&self.memory.weakened(Some(Operation::ReleaseFence)), GROUP, ALL);
                     }
-                    _ => ring(&self.memory, RING, RUNG),
+                    _ => count_wake_up(&self.memory, GROUP, ALL),
                 }
                 self.wake();
             }
@@ -149,14 +150,14 @@ impl Shared {
     }
 
     /// The steps of `waiting::AnyWaiter`, until channel 0 and channel 1 have these publications.
-    fn follow_rings(&self, wanted: [u64; 2]) {
+    fn follow_group(&self, wanted: [u64; 2]) {
         let weakened = (self.mutation == Mutation::LooksWithoutFences).then_some(Operation::AcquireFence);
         let page = self.memory.weakened(weakened);
-        let (mut rings, mut seen, mut is_pending) = (Rings::new(RING, 1), [0; 2], true);
+        let (mut wake_ups, mut seen, mut is_pending) = (WakeUps::new(GROUP, 1), [0; 2], true);
         let look = || [0, 1].map(|channel| published(&page, channel).latest().map_or(0, Publication::get));
         let (mut is_first, announces_once) = (true, self.mutation == Mutation::AnnouncesOnce);
         while seen != wanted {
-            let rung = rings.since(&page, RUNG, |_| is_pending = true);
+            let all = wake_ups.since(&page, ALL, |_| is_pending = true);
             if is_pending {
                 let before = look();
                 if is_first || !announces_once {
@@ -166,7 +167,7 @@ impl Shared {
                 seen = if self.mutation == Mutation::LooksBeforeItAnnounces { before } else { look() };
             }
             if seen != wanted {
-                self.sleep_on_rung(rung);
+                self.sleep_on_all(all);
             }
         }
     }
@@ -204,10 +205,10 @@ fn the_waiter_of_a_group_wakes(wanted: [u64; 2], preemptions: Option<usize>, mut
             thread::spawn(move || work(&shared, wanted))
         };
         let others: [fn(&Shared, [u64; 2]); 2] =
-            [Shared::follow_rings, |shared, [_, second]| shared.publish_and_ring(1, second)];
+            [Shared::follow_group, |shared, [_, second]| shared.publish_and_count(1, second)];
         let others: Vec<_> =
             others[..if wanted[1] == 0 { 1 } else { 2 }].iter().map(|work| start(*work)).collect();
-        shared.publish_and_ring(0, wanted[0]);
+        shared.publish_and_count(0, wanted[0]);
         others.into_iter().for_each(|other| other.join().expect("loom ends the model when a thread panics"));
     })
 }
@@ -242,19 +243,19 @@ fn without_any_one_step_of_the_handshake_a_wake_up_is_lost() {
 }
 
 #[test]
-fn a_waiter_that_looks_where_it_was_rung_misses_nothing() {
+fn a_waiter_that_looks_where_a_wake_up_was_counted_misses_nothing() {
     assert!(the_waiter_of_a_group_wakes([1, 0], None, Mutation::Nothing));
     assert!(the_waiter_of_a_group_wakes([3, 0], Some(2), Mutation::Nothing));
     assert!(the_waiter_of_a_group_wakes([1, 1], Some(2), Mutation::Nothing));
 }
 
 #[test]
-fn without_any_one_step_of_the_ring_a_publication_is_missed() {
+fn without_any_one_step_of_the_wake_up_a_publication_is_missed() {
     for mutation in [
         Mutation::LooksBeforeItAnnounces,
         Mutation::AnnouncesOnce,
-        Mutation::RingsLast,
-        Mutation::RingsWithoutFences,
+        Mutation::CountsAllFirst,
+        Mutation::CountsWithoutFences,
         Mutation::LooksWithoutFences,
     ] {
         let holds = the_waiter_of_a_group_wakes([2, 0], Some(3), mutation)

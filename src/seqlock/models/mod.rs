@@ -17,6 +17,9 @@ mod loom_models;
 mod loom_waiting;
 mod world;
 
+pub(crate) use loom_memory::LoomMemory;
+pub(crate) use world::Handle;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
@@ -55,7 +58,7 @@ enum Weakened {
 
 /// An operation of a memory that orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
+pub(crate) enum Operation {
     AcquireFence,
     ReleaseFence,
     ReleaseStore,

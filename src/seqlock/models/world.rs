@@ -12,7 +12,7 @@ use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Attempt, Generations, Published, Reader, Ring, Segment, Writer};
 
 /// A handle onto shared words.
-pub(super) trait Handle: Memory + Clone {
+pub(crate) trait Handle: Memory + Clone {
     /// The same words, through a handle whose `operation` orders nothing.
     fn weakened(&self, operation: Option<Operation>) -> Self;
 
