@@ -118,7 +118,8 @@ impl ProcessIdentity {
 
     /// Whether the process certainly lives, stopped or not: one read of a file of its own.
     pub(crate) fn is_alive(self) -> bool {
-        let has_pid = self.pid_namespace != 0 && self.pid_namespace == ProcessIdentity::of_self().pid_namespace;
+        let has_pid =
+            self.pid_namespace != 0 && self.pid_namespace == ProcessIdentity::of_self().pid_namespace;
         if !has_pid || self.start_time == 0 || self.other_boot().is_some() || !proc_is_ours() {
             return false;
         }
