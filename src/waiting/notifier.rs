@@ -190,7 +190,7 @@ impl Channels for Streams<'_> {
     }
 
     fn are_others(&mut self) -> bool {
-        // `run` tells which are new.
+        // `run` knows the new ones.
         false
     }
 }
@@ -205,7 +205,7 @@ fn run(notifier: &Weak<Notifier>, mut waiter: AnyWaiter) {
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
         let mut streams = Streams { notifier: &alive, waiting: &waiting, counted };
-        // A channel that was missing for one list may have been answered meanwhile, and its group
+        // A channel that was missing for one list may have been answered since then, and its group
         // not been announced again.
         let mut now = BTreeSet::new();
         streams.each(&Scope::All, &mut |group, channel| now.extend([(group, channel.instance())]));

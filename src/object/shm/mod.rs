@@ -82,8 +82,8 @@ impl SharedMemory {
         let flags = if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDWR };
         match self.open(object, flags) {
             // The system may refuse to open another user's file so as to create it
-            // (fs.protected_regular): the error is that of opening it. If there is none, creating is
-            // what this process may not.
+            // (fs.protected_regular): the error is that of opening it. If there is none, creating
+            // is what this process may not.
             Err(refused @ ObjectError::PermissionDenied { .. }) if create => {
                 if_exists(self.open(object, OFlags::RDWR))?.ok_or(refused)
             }

@@ -33,7 +33,8 @@ enum Mutation {
     AnswersWhatItCountsAfterwards,
     /// The writer never wakes a waiter.
     Sleepless,
-    /// The waiter looks where wake-ups were counted, then announces itself, and does not look again.
+    /// The waiter looks where wake-ups were counted, then announces itself, and does not look
+    /// again.
     LooksBeforeItAnnounces,
     /// The waiter announces itself once, and relies on the group's wake-ups from then on.
     AnnouncesOnce,
