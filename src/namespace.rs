@@ -145,8 +145,8 @@ impl NamespaceBuilder {
     /// writers. Default: 1,024. So workers that are named by their process ids, or that die by the
     /// thousand, do not fill the machine.
     ///
-    /// A writer of a new channel looks at up to four others and removes those whose writers are dead.
-    /// It never removes a channel of a living writer, a state that its writer left on purpose
+    /// A writer of a new channel looks at up to four others and removes those whose writers are
+    /// dead. It never removes a channel of a living writer, a state that its writer left on purpose
     /// ([`WriterBuilder::linger`]), or one with a timestamp of the last minute. Each process that
     /// opens writers says the same; `usize::MAX` removes nothing.
     pub fn max_dead_channels(mut self, channels: usize) -> Self {

@@ -297,8 +297,8 @@ impl<M: Memory> ControlPage<M> {
 
 /// Changes: only by the process that has claimed the page.
 impl<M: MemoryMut> ControlPage<M> {
-    /// The page of a new channel, in memory of zeroes that only the claim's holder uses and that has
-    /// room for the segments. [`ControlPage::declare_ready`] makes it visible.
+    /// The page of a new channel, in memory of zeroes that only the claim's holder uses and that
+    /// has room for the segments. [`ControlPage::declare_ready`] makes it visible.
     pub(super) fn create(memory: M, header: &ControlHeader, first: FirstSegments) -> ControlPage<M> {
         let page = ControlPage { page: Page::new(memory), first: Some(first) };
         header.write(&page);

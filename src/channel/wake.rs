@@ -59,8 +59,8 @@ impl Waker {
         self.announcements.count()
     }
 
-    /// p2, p3: after a publication, whether a process may wait for it. `wake_mode` is the waker's; a
-    /// caller that knows that it is not [`WakeMode::Fences`] may say `Barriers`.
+    /// p2, p3: after a publication, whether a process may wait for it. `wake_mode` is the waker's;
+    /// a caller that knows that it is not [`WakeMode::Fences`] may say `Barriers`.
     #[inline(always)]
     pub(super) fn must_wake(&mut self, before: u64, wake_mode: WakeMode) -> bool {
         self.answered.must_wake(before, self.announcements.count_after(wake_mode))

@@ -29,8 +29,17 @@ use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
 
-/// Sorted names of channels.
-pub(super) type Names = Arc<[Arc<str>]>;
+/// The channels that a listing found: name and instance, sorted.
+pub(super) type Names = Arc<[(Arc<str>, u64)]>;
+
+/// Whether a channel that is not removed still had its name at a listing. One that has its name and
+/// no entry in the registry can be read all the same.
+pub(super) fn has_name(reader: &ChannelReader, listed: &[(Arc<str>, u64)]) -> bool {
+    match listed.binary_search_by(|(name, _)| (**name).cmp(reader.channel())) {
+        Ok(place) => listed[place].1 == reader.instance(),
+        Err(_) => !matches!(reader.is_named(), Ok(false)),
+    }
+}
 
 /// The part of the attached channels that a hub lets go of at a time: an eighth.
 const LET_GO: usize = 8;
@@ -293,7 +302,7 @@ impl Shared {
         }
     }
 
-    fn forget(&self, removed: &ChannelReader) {
+    pub(super) fn forget(&self, removed: &ChannelReader) {
         let same = |_: &Arc<str>, found: &Attached| found.reader.instance() == removed.instance();
         let guard = self.guard();
         let _ = self.channels.remove_if(removed.channel(), same, &guard);
@@ -404,23 +413,14 @@ impl Shared {
                     return Err(QueryError::List { namespace, source });
                 }
             };
-            let instances: HashMap<&str, u64> =
-                infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
-            // An attached channel whose name now means another instance, or none, lost it to a
-            // removal by hand. One that has its name and no entry can be read all the same.
-            let stays = |found: &ChannelReader| {
-                !found.is_removed()
-                    && match instances.get(found.channel()) {
-                        Some(entered) => *entered == found.instance(),
-                        None => !matches!(found.is_named(), Ok(false)),
-                    }
-            };
+            let mut names: Vec<_> =
+                infos.into_iter().map(|info| (Arc::from(info.name), info.instance)).collect();
+            names.sort_unstable();
+            // A channel that has lost its name lost it to a removal by hand.
+            let stays = |found: &ChannelReader| !found.is_removed() && has_name(found, &names);
             let guard = self.guard();
             self.channels.retain(|_, attached| stays(&attached.reader), &guard);
             guard.flush();
-            let mut names: Vec<Arc<str>> = infos.iter().map(|info| info.name.as_str().into()).collect();
-            names.sort_unstable();
-            names.dedup();
             (listing.names, listing.is_outdated) = (Some(names.into()), false);
             self.listings.fetch_add(1, Ordering::Relaxed);
         }

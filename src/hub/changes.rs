@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::watch::{HubWatch, Selection};
+use super::watch::{HubWatch, Target};
 use super::{Hub, HubState, QueryError};
 use crate::accept::Accept;
 use crate::channel::SnapshotError;
@@ -59,12 +59,12 @@ type Get<T> = Box<dyn Fn(&str) -> Result<(u64, Snapshot<T>), QueryError> + Send 
 impl<T: 'static> HubChanges<T> {
     pub(super) fn new<C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
         hub: &Hub<C, A>,
-        selection: Selection,
+        target: Target,
     ) -> HubChanges<T> {
         let queried = hub.clone();
         HubChanges {
             get: Box::new(move |channel| queried.get_with_instance(channel)),
-            watch: HubWatch::new(Arc::clone(&hub.shared), selection),
+            watch: HubWatch::new(Arc::clone(&hub.shared), target),
             ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
             turn: Turn::default(),
             changed: VecDeque::new(),

@@ -151,7 +151,7 @@ impl<C, A> Hub<C, A> {
     /// [`QueryError::List`] if the registry can't be read, for example for lack of permission.
     pub fn channels(&self, pattern: &str) -> Result<Vec<Arc<str>>, QueryError> {
         let (names, pattern) = (self.shared.names()?, Pattern::new(pattern));
-        Ok(names.iter().filter(|name| pattern.matches(name)).cloned().collect())
+        Ok(names.iter().map(|(name, _)| name).filter(|name| pattern.matches(name)).cloned().collect())
     }
 
     /// How the worker is that writes `channel`. *Dead* is never a guess: see
@@ -209,7 +209,7 @@ impl<C, A> Hub<C, A> {
     /// every channel counts as changed.
     #[must_use]
     pub fn watch(&self, pattern: &str) -> HubWatch {
-        HubWatch::new(Arc::clone(&self.shared), watch::Selection::Matching(Pattern::new(pattern)))
+        HubWatch::new(Arc::clone(&self.shared), watch::Target::Matching(Pattern::new(pattern)))
     }
 
     /// What all handles of this hub have done so far, beyond first attempts that succeeded.
@@ -234,7 +234,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         A: Accept<T, C>,
     {
         self.shared.reader_of::<T, C, A>(channel)?;
-        Ok(HubChanges::new(self, watch::Selection::Exactly(channel.into())))
+        Ok(HubChanges::new(self, watch::Target::Exactly(channel.into())))
     }
 
     /// The states of all channels that the [`Pattern`] `pattern` matches, including later
@@ -245,7 +245,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        HubChanges::new(self, watch::Selection::Matching(Pattern::new(pattern)))
+        HubChanges::new(self, watch::Target::Matching(Pattern::new(pattern)))
     }
 }
 

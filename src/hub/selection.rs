@@ -93,7 +93,7 @@ impl<C, A> Selection<C, A> {
             let (listed, is_current) = shared.listed()?;
             self.is_outdated = !is_current;
             if !Arc::ptr_eq(&listed, &self.listed) {
-                let matching = listed.iter().filter(|name| self.pattern.matches(name));
+                let matching = listed.iter().map(|(name, _)| name).filter(|name| self.pattern.matches(name));
                 let names: Vec<_> = matching.cloned().collect();
                 let mut known = self.names.iter().zip(mem::take(&mut readers.all)).peekable();
                 readers.all.extend(names.iter().map(|name| {

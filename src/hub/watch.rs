@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attached::{AT_ONCE, QueryError, Shared};
+use super::attached::{AT_ONCE, Names, QueryError, Shared, has_name};
 use super::pattern::Pattern;
 use crate::channel::{ChannelReader, ControlPage, Progress};
 use crate::layout::registry::waiters;
@@ -26,12 +26,12 @@ pub struct HubWatch {
 /// The watched channels, and what was found out about them.
 struct Watching {
     shared: Arc<Shared>,
-    selection: Selection,
+    target: Target,
     /// The list of the registry that the following fields follow.
-    names: Arc<[Arc<str>]>,
+    names: Names,
     /// Whether the registry could be read at the last look.
     is_listed: bool,
-    /// Selected channels that the hub could not attach to yet.
+    /// Channels of the target that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
     /// By their groups, each in alphabetical order.
     watched: BTreeMap<usize, Vec<Watched>>,
@@ -45,27 +45,27 @@ struct Watching {
 
 /// The channels that a watch is about.
 #[derive(Debug)]
-pub(super) enum Selection {
+pub(super) enum Target {
     /// One channel. A name may have characters that mean something else in a pattern.
     #[cfg(feature = "async")]
     Exactly(String),
     Matching(Pattern),
 }
 
-impl Selection {
+impl Target {
     #[cfg(feature = "async")]
     pub(super) fn text(&self) -> Arc<str> {
         match self {
-            Selection::Exactly(text) => text.as_str().into(),
-            Selection::Matching(pattern) => pattern.to_string().into(),
+            Target::Exactly(text) => text.as_str().into(),
+            Target::Matching(pattern) => pattern.to_string().into(),
         }
     }
 
     fn has(&self, name: &str) -> bool {
         match self {
             #[cfg(feature = "async")]
-            Selection::Exactly(channel) => channel == name,
-            Selection::Matching(pattern) => pattern.matches(name),
+            Target::Exactly(channel) => channel == name,
+            Target::Matching(pattern) => pattern.matches(name),
         }
     }
 }
@@ -81,11 +81,11 @@ struct Watched {
 }
 
 impl HubWatch {
-    pub(super) fn new(shared: Arc<Shared>, selection: Selection) -> HubWatch {
+    pub(super) fn new(shared: Arc<Shared>, target: Target) -> HubWatch {
         let waiter = AnyWaiter::new(shared.handle.waiter(shared.options.wait));
         let watching = Watching {
             shared,
-            selection,
+            target,
             names: Arc::default(),
             is_listed: false,
             unattached: Vec::new(),
@@ -151,18 +151,15 @@ impl Watching {
         if let Ok(names) = &listed
             && !Arc::ptr_eq(names, &self.names)
         {
-            let matching = names.iter().filter(|name| self.selection.has(name));
-            self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
-            let (shared, changed) = (&self.shared, &mut self.changed);
             for channels in self.watched.values_mut() {
                 channels.retain(|Watched { name, reader, .. }| {
-                    let has_lost_name = !reader.is_removed()
-                        && names.binary_search(name).is_err()
-                        && shared.instance(name) != Some(reader.instance());
-                    changed.extend(has_lost_name.then(|| Arc::clone(name)));
+                    let has_lost_name = !reader.is_removed() && !has_name(reader, names);
+                    self.changed.extend(has_lost_name.then(|| Arc::clone(name)));
                     !has_lost_name
                 });
             }
+            let matching = names.iter().map(|(name, _)| name).filter(|name| self.target.has(name));
+            self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
             (self.names, self.are_others) = (Arc::clone(names), true);
         }
         // A channel that is being created, is gone again, or can't be opened is tried again the
@@ -187,15 +184,11 @@ impl Watching {
         self.error = listed.err();
     }
 
-    /// Whether the channel that has this name now is watched. The hub has let go of one that lost
-    /// its name.
+    /// Whether the channel that has this name now is watched: those that lost theirs are not. The
+    /// hub may have evicted it.
     fn is_watched(&self, name: &Arc<str>) -> bool {
         let channels = self.watched.get(&waiters::group_of(name)).map_or(&[][..], Vec::as_slice);
-        find(channels, name).is_ok_and(|place| {
-            let reader = &channels[place].reader;
-            let is_same = |instance| instance == reader.instance();
-            !reader.is_removed() && self.shared.instance(name).is_some_and(is_same)
-        })
+        find(channels, name).is_ok_and(|place| !channels[place].reader.is_removed())
     }
 
     /// Compares the progress of the channels of these groups with that at the last look.
@@ -264,7 +257,7 @@ fn find(channels: &[Watched], name: &str) -> Result<usize, usize> {
 }
 
 /// Whether the list of the registry is another one now, or can't be read.
-fn differ(now: &Result<Arc<[Arc<str>]>, QueryError>, known: &Arc<[Arc<str>]>) -> bool {
+fn differ(now: &Result<Names, QueryError>, known: &Names) -> bool {
     now.as_ref().map_or(true, |now| !Arc::ptr_eq(now, known))
 }
 
@@ -279,7 +272,7 @@ impl Watched {
 impl HubWatch {
     /// What the watch is about, as text.
     pub(super) fn text(&self) -> Arc<str> {
-        self.watching.selection.text()
+        self.watching.target.text()
     }
 
     /// Whether the registry could be read at the last look.
@@ -320,7 +313,7 @@ impl HubWatch {
     }
 }
 
-debug_by!(HubWatch<>, |it| selection: it.watching.selection);
+debug_by!(HubWatch<>, |it| target: it.watching.target);
 
 #[cfg(test)]
 mod tests {
@@ -356,6 +349,21 @@ mod tests {
         second.close_lingering().unwrap();
         assert_eq!(names(&mut watch), ["worker"]);
         assert!(names(&mut watch).is_empty());
+    }
+
+    #[test]
+    fn a_channel_that_the_hub_evicts_stays_watched_and_has_not_changed() {
+        let namespace = Namespace::in_process("evicted").unwrap();
+        let open = |channel| namespace.writer_builder(channel).codec::<Bytes>().open().unwrap();
+        let mut first: BytesWriter = open("a");
+        let mut watch = namespace.hub().watch("*");
+        assert_eq!(names(&mut watch), ["a"]);
+        let watching = &watch.watching;
+        watching.watched.values().flatten().for_each(|watched| watching.shared.forget(&watched.reader));
+        let _second: BytesWriter = open("b");
+        assert_eq!(names(&mut watch), ["b"], "the list is another one");
+        first.publish(&b"state".to_vec()).unwrap();
+        assert_eq!(names(&mut watch), ["a"]);
     }
 
     #[test]

@@ -55,9 +55,9 @@ fn exceeds_addresses(bytes: usize) -> bool {
     used.saturating_add(bytes) > limit - limit.div_ceil(REST)
 }
 
-/// Writable mappings of up to this many bytes are made with all their pages: a writer touches all of
-/// a small object, and each page would cost a fault.
-const POPULATED: usize = 4 * PAGE_BYTES;
+/// Writable mappings of up to this many bytes are made with all their pages: a writer touches all
+/// of a small object, and each page would cost a fault.
+const POPULATED: usize = 8 * PAGE_BYTES;
 
 /// The largest pages of kernels, which map files only from a multiple of their page on: x86-64 has
 /// pages of 4 KiB, arm64 of 4, 16 or 64.

@@ -98,8 +98,8 @@ impl Size {
         is_possible && bytes.is_multiple_of(PAGE_BYTES)
     }
 
-    /// Whether an object of this many bytes, of which `reserved` have memory, is as its creator left
-    /// it behind the gate.
+    /// Whether an object of this many bytes, of which `reserved` have memory, is as its creator
+    /// left it behind the gate.
     fn is_whole(self, bytes: usize, reserved: usize) -> bool {
         bytes != 0 && (reserved >= bytes || matches!(self, Size::Any))
     }

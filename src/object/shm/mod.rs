@@ -1,12 +1,12 @@
 //! Named POSIX shared memory.
 //!
-//! The `shared_memory` crate creates the segments that replace a channel's first ones. This room
-//! does what that crate can't, on a descriptor of its own: reserve the memory, set the permissions
-//! regardless of the umask, map read-only, close the descriptor once mapped, lock, and unlink a
-//! name only while it means the same object. The crate's mapping is dropped at once, not as owner,
-//! because an owner unlinks *by name* on drop, when the name may mean a successor's object. For the
-//! same reason claimed objects, which several processes may create at the same time, are created
-//! without the crate.
+//! The `shared_memory` crate creates the objects that are not claimed. This room does what that
+//! crate can't, on a descriptor of its own: reserve the memory, set the permissions regardless of
+//! the umask, map read-only, close the descriptor once mapped, lock, and unlink a name only while
+//! it means the same object. The crate's mapping is dropped at once, not as owner, because an owner
+//! unlinks *by name* on drop, when the name may mean a successor's object. For the same reason
+//! claimed objects, which several processes may create at the same time, are created without the
+//! crate.
 
 mod claim;
 mod object;
@@ -80,16 +80,15 @@ impl SharedMemory {
     /// unlinks the *name*, which another process may have claimed in the meantime.
     fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
         let flags = if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDWR };
-        let opened = match self.open(object, flags) {
+        match self.open(object, flags) {
             // The system may refuse to open another user's file so as to create it
-            // (fs.protected_regular): the error is that of opening it. If there is none, creating is
-            // what this process may not.
+            // (fs.protected_regular): the error is that of opening it. If there is none, creating
+            // is what this process may not.
             Err(refused @ ObjectError::PermissionDenied { .. }) if create => {
                 if_exists(self.open(object, OFlags::RDWR))?.ok_or(refused)
             }
             opened => opened,
-        };
-        opened
+        }
     }
 
     /// Gives access and memory to an object that was just created, and maps it.
