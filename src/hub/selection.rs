@@ -52,7 +52,7 @@ pub struct Selection<C = MessagePack, A = SameType> {
     listings: u64,
     /// The names of the listing that the pattern matches.
     names: Vec<Arc<str>>,
-    /// Where the readers are between rounds, so that the hub can let go of their channels.
+    /// Where the readers are between rounds, so that the hub can evict their channels.
     place: Arc<Mutex<Readers>>,
     number: u64,
 }
@@ -81,7 +81,7 @@ impl<C, A> Selection<C, A> {
     }
 
     /// Follows the list of the namespace's channels; the readers that are in place. There is none
-    /// of a channel that is new, or that the hub has let go of.
+    /// of a channel that is new, or that the hub has evicted.
     fn follow(&mut self) -> Result<Readers, QueryError> {
         let mut readers = self.place.try_lock().map(|mut place| mem::take(&mut *place)).unwrap_or_default();
         let shared = &self.hub.shared;
@@ -115,7 +115,7 @@ impl<C: 'static, A: 'static> Selection<C, A> {
     /// iterator gets there. If a state can't be read, the item has the error.
     ///
     /// Progress and cost: for each channel as [`Reader::snapshot`](crate::Reader::snapshot), once
-    /// its first two publications have been read; for the round as [`Selection::channels`].
+    /// it has been read; for the round as [`Selection::channels`].
     ///
     /// # Errors
     ///
@@ -132,17 +132,13 @@ impl<C: 'static, A: 'static> Selection<C, A> {
         }
         readers.read_at = self.hub.shared.counts.attachments();
         let mut round = Round { hub: &self.hub, readers, place: &self.place };
-        Ok(self.names.iter().enumerate().map(move |(index, name)| {
-            if index.is_multiple_of(FOLLOWS_EVERY) {
-                round.readers.follow(&round.hub.shared);
-            }
-            HubState { channel: &**name, state: round.read::<T>(index, name) }
-        }))
+        Ok(self
+            .names
+            .iter()
+            .enumerate()
+            .map(move |(index, name)| HubState { channel: &**name, state: round.read::<T>(index, name) }))
     }
 }
-
-/// After how many channels a round follows a hub that lets go of channels.
-const FOLLOWS_EVERY: usize = 64;
 
 /// One round over a selection.
 struct Round<'a, C, A> {
@@ -212,14 +208,13 @@ impl<C: 'static, A: 'static> Round<'_, C, A> {
 
 impl<C, A> Drop for Round<'_, C, A> {
     fn drop(&mut self) {
-        self.readers.follow(&self.hub.shared);
         put(self.place, mem::take(&mut self.readers));
     }
 }
 
 /// Leaves the readers in their place, for the next round.
 fn put(place: &Mutex<Readers>, readers: Readers) {
-    // The hub has the place only while it lets go of channels.
+    // The hub has the place only while it evicts channels.
     if let Ok(mut place) = place.try_lock() {
         *place = readers;
     }

@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attached::{AT_ONCE, Names, QueryError, Shared, has_name};
+use super::attached::{AT_ONCE, Names, QueryError, Shared, has_name, is_out_of_mappings};
 use super::pattern::Pattern;
 use crate::channel::{ChannelReader, ControlPage, Progress};
 use crate::layout::registry::waiters;
@@ -164,7 +164,8 @@ impl Watching {
         }
         // A channel that is being created, is gone again, or can't be opened is tried again the
         // next time.
-        for name in mem::take(&mut self.unattached) {
+        let mut unattached = mem::take(&mut self.unattached).into_iter();
+        while let Some(name) = unattached.next() {
             match self.shared.reader(&name, AT_ONCE) {
                 // It replaces a removed channel of the same name.
                 Ok(reader) => {
@@ -178,7 +179,13 @@ impl Watching {
                     channels.insert(place, Watched { page: reader.page().clone(), seen: None, name, reader });
                     self.are_others = true;
                 }
-                Err(_) => self.unattached.push(name),
+                Err(error) => {
+                    self.unattached.push(name);
+                    if is_out_of_mappings(&error) {
+                        // What comes after it can't be mapped either.
+                        self.unattached.extend(unattached.by_ref());
+                    }
+                }
             }
         }
         self.error = listed.err();
