@@ -1,11 +1,8 @@
-//! The channels that a hub has attached to, shared by all its threads; what that costs, and why it
-//! fails.
+//! The channels that a hub has attached to, shared by all its threads, and what that costs.
 
 use std::any::TypeId;
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::error::Error;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::thread;
@@ -15,14 +12,13 @@ use crossbeam_utils::CachePadded;
 use papaya::{Guard, LocalGuard, Operation};
 
 use super::HubStatistics;
+use super::error::QueryError;
 use crate::accept::{Accept, Candidate, FieldPlan};
-use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError, last_text,
-};
+use crate::channel::{AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
-use crate::object::{self, ObjectError, ResourceLimit};
+use crate::object;
 use crate::registry::{ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
@@ -43,7 +39,8 @@ pub(super) fn has_name(reader: &ChannelReader, listed: &[(Arc<str>, u64)]) -> bo
 /// The part of the attached channels that a hub evicts at a time: an eighth.
 const EVICTED: usize = 8;
 
-/// How often a query that lacks mappings is repeated: a hundred times evict all of 60,000 channels.
+/// How often a query that lacks mappings is repeated. A hundred evictions leave nothing of 60,000
+/// channels.
 const MAX_REPETITIONS: u32 = 256;
 
 /// The options of a hub.
@@ -334,8 +331,8 @@ impl Shared {
     }
 
     /// Does `work`. If it fails at a limit on mappings, the hub evicts channels and does it again,
-    /// until there is nothing left to evict, and what it has evicted is unmapped. `round` has the readers of the selection that this
-    /// thread reads.
+    /// until there is nothing left to evict, and what it has evicted is unmapped. `round` has the
+    /// readers of the selection that this thread reads.
     pub(super) fn with_room<R>(
         &self,
         mut round: Option<&mut Readers>,
@@ -345,7 +342,7 @@ impl Shared {
         let mut has_evicted = false;
         for _ in 0..MAX_REPETITIONS {
             let result = work(round.as_deref_mut());
-            if !error(&result).is_some_and(is_out_of_mappings) {
+            if !error(&result).is_some_and(QueryError::is_out_of_mappings) {
                 return result;
             }
             if self.evict(round.as_deref_mut()) {
@@ -466,16 +463,6 @@ impl Shared {
     }
 }
 
-/// Whether the process may not map an object, because of a limit on mappings or addresses.
-pub(super) fn is_out_of_mappings(error: &QueryError) -> bool {
-    let (QueryError::Attach(AttachError::Object { source, .. })
-    | QueryError::Snapshot(SnapshotError::Object { source, .. })) = error
-    else {
-        return false;
-    };
-    matches!(source, ObjectError::Limit { limit: ResourceLimit::Mappings, .. })
-}
-
 /// Lends `work` a buffer of this thread, which keeps its memory between calls.
 #[inline]
 pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
@@ -487,118 +474,6 @@ pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let result = work(&mut scratch);
     SCRATCH.set(scratch);
     result
-}
-
-/// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum QueryError {
-    /// The hub could not attach: there is no such channel, or its states have another format.
-    Attach(AttachError),
-    /// No whole state could be read, or it can't be decoded.
-    Snapshot(SnapshotError),
-    /// The channels of the namespace can't be listed.
-    List {
-        /// The namespace.
-        namespace: String,
-        /// What is wrong with its registry.
-        source: ObjectError,
-    },
-    /// This process cannot determine the state of the channel's writer.
-    Writer {
-        /// The channel.
-        channel: String,
-        /// What is wrong with which object.
-        source: ObjectError,
-    },
-}
-
-impl QueryError {
-    /// Whether there is no channel of that name, or no longer.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        matches!(
-            self,
-            QueryError::Attach(AttachError::NotFound { .. })
-                | QueryError::Snapshot(SnapshotError::Closed { .. })
-        )
-    }
-
-    /// Whether the same query may succeed in a moment: the channel is being created or replaced, or
-    /// its writer was faster than the hub's [`RetryPolicy`](crate::options::RetryPolicy) allows.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            QueryError::Attach(AttachError::NotReady { .. })
-                | QueryError::Snapshot(SnapshotError::Contended { .. })
-        )
-    }
-
-    /// Whether nothing has been published yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        matches!(self, QueryError::Snapshot(SnapshotError::Empty { .. }))
-    }
-}
-
-impl fmt::Display for QueryError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            QueryError::Attach(AttachError::NotReady { channel, waited }) => write!(
-                formatter,
-                "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
-                 wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
-                 opening a writer for the channel cleans up"
-            ),
-            QueryError::Attach(error) => error.fmt(formatter),
-            QueryError::Snapshot(SnapshotError::Empty { channel }) => write!(
-                formatter,
-                "nothing has been published on channel {channel:?} yet: query it again, or wait for a change \
-                 with `HubWatch::wait_any`"
-            ),
-            QueryError::Snapshot(SnapshotError::Closed { channel, last }) => write!(
-                formatter,
-                "channel {channel:?} was closed {}: the hub finds it again when a writer opens it",
-                last_text(*last)
-            ),
-            QueryError::Snapshot(SnapshotError::Contended { channel, attempts, waited }) => write!(
-                formatter,
-                "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give \
-                 the channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
-            ),
-            QueryError::Snapshot(error) => error.fmt(formatter),
-            QueryError::List { namespace, source } => {
-                write!(formatter, "the channels of namespace {namespace:?} can't be listed: {source}")
-            }
-            QueryError::Writer { channel, source } => {
-                write!(formatter, "cannot determine the state of the writer of channel {channel:?}: {source}")
-            }
-        }
-    }
-}
-
-impl Error for QueryError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            // The text already has that of the error itself.
-            QueryError::Attach(error) => error.source(),
-            QueryError::Snapshot(error) => error.source(),
-            QueryError::List { source, .. } | QueryError::Writer { source, .. } => Some(source),
-        }
-    }
-}
-
-impl From<AttachError> for QueryError {
-    fn from(error: AttachError) -> QueryError {
-        QueryError::Attach(error)
-    }
-}
-
-impl From<SnapshotError> for QueryError {
-    fn from(error: SnapshotError) -> QueryError {
-        QueryError::Snapshot(error)
-    }
 }
 
 /// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff as Spins;
 
-use super::attached::{QueryError, Readers, Shared};
+use super::attached::{Readers, Shared};
+use super::error::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
 use crate::clock::{self, TimestampSource};
 use crate::layout::Publication;

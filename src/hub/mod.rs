@@ -4,7 +4,7 @@ mod attached;
 #[cfg(feature = "async")]
 mod changes;
 mod cut;
-mod pattern;
+mod error;
 mod query;
 mod selection;
 #[cfg(test)]
@@ -19,13 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::health::Health;
-pub use attached::QueryError;
 #[cfg(feature = "async")]
 pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
-pub use pattern::Pattern;
+pub use error::QueryError;
 pub use query::HubState;
-pub use selection::Selection;
+pub use selection::{Pattern, Selection};
 pub use watch::HubWatch;
 
 #[cfg(feature = "async")]
@@ -180,8 +179,8 @@ impl<C, A> Hub<C, A> {
         self.with_room(look).map(|(status, _)| status)
     }
 
-    /// Looks at a writer and its state; again if the state can't be mapped until the hub has evicted
-    /// channels.
+    /// Looks at a writer and its state. If the state can't be mapped, the hub evicts channels and
+    /// looks again.
     fn with_room<R>(
         &self,
         mut look: impl FnMut() -> Result<(Status, Result<R, QueryError>), QueryError>,

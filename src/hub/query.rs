@@ -3,8 +3,9 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use super::attached::{Accepted, QueryError, Readers, Shared, with_scratch};
+use super::attached::{Accepted, Readers, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
+use super::error::QueryError;
 use super::{Hub, HubStatistics, Status};
 use crate::accept::Accept;
 use crate::channel::{ChannelReader, ReaderStatistics, SnapshotError, SnapshotInfo};

@@ -5,8 +5,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attached::{AT_ONCE, Names, QueryError, Shared, has_name, is_out_of_mappings};
-use super::pattern::Pattern;
+use super::attached::{AT_ONCE, Names, Shared, has_name};
+use super::error::QueryError;
+use super::selection::Pattern;
 use crate::channel::{ChannelReader, ControlPage, Progress};
 use crate::layout::registry::waiters;
 use crate::memory::ReadOnlyWords;
@@ -181,7 +182,7 @@ impl Watching {
                 }
                 Err(error) => {
                     self.unattached.push(name);
-                    if is_out_of_mappings(&error) {
+                    if error.is_out_of_mappings() {
                         // What comes after it can't be mapped either.
                         self.unattached.extend(unattached.by_ref());
                     }
