@@ -430,6 +430,16 @@ impl ChannelReader {
         self
     }
 
+    /// Whether a clone of this reader exists, which has the control page mapped, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.segments) > 1
+    }
+
+    /// Whether it maps segments that the channel has grown by.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.reader.installed() != [segment::FIRST; 2]
+    }
+
     /// Whether `other` has the same segments of the same channel mapped.
     pub(crate) fn maps_as(&self, other: &ChannelReader) -> bool {
         self.instance() == other.instance() && self.reader.installed() == other.reader.installed()

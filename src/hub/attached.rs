@@ -1,29 +1,24 @@
-//! The channels that a hub has attached to, shared by all its threads; what that costs, and why it
-//! fails.
+//! The channels that a hub has attached to, shared by all its threads, and what that costs.
 
 use std::any::TypeId;
 use std::cell::Cell;
-use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::HashMap;
-use std::error::Error;
-use std::fmt;
-use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use papaya::{Guard, LocalGuard};
+use papaya::{Guard, LocalGuard, Operation};
 
 use super::HubStatistics;
+use super::error::QueryError;
 use crate::accept::{Accept, Candidate, FieldPlan};
-use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError, last_text,
-};
+use crate::channel::{AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
-use crate::object::{self, ObjectError, ResourceLimit};
+use crate::object;
 use crate::registry::{ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
@@ -41,8 +36,12 @@ pub(super) fn has_name(reader: &ChannelReader, listed: &[(Arc<str>, u64)]) -> bo
     }
 }
 
-/// The part of the attached channels that a hub lets go of at a time: an eighth.
-const LET_GO: usize = 8;
+/// The part of the attached channels that a hub evicts at a time: an eighth.
+const EVICTED: usize = 8;
+
+/// How often a query that lacks mappings is repeated. A hundred evictions leave nothing of 60,000
+/// channels.
+const MAX_REPETITIONS: u32 = 256;
 
 /// The options of a hub.
 pub(super) struct Options {
@@ -69,9 +68,8 @@ pub(super) struct Shared {
     check: Arc<Timer>,
     /// Where selections keep their readers between rounds.
     selections: papaya::HashMap<u64, Weak<Mutex<Readers>>>,
-    /// How often the hub has let go of channels. Held by the thread that does so.
-    let_go: Mutex<()>,
-    times_let_go: AtomicU64,
+    /// Held by the thread that evicts channels.
+    evicting: Mutex<()>,
     /// How often the listing was made.
     listings: AtomicU64,
 }
@@ -115,6 +113,15 @@ impl Attached {
         matches!(&self.accepted, Some(Accepted { types: own, plan: None }) if *own == types)
     }
 
+    /// The same channel with its first segments only.
+    fn without_segments(&self) -> Attached {
+        Attached {
+            reader: self.reader.clone().without_segments(),
+            accepted: self.accepted.clone(),
+            read_at: self.read_at.load(Ordering::Relaxed).into(),
+        }
+    }
+
     /// The channel's reader; notes that it is used when the hub has made that many attachments.
     #[inline]
     pub(super) fn reader_at(&self, attachments: u64) -> &ChannelReader {
@@ -135,18 +142,6 @@ pub(super) struct Readers {
     pub(super) types: Option<TypeId>,
     /// As [`Attached::read_at`].
     pub(super) read_at: u64,
-    /// [`Shared::times_let_go`] when the hub was last asked which channels it has.
-    checked_at: u64,
-}
-
-impl Readers {
-    /// Lets go of the channels that the hub has let go of, or has attached again.
-    pub(super) fn follow(&mut self, shared: &Shared) {
-        let let_go = shared.times_let_go.load(Ordering::Relaxed);
-        if mem::replace(&mut self.checked_at, let_go) != let_go {
-            self.all.iter_mut().for_each(|reader| shared.release(reader));
-        }
-    }
 }
 
 impl Shared {
@@ -162,8 +157,7 @@ impl Shared {
             listing,
             check,
             selections: papaya::HashMap::default(),
-            let_go: Mutex::default(),
-            times_let_go: AtomicU64::new(0),
+            evicting: Mutex::default(),
             listings: AtomicU64::new(0),
         }
     }
@@ -215,9 +209,10 @@ impl Shared {
     pub(super) fn reader_of<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
         &self,
         channel: &str,
+        round: Option<&mut Readers>,
     ) -> Result<(ChannelReader, Accepted), QueryError> {
         let types = TypeId::of::<(T, C, A)>();
-        let (reader, is_new) = self.find_or_attach(channel, self.options.reading.attach)?;
+        let (reader, is_new) = self.find_or_attach(channel, self.options.reading.attach, round)?;
         if reader.is_removed() {
             return Err(reader.closed().into());
         }
@@ -237,8 +232,8 @@ impl Shared {
     }
 
     /// [`Shared::reader`]; the channel may be a removed one.
-    pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
-        let (reader, is_new) = self.find_or_attach(channel, policy)?;
+    pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, QueryError> {
+        let (reader, is_new) = self.find_or_attach(channel, policy, None)?;
         if is_new {
             self.insert(&reader, None, &self.guard());
         }
@@ -250,28 +245,37 @@ impl Shared {
         &self,
         channel: &str,
         policy: AttachPolicy,
-    ) -> Result<(ChannelReader, bool), AttachError> {
+        round: Option<&mut Readers>,
+    ) -> Result<(ChannelReader, bool), QueryError> {
         self.follow_now_and_then();
         let now = self.counts.attachments();
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader_at(now).clone());
-        let Some(reader) = found else { return Ok((self.attach(channel, policy)?, true)) };
+        let Some(reader) = found else { return Ok((self.attach(channel, policy, round)?, true)) };
         if !reader.is_removed() {
             return Ok((reader, false));
         }
         self.forget(&reader);
-        match self.attach(channel, policy) {
-            Err(AttachError::NotFound { .. }) => Ok((reader, false)),
+        match self.attach(channel, policy, round) {
+            Err(QueryError::Attach(AttachError::NotFound { .. })) => Ok((reader, false)),
             successor => successor.map(|successor| (successor, true)),
         }
     }
 
-    fn attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
-        let name = ChannelName::new(self.handle.namespace(), channel)?;
+    fn attach(
+        &self,
+        channel: &str,
+        policy: AttachPolicy,
+        mut round: Option<&mut Readers>,
+    ) -> Result<ChannelReader, QueryError> {
+        let name = ChannelName::new(self.handle.namespace(), channel).map_err(AttachError::from)?;
         let options = ReaderOptions { attach: policy, ..self.options.reading };
         if object::mappings_are_scarce() {
-            self.let_go(None);
+            self.evict(round.as_deref_mut());
         }
-        let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
+        let attach = |_: Option<&mut Readers>| {
+            crate::channel::attach(self.handle.backend(), &name, &options).map_err(QueryError::from)
+        };
+        let reader = self.with_room(round, |attached| attached.as_ref().err(), attach)?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
         Ok(reader)
     }
@@ -326,58 +330,89 @@ impl Shared {
         self.selections.pin().remove(&number);
     }
 
-    /// Lets go of the channels that were not read for longest. Waits for no thread. `round` has the
+    /// Does `work`. If it fails at a limit on mappings, the hub evicts channels and does it again,
+    /// until there is nothing left to evict, and what it has evicted is unmapped. `round` has the
     /// readers of the selection that this thread reads.
+    pub(super) fn with_room<R>(
+        &self,
+        mut round: Option<&mut Readers>,
+        error: fn(&R) -> Option<&QueryError>,
+        mut work: impl FnMut(Option<&mut Readers>) -> R,
+    ) -> R {
+        let mut has_evicted = false;
+        for _ in 0..MAX_REPETITIONS {
+            let result = work(round.as_deref_mut());
+            if !error(&result).is_some_and(QueryError::is_out_of_mappings) {
+                return result;
+            }
+            if self.evict(round.as_deref_mut()) {
+                has_evicted = true;
+            } else if has_evicted {
+                // A thread that was preempted while it read an evicted channel still has it.
+                thread::sleep(Duration::from_millis(1));
+            } else {
+                return result;
+            }
+        }
+        work(round)
+    }
+
+    /// Lets go of an eighth of the channels: those that were not read for longest. Of one that a
+    /// watch, a cut or another thread's round has, only the segments that the channel has grown by
+    /// can be unmapped: these come last. Returns whether there was any, or another thread did the
+    /// same.
     #[cold]
-    pub(super) fn let_go(&self, mut round: Option<&mut Readers>) {
-        let _only_one = match self.let_go.try_lock() {
-            Err(TryLockError::WouldBlock) => return,
+    fn evict(&self, round: Option<&mut Readers>) -> bool {
+        let _only_one = match self.evicting.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                drop(self.evicting.lock());
+                return true;
+            }
             lock => lock,
         };
         let guard = self.guard();
-        let stamp = |readers: &Readers| {
-            for reader in readers.all.iter().flatten() {
+        let mut has_evicted = false;
+        let mut take_back = |readers: &mut Readers, read_at| {
+            for reader in readers.all.iter_mut().filter_map(Option::take) {
+                has_evicted = true;
                 if let Some(attached) = self.find(reader.channel(), &guard) {
-                    attached.reader_at(readers.read_at);
+                    attached.reader_at(read_at);
                 }
             }
         };
         for place in self.selections.pin().values().filter_map(Weak::upgrade) {
             // There are none of a round that is open.
             if let Ok(mut readers) = place.try_lock() {
-                stamp(&mem::take(&mut *readers));
+                let read_at = readers.read_at;
+                take_back(&mut readers, read_at);
             }
         }
-        if let Some(readers) = &mut round {
-            readers.read_at = self.counts.attachments();
-            stamp(readers);
-        }
-        let read_at = |attached: &Attached| attached.read_at.load(Ordering::Relaxed);
-        let mut times: Vec<u64> = self.channels.iter(&guard).map(|(_, attached)| read_at(attached)).collect();
-        let many = times.len() / LET_GO;
-        if times.is_empty() {
-            return;
-        }
-        let last = *times.select_nth_unstable(many).1;
-        // Of those that were read at the same time, any.
-        let mut rest = many + 1 - times.iter().filter(|time| **time < last).count();
-        let stays = |_: &Arc<str>, attached: &Attached| match read_at(attached).cmp(&last) {
-            Less => false,
-            Equal => {
-                rest == 0 || {
-                    rest -= 1;
-                    false
-                }
-            }
-            Greater => true,
-        };
-        self.channels.retain(stays, &guard);
-        self.times_let_go.fetch_add(1, Ordering::Relaxed);
-        guard.flush();
-        drop(guard);
         if let Some(readers) = round {
-            readers.follow(self);
+            take_back(readers, self.counts.attachments());
         }
+        let all = self.channels.iter(&guard);
+        let evictable =
+            all.filter(|(_, attached)| !attached.reader.is_shared() || attached.reader.has_grown());
+        let read_at = |attached: &Attached| attached.read_at.load(Ordering::Relaxed);
+        let mut oldest: Vec<_> = evictable
+            .map(|(name, attached)| (attached.reader.is_shared(), read_at(attached), name))
+            .collect();
+        let many = oldest.len().div_ceil(EVICTED);
+        if many > 0 {
+            oldest.select_nth_unstable(many - 1);
+        }
+        for (.., name) in &oldest[..many] {
+            let evict = |found: Option<(_, &Attached)>| match found {
+                None => Operation::Abort(()),
+                Some((_, attached)) if attached.reader.is_shared() => {
+                    Operation::Insert(attached.without_segments())
+                }
+                Some(_) => Operation::Remove,
+            };
+            self.channels.compute(Arc::clone(name), evict, &guard);
+        }
+        guard.flush();
+        has_evicted | (many > 0)
     }
 
     /// The names of the namespace's channels, sorted. While this process lacks descriptors or
@@ -428,16 +463,6 @@ impl Shared {
     }
 }
 
-/// Whether the process may not map an object, because of a limit on mappings or addresses.
-pub(super) fn is_out_of_mappings(error: &QueryError) -> bool {
-    let (QueryError::Attach(AttachError::Object { source, .. })
-    | QueryError::Snapshot(SnapshotError::Object { source, .. })) = error
-    else {
-        return false;
-    };
-    matches!(source, ObjectError::Limit { limit: ResourceLimit::Mappings, .. })
-}
-
 /// Lends `work` a buffer of this thread, which keeps its memory between calls.
 #[inline]
 pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
@@ -449,118 +474,6 @@ pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let result = work(&mut scratch);
     SCRATCH.set(scratch);
     result
-}
-
-/// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum QueryError {
-    /// The hub could not attach: there is no such channel, or its states have another format.
-    Attach(AttachError),
-    /// No whole state could be read, or it can't be decoded.
-    Snapshot(SnapshotError),
-    /// The channels of the namespace can't be listed.
-    List {
-        /// The namespace.
-        namespace: String,
-        /// What is wrong with its registry.
-        source: ObjectError,
-    },
-    /// This process cannot determine the state of the channel's writer.
-    Writer {
-        /// The channel.
-        channel: String,
-        /// What is wrong with which object.
-        source: ObjectError,
-    },
-}
-
-impl QueryError {
-    /// Whether there is no channel of that name, or no longer.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        matches!(
-            self,
-            QueryError::Attach(AttachError::NotFound { .. })
-                | QueryError::Snapshot(SnapshotError::Closed { .. })
-        )
-    }
-
-    /// Whether the same query may succeed in a moment: the channel is being created or replaced, or
-    /// its writer was faster than the hub's [`RetryPolicy`](crate::options::RetryPolicy) allows.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            QueryError::Attach(AttachError::NotReady { .. })
-                | QueryError::Snapshot(SnapshotError::Contended { .. })
-        )
-    }
-
-    /// Whether nothing has been published yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        matches!(self, QueryError::Snapshot(SnapshotError::Empty { .. }))
-    }
-}
-
-impl fmt::Display for QueryError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            QueryError::Attach(AttachError::NotReady { channel, waited }) => write!(
-                formatter,
-                "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
-                 wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
-                 opening a writer for the channel cleans up"
-            ),
-            QueryError::Attach(error) => error.fmt(formatter),
-            QueryError::Snapshot(SnapshotError::Empty { channel }) => write!(
-                formatter,
-                "nothing has been published on channel {channel:?} yet: query it again, or wait for a change \
-                 with `HubWatch::wait_any`"
-            ),
-            QueryError::Snapshot(SnapshotError::Closed { channel, last }) => write!(
-                formatter,
-                "channel {channel:?} was closed {}: the hub finds it again when a writer opens it",
-                last_text(*last)
-            ),
-            QueryError::Snapshot(SnapshotError::Contended { channel, attempts, waited }) => write!(
-                formatter,
-                "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give \
-                 the channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
-            ),
-            QueryError::Snapshot(error) => error.fmt(formatter),
-            QueryError::List { namespace, source } => {
-                write!(formatter, "the channels of namespace {namespace:?} can't be listed: {source}")
-            }
-            QueryError::Writer { channel, source } => {
-                write!(formatter, "cannot determine the state of the writer of channel {channel:?}: {source}")
-            }
-        }
-    }
-}
-
-impl Error for QueryError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            // The text already has that of the error itself.
-            QueryError::Attach(error) => error.source(),
-            QueryError::Snapshot(error) => error.source(),
-            QueryError::List { source, .. } | QueryError::Writer { source, .. } => Some(source),
-        }
-    }
-}
-
-impl From<AttachError> for QueryError {
-    fn from(error: AttachError) -> QueryError {
-        QueryError::Attach(error)
-    }
-}
-
-impl From<SnapshotError> for QueryError {
-    fn from(error: SnapshotError) -> QueryError {
-        QueryError::Snapshot(error)
-    }
 }
 
 /// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they

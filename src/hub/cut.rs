@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff as Spins;
 
-use super::attached::QueryError;
+use super::attached::{Readers, Shared};
+use super::error::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
 use crate::clock::{self, TimestampSource};
 use crate::layout::Publication;
@@ -99,22 +100,23 @@ impl<T> Cut<T> {
 }
 
 /// A channel of a cut, and the publication that was copied for it.
-pub(super) struct Cutting {
+pub(super) struct Cutting<'a> {
+    shared: &'a Shared,
     pub(super) reader: ChannelReader,
     pub(super) payload: Vec<u8>,
     pub(super) received: Option<SnapshotInfo>,
     pub(super) skew: Skew,
-    pub(super) failed: Option<SnapshotError>,
+    pub(super) failed: Option<QueryError>,
 }
 
 /// Copies a publication of each channel, and returns the moment of which they are.
-pub(super) fn cut(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
+pub(super) fn cut(channels: &mut [Cutting<'_>], retry: RetryPolicy) -> CutTime {
     let moment = copy(channels, retry);
     channels.iter_mut().for_each(Cutting::find_deferral);
     moment
 }
 
-fn copy(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
+fn copy(channels: &mut [Cutting<'_>], retry: RetryPolicy) -> CutTime {
     for _ in 0..COLLECTS {
         if double_collect(channels) {
             return CutTime::Instant;
@@ -137,7 +139,7 @@ fn copy(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
 /// one, on another channel of the same thread, is still on the way to memory. It can also load a
 /// number before it reads the clock, although the clock comes first in the program. A barrier in
 /// all writers settles both. Some time does the same for writers that take no part in barriers.
-fn await_announcements(time: u64, channels: &[Cutting]) {
+fn await_announcements(time: u64, channels: &[Cutting<'_>]) {
     let take_part = channels.iter().all(|channel| channel.reader.page().wake_mode() != WakeMode::Never);
     if take_part && object::issue_barrier() {
         return;
@@ -148,16 +150,16 @@ fn await_announcements(time: u64, channels: &[Cutting]) {
 }
 
 /// Copies all states. Returns whether no writer has published in between.
-fn double_collect(channels: &mut [Cutting]) -> bool {
+fn double_collect(channels: &mut [Cutting<'_>]) -> bool {
     let collected: Vec<_> = channels.iter().map(|channel| channel.reader.collect()).collect();
     let mut all = channels.iter_mut().zip(&collected);
     all.all(|(channel, number)| channel.take(*number))
         && channels.iter().zip(&collected).all(|(channel, number)| channel.reader.is_still_at(*number))
 }
 
-impl Cutting {
-    pub(super) fn new(reader: ChannelReader) -> Cutting {
-        Cutting { reader, payload: Vec::new(), received: None, skew: Skew::None, failed: None }
+impl Cutting<'_> {
+    pub(super) fn new(shared: &Shared, reader: ChannelReader) -> Cutting<'_> {
+        Cutting { shared, reader, payload: Vec::new(), received: None, skew: Skew::None, failed: None }
     }
 
     /// Notes that the copied publication may lag behind its worker's state.
@@ -173,7 +175,10 @@ impl Cutting {
     fn take(&mut self, number: Option<Publication>) -> bool {
         (self.received, self.failed, self.skew) = (None, None, Skew::None);
         let Some(publication) = number else { return true };
-        match self.reader.read_publication(publication, &mut &mut self.payload) {
+        let read = |_: Option<&mut Readers>| {
+            self.reader.read_publication(publication, &mut &mut self.payload).map_err(QueryError::from)
+        };
+        match self.shared.with_room(None, |read| read.as_ref().err(), read) {
             Ok(received) => self.received = received,
             Err(error) => self.failed = Some(error),
         }
@@ -209,7 +214,7 @@ impl Cutting {
             }
         }
         let channel = self.reader.channel().to_owned();
-        self.failed = Some(SnapshotError::Contended { channel, attempts, waited: begin.elapsed() });
+        self.failed = Some(SnapshotError::Contended { channel, attempts, waited: begin.elapsed() }.into());
     }
 
     /// The publication that was current at `time`, searched backwards from `latest`, or the oldest

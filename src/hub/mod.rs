@@ -4,7 +4,7 @@ mod attached;
 #[cfg(feature = "async")]
 mod changes;
 mod cut;
-mod pattern;
+mod error;
 mod query;
 mod selection;
 #[cfg(test)]
@@ -19,13 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::health::Health;
-pub use attached::QueryError;
 #[cfg(feature = "async")]
 pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
-pub use pattern::Pattern;
+pub use error::QueryError;
 pub use query::HubState;
-pub use selection::Selection;
+pub use selection::{Pattern, Selection};
 pub use watch::HubWatch;
 
 #[cfg(feature = "async")]
@@ -36,6 +35,7 @@ use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, Sn
 use crate::codec::Decode;
 use crate::codec::MessagePack;
 use crate::health::{Signs, Thresholds, look_at_one_writer};
+use crate::seqlock::Part;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 use attached::{Options, Shared};
 
@@ -78,9 +78,9 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// buffer of the size of the largest one.
 ///
 /// When this process has few mappings left (15/16 of `vm.max_map_count`, or of the addresses that
-/// `ulimit -v` allows), the hub lets go of an eighth of its channels: those that it has not read
-/// for longest. The next query of such a channel attaches again. Watches, cuts and open rounds keep
-/// their channels.
+/// `ulimit -v` allows), the hub evicts an eighth of its channels: those that it has not read for
+/// longest. A query that still can't map a state evicts more, until nothing is left. The next query
+/// of an evicted channel attaches again. Watches, cuts and open rounds keep their channels.
 pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
     query: PhantomData<fn() -> (C, A)>,
@@ -165,10 +165,34 @@ impl<C, A> Hub<C, A> {
     /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
-        let mut reader = self.shared.attached(channel, self.shared.options.reading.attach)?;
-        let status = self.status_with(&mut reader, |_| ((), None));
-        self.shared.keep(&reader, None);
-        status.map(|(status, ())| status)
+        let look = || {
+            let mut reader = self.shared.attached(channel, self.shared.options.reading.attach)?;
+            // The publication's age is in its segment, which may have to be mapped.
+            let map = |reader: &mut ChannelReader| {
+                let nothing = &mut Part { offset: 0, into: &mut [] };
+                (reader.snapshot(nothing).map_err(QueryError::from), None)
+            };
+            let both = self.status_with(&mut reader, map);
+            self.shared.keep(&reader, None);
+            both
+        };
+        self.with_room(look).map(|(status, _)| status)
+    }
+
+    /// Looks at a writer and its state. If the state can't be mapped, the hub evicts channels and
+    /// looks again.
+    fn with_room<R>(
+        &self,
+        mut look: impl FnMut() -> Result<(Status, Result<R, QueryError>), QueryError>,
+    ) -> Result<(Status, Result<R, QueryError>), QueryError> {
+        self.shared.with_room(
+            None,
+            |both| match both {
+                Ok((_, Err(error))) | Err(error) => Some(error),
+                Ok(_) => None,
+            },
+            |_| look(),
+        )
     }
 
     /// The status of one writer, and what `read` finds of the same moment; also the publication
@@ -233,7 +257,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        self.shared.reader_of::<T, C, A>(channel)?;
+        self.shared.reader_of::<T, C, A>(channel, None)?;
         Ok(HubChanges::new(self, watch::Target::Exactly(channel.into())))
     }
 

@@ -3,13 +3,13 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use super::attached::{Accepted, QueryError, Readers, Shared, is_out_of_mappings, with_scratch};
+use super::attached::{Accepted, Readers, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
+use super::error::QueryError;
 use super::{Hub, HubStatistics, Status};
 use crate::accept::Accept;
 use crate::channel::{ChannelReader, ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
-use crate::object;
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
 
@@ -85,14 +85,16 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        let (mut reader, accepted) = self.shared.reader_of::<T, C, A>(channel)?;
-        let both = self.status_with(&mut reader, |reader| {
-            let state = snapshot_of::<C, T>(reader, &accepted);
-            let info = state.as_ref().ok().map(Snapshot::info);
-            (state, info)
-        });
-        self.shared.keep(&reader, Some(accepted));
-        both
+        self.with_room(|| {
+            let (mut reader, accepted) = self.shared.reader_of::<T, C, A>(channel, None)?;
+            let both = self.status_with(&mut reader, |reader| {
+                let state = snapshot_of::<C, T>(reader, &accepted);
+                let info = state.as_ref().ok().map(Snapshot::info);
+                (state, info)
+            });
+            self.shared.keep(&reader, Some(accepted));
+            both
+        })
     }
 
     /// The latest states of all channels that [`Hub::channels`] lists for `pattern`. Each is read
@@ -149,9 +151,9 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     {
         let mut cutting = Vec::new();
         let mut queries = Vec::new();
-        let begin = |channel: Arc<str>| match self.shared.reader_of::<T, C, A>(&channel) {
+        let begin = |channel: Arc<str>| match self.shared.reader_of::<T, C, A>(&channel, None) {
             Ok((reader, accepted)) => {
-                cutting.push(Cutting::new(reader));
+                cutting.push(Cutting::new(&self.shared, reader));
                 queries.push(accepted);
                 (channel, Ok(cutting.len() - 1))
             }
@@ -169,7 +171,11 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         Cut { moment, states: states.collect() }
     }
 
-    fn state_of<T: 'static>(&self, cut: &mut Cutting, accepted: &Accepted) -> Result<Snapshot<T>, QueryError>
+    fn state_of<T: 'static>(
+        &self,
+        cut: &mut Cutting<'_>,
+        accepted: &Accepted,
+    ) -> Result<Snapshot<T>, QueryError>
     where
         C: Decode<T>,
         A: Accept<T, C>,
@@ -182,7 +188,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
             return Err(cut.reader.closed().into());
         }
         match (cut.failed.take(), cut.received) {
-            (Some(error), _) => Err(error.into()),
+            (Some(error), _) => Err(error),
             (None, None) => Err(SnapshotError::Empty { channel: channel.into() }.into()),
             (None, Some(info)) => {
                 if let (Strategy::Direct(direct), Some(plan)) = (C::strategy(), accepted.plan()) {
@@ -268,10 +274,10 @@ pub(super) fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> +
     shared: &Shared,
     channel: &str,
     destination: &mut impl Destination,
-    mut round: Option<&mut Readers>,
+    round: Option<&mut Readers>,
 ) -> Result<(ChannelReader, Accepted, SnapshotInfo), QueryError> {
-    let mut receive = || {
-        let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel)?;
+    let receive = |round: Option<&mut Readers>| {
+        let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel, round)?;
         let before = reader.statistics();
         let received = copy_latest(&mut reader, &accepted, destination);
         let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
@@ -280,16 +286,7 @@ pub(super) fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> +
         shared.keep(&reader, Some(accepted.clone()));
         Ok((reader, accepted, received?))
     };
-    if object::mappings_are_scarce() {
-        shared.let_go(round.as_deref_mut());
-    }
-    match receive() {
-        Err(error) if is_out_of_mappings(&error) => {
-            shared.let_go(round);
-            receive()
-        }
-        received => received,
-    }
+    shared.with_room(round, |received| received.as_ref().err(), receive)
 }
 
 /// The latest state of a channel that the reader's query has accepted.

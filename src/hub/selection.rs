@@ -1,12 +1,14 @@
 //! The channels that a pattern matches, kept ready to be read round after round.
 
 use std::any::TypeId;
+use std::fmt::{self, Display, Formatter};
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use super::attached::{Names, QueryError, Readers, with_scratch};
+use super::Hub;
+use super::attached::{Names, Readers, with_scratch};
+use super::error::QueryError;
 use super::query::{HubState, decoded, slow_receive};
-use super::{Hub, Pattern};
 use crate::accept::{Accept, SameType};
 use crate::channel::SnapshotInfo;
 use crate::codec::{Decode, Direct, MessagePack, Strategy};
@@ -52,7 +54,7 @@ pub struct Selection<C = MessagePack, A = SameType> {
     listings: u64,
     /// The names of the listing that the pattern matches.
     names: Vec<Arc<str>>,
-    /// Where the readers are between rounds, so that the hub can let go of their channels.
+    /// Where the readers are between rounds, so that the hub can evict their channels.
     place: Arc<Mutex<Readers>>,
     number: u64,
 }
@@ -81,7 +83,7 @@ impl<C, A> Selection<C, A> {
     }
 
     /// Follows the list of the namespace's channels; the readers that are in place. There is none
-    /// of a channel that is new, or that the hub has let go of.
+    /// of a channel that is new, or that the hub has evicted.
     fn follow(&mut self) -> Result<Readers, QueryError> {
         let mut readers = self.place.try_lock().map(|mut place| mem::take(&mut *place)).unwrap_or_default();
         let shared = &self.hub.shared;
@@ -115,7 +117,7 @@ impl<C: 'static, A: 'static> Selection<C, A> {
     /// iterator gets there. If a state can't be read, the item has the error.
     ///
     /// Progress and cost: for each channel as [`Reader::snapshot`](crate::Reader::snapshot), once
-    /// its first two publications have been read; for the round as [`Selection::channels`].
+    /// it has been read; for the round as [`Selection::channels`].
     ///
     /// # Errors
     ///
@@ -132,17 +134,13 @@ impl<C: 'static, A: 'static> Selection<C, A> {
         }
         readers.read_at = self.hub.shared.counts.attachments();
         let mut round = Round { hub: &self.hub, readers, place: &self.place };
-        Ok(self.names.iter().enumerate().map(move |(index, name)| {
-            if index.is_multiple_of(FOLLOWS_EVERY) {
-                round.readers.follow(&round.hub.shared);
-            }
-            HubState { channel: &**name, state: round.read::<T>(index, name) }
-        }))
+        Ok(self
+            .names
+            .iter()
+            .enumerate()
+            .map(move |(index, name)| HubState { channel: &**name, state: round.read::<T>(index, name) }))
     }
 }
-
-/// After how many channels a round follows a hub that lets go of channels.
-const FOLLOWS_EVERY: usize = 64;
 
 /// One round over a selection.
 struct Round<'a, C, A> {
@@ -212,14 +210,13 @@ impl<C: 'static, A: 'static> Round<'_, C, A> {
 
 impl<C, A> Drop for Round<'_, C, A> {
     fn drop(&mut self) {
-        self.readers.follow(&self.hub.shared);
         put(self.place, mem::take(&mut self.readers));
     }
 }
 
 /// Leaves the readers in their place, for the next round.
 fn put(place: &Mutex<Readers>, readers: Readers) {
-    // The hub has the place only while it lets go of channels.
+    // The hub has the place only while it evicts channels.
     if let Ok(mut place) = place.try_lock() {
         *place = readers;
     }
@@ -238,3 +235,126 @@ impl<C, A> Drop for Selection<C, A> {
 }
 
 debug_by!(Selection<C, A>, |it| namespace: it.hub.shared.handle.namespace(), pattern: it.pattern);
+
+/// A pattern of names, as in a shell: `*` matches any number of characters, `?` matches any one
+/// character, and every other character matches itself.
+///
+/// ```
+/// let workers = tearless::hub::Pattern::new("worker-*");
+/// assert!(workers.matches("worker-7") && !workers.matches("database"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    text: String,
+    /// Bytes before the first star or question mark.
+    literal: usize,
+}
+
+impl Pattern {
+    /// The pattern of this text. Every text is a pattern.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Pattern {
+        let text = text.into();
+        Pattern { literal: text.find(['*', '?']).unwrap_or(text.len()), text }
+    }
+
+    /// Whether the pattern matches all of `name`.
+    ///
+    /// Cost: at worst the product of both lengths, for any pattern. Nothing is allocated.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        // Most patterns are the beginning of a name and a star.
+        let (literal, pattern) = self.text.split_at(self.literal);
+        let Some(rest) = name.strip_prefix(literal) else { return false };
+        if pattern == "*" {
+            return true;
+        }
+        let (mut pattern, mut rest) = (pattern.chars(), rest.chars());
+        // The pattern after the last star, and the part of the name after the characters that the
+        // star takes.
+        let mut retry = None;
+        loop {
+            let (mut next_pattern, mut next_rest) = (pattern.clone(), rest.clone());
+            match (next_pattern.next(), next_rest.next()) {
+                (None, None) => return true,
+                (Some('*'), _) => {
+                    retry = Some((next_pattern.clone(), rest.clone()));
+                    pattern = next_pattern;
+                }
+                (Some(expected), Some(found)) if expected == '?' || expected == found => {
+                    (pattern, rest) = (next_pattern, next_rest);
+                }
+                // The last star takes one more character.
+                _ => {
+                    let Some((after_star, mut after_taken)) = retry else { return false };
+                    if after_taken.next().is_none() {
+                        return false;
+                    }
+                    (pattern, rest) = (after_star.clone(), after_taken.clone());
+                    retry = Some((after_star, after_taken));
+                }
+            }
+        }
+    }
+}
+
+/// The pattern's text.
+impl Display for Pattern {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_and_question_marks_match_as_in_a_shell() {
+        for (pattern, name, matches) in [
+            ("*", "", true),
+            ("*", "worker-7", true),
+            ("", "", true),
+            ("", "a", false),
+            ("worker-7", "worker-7", true),
+            ("worker-7", "worker-77", false),
+            ("worker", "workers", false),
+            ("worker-*", "worker-77", true),
+            ("worker-*", "worker-", true),
+            ("worker-*", "worker", false),
+            ("wörker*-?", "wörker-1-2", true),
+            ("wörker*-?", "wörker-1-22", false),
+            ("worker-?", "worker-77", false),
+            ("worker-??", "worker-77", true),
+            ("w*", "worker", true),
+            ("w*x", "worker", false),
+            ("*-7", "worker-7", true),
+            ("*-7", "worker-7-8", false),
+            ("*-?", "worker-7", true),
+            ("w*r*7", "worker-7", true),
+            ("w*x*7", "worker-7", false),
+            ("**", "ü", true),
+            ("**", "x", true),
+            ("?", "ü", true),
+            ("?", "", false),
+            ("a?", "a", false),
+            ("a*b", "ab", true),
+            ("a*ab", "aaab", true),
+            ("w*", "worker", true),
+            ("*-?", "worker-7", true),
+            ("w*x", "worker", false),
+            ("a?", "a", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), matches, "{pattern:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn every_pattern_ends_soon() {
+        for count in [100, 200] {
+            let pattern = Pattern::new("*a".repeat(count));
+            assert!(!pattern.matches(&"a".repeat(count - 1)));
+            assert!(pattern.matches(&"a".repeat(count)));
+        }
+    }
+}

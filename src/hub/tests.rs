@@ -284,14 +284,21 @@ mod limits {
     }
 
     #[test]
-    fn a_hub_lets_go_of_the_channels_that_were_not_read_for_longest() {
+    fn a_hub_evicts_the_channels_that_were_not_read_for_longest() {
         if let Ok(name) = std::env::var(NAMESPACE) {
             let namespace = Namespace::open(&name).unwrap();
             let hub = namespace.hub_builder().codec::<Pod>().open();
             one_by_one(&hub);
             in_rounds(&hub);
+            in_threads(&hub);
+            together(&hub);
             drop(hub);
-            return beside_readers(&namespace);
+            beside_a_watch(&namespace);
+            beside_readers(&namespace);
+            // The thread that sleeps for a stream keeps mappings for a while.
+            #[cfg(feature = "async")]
+            as_a_stream(&namespace);
+            return;
         }
         let namespace = Namespace::open(&format!("test-limits-{}", std::process::id())).unwrap();
         let open = |index| {
@@ -304,7 +311,7 @@ mod limits {
         let writers: Vec<_> = (0..CHANNELS).map(open).collect();
         let mut command = Child::this_program();
         command.args([
-            "hub::tests::limits::a_hub_lets_go_of_the_channels_that_were_not_read_for_longest",
+            "hub::tests::limits::a_hub_evicts_the_channels_that_were_not_read_for_longest",
             "--exact",
             "--nocapture",
         ]);
@@ -330,7 +337,7 @@ mod limits {
         }
         let before = attachments();
         assert_eq!(count(&mut idle), 10);
-        assert_eq!(attachments(), before + 10, "they were let go of, and are attached again");
+        assert_eq!(attachments(), before + 10, "they were evicted, and are attached again");
         get(20);
         assert_eq!(attachments(), before + 11);
     }
@@ -344,18 +351,85 @@ mod limits {
                 assert!(are_few());
             }
         }
-        // The hub lets go in the course of a round.
+        // The hub evicts in the course of a round.
         let mut open = hub.select("*");
         let mut open = open.iter::<u64>().unwrap();
         for _ in 0..100 {
             open.next().unwrap().state.unwrap();
         }
         let mut all = hub.select("*");
-        // The open round keeps its channels. A channel that can't be attached is an error.
-        all.iter::<u64>().unwrap().for_each(drop);
-        assert!(are_few());
-        drop(open);
+        // The open round keeps its channels.
         assert_eq!(count(&mut all), CHANNELS);
+        assert!(are_few());
+        open.for_each(|found| assert!(found.state.is_ok()));
+        assert_eq!(count(&mut all), CHANNELS);
+    }
+
+    fn in_threads(hub: &Hub<Pod>) {
+        let before = hub.statistics().attachments;
+        thread::scope(|scope| {
+            for step in [1, 7, 11] {
+                scope.spawn(move || {
+                    for index in (0..4 * CHANNELS).map(|turn| turn * step % CHANNELS) {
+                        assert_eq!(*hub.get::<u64>(&name(index)).unwrap(), index);
+                    }
+                });
+            }
+            scope.spawn(|| {
+                let mut few = hub.select("worker-00?");
+                (0..100).for_each(|_| assert_eq!(count(&mut few), 10));
+            });
+        });
+        assert!(hub.statistics().attachments > before + CHANNELS);
+    }
+
+    /// What reads other than one state at a time.
+    fn together(hub: &Hub<Pod>) {
+        for index in 0..CHANNELS {
+            assert_eq!(hub.status(&name(index)).unwrap().publication, 2);
+        }
+        for index in 0..CHANNELS {
+            let (status, state) = hub.get_with_status::<u64>(&name(index)).unwrap();
+            assert_eq!((status.publication, *state.unwrap()), (2, index));
+        }
+        // The last channels were read last.
+        for first in [0, 50] {
+            let cut = hub.cut::<u64>((first..first + 100).map(name));
+            assert!(cut.is_complete() && cut.is_consistent() && are_few());
+        }
+        let cut = hub.cut::<u64>((0..CHANNELS).map(name));
+        let lacking = cut.states.into_iter().filter_map(|state| state.state.err()).map(is_limit).count();
+        assert!((1..50).contains(&lacking), "{lacking} can't be mapped beside the others");
+    }
+
+    fn beside_a_watch(namespace: &Namespace) {
+        let hub = namespace.hub_builder().codec::<Pod>().open();
+        let mut watch = hub.watch("*");
+        let watched = watch.changed().unwrap();
+        assert!((100..CHANNELS).contains(&(watched.len() as u64)), "{} are watched", watched.len());
+        for name in &watched {
+            assert!(hub.get::<u64>(name).is_ok(), "the hub has it as long as the watch");
+        }
+        is_limit(hub.get::<u64>(&name(CHANNELS - 1)).unwrap_err());
+        assert!(watch.changed().unwrap().is_empty() && are_few());
+        drop(watch);
+        assert!((0..CHANNELS).all(|index| *hub.get::<u64>(&name(index)).unwrap() == index));
+    }
+
+    #[cfg(feature = "async")]
+    fn as_a_stream(namespace: &Namespace) {
+        let hub = namespace.hub_builder().codec::<Pod>().open();
+        let mut few = hub.changes_of::<u64>("worker-0*");
+        for index in 0..100 {
+            streams::yields(&mut few, &name(index), index);
+            // Beside it, the hub reads the others.
+            assert_eq!(*hub.get::<u64>(&name(149 - index / 2)).unwrap(), 149 - index / 2);
+        }
+        assert!(streams::is_pending(&mut few) && are_few());
+    }
+
+    fn is_limit(error: QueryError) {
+        assert!(error.to_string().contains("vm.max_map_count"), "{error}");
     }
 
     fn beside_readers(namespace: &Namespace) {
@@ -366,9 +440,6 @@ mod limits {
                 reader.snapshot()?;
             }
             Ok(reader)
-        };
-        let is_limit = |error: QueryError| {
-            assert!(error.to_string().contains("vm.max_map_count"), "{error}");
         };
         let mut readers = Vec::new();
         is_limit(
@@ -421,7 +492,7 @@ pub(super) mod streams {
         wait_for(changes.next())
     }
 
-    fn is_pending(changes: &mut HubChanges<u64>) -> bool {
+    pub(super) fn is_pending(changes: &mut HubChanges<u64>) -> bool {
         pin!(changes.next()).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
@@ -430,7 +501,7 @@ pub(super) mod streams {
     }
 
     /// The next state is `state` of `channel`.
-    fn yields(changes: &mut HubChanges<u64>, channel: &str, state: u64) {
+    pub(super) fn yields(changes: &mut HubChanges<u64>, channel: &str, state: u64) {
         let next = next(changes);
         assert_eq!((&*next.channel, *next.state.unwrap()), (channel, state));
     }

@@ -5,8 +5,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attached::{AT_ONCE, Names, QueryError, Shared, has_name};
-use super::pattern::Pattern;
+use super::attached::{AT_ONCE, Names, Shared, has_name};
+use super::error::QueryError;
+use super::selection::Pattern;
 use crate::channel::{ChannelReader, ControlPage, Progress};
 use crate::layout::registry::waiters;
 use crate::memory::ReadOnlyWords;
@@ -164,7 +165,8 @@ impl Watching {
         }
         // A channel that is being created, is gone again, or can't be opened is tried again the
         // next time.
-        for name in mem::take(&mut self.unattached) {
+        let mut unattached = mem::take(&mut self.unattached).into_iter();
+        while let Some(name) = unattached.next() {
             match self.shared.reader(&name, AT_ONCE) {
                 // It replaces a removed channel of the same name.
                 Ok(reader) => {
@@ -178,7 +180,13 @@ impl Watching {
                     channels.insert(place, Watched { page: reader.page().clone(), seen: None, name, reader });
                     self.are_others = true;
                 }
-                Err(_) => self.unattached.push(name),
+                Err(error) => {
+                    self.unattached.push(name);
+                    if error.is_out_of_mappings() {
+                        // What comes after it can't be mapped either.
+                        self.unattached.extend(unattached.by_ref());
+                    }
+                }
             }
         }
         self.error = listed.err();

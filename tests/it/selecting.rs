@@ -1,6 +1,6 @@
 //! A selection sees, round after round, what a hub sees: every channel that its pattern matches,
-//! whatever happens to the channels. A hub lets go of channels rather than take the last mappings
-//! of its process.
+//! whatever happens to the channels. A hub evicts channels rather than take the last mappings of
+//! its process.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use tearless::{
     Boxed, Bytes, Namespace, Pod, Reader, Writer,
     accept::MatchingFields,
     error::{AttachError, ObjectError, QueryError, ResourceLimit, SnapshotError},
-    hub::Selection,
+    hub::{Health, Selection},
 };
 use testkit::objects::Objects;
 
@@ -227,12 +227,27 @@ fn read_with_few_addresses(namespace: &Namespace) {
             let state = found.state.unwrap();
             assert_eq!((state.len(), format!("large-{:02}", state[0]).as_str()), (LARGE, found.channel));
         }
+        // The small ones are the first to be evicted, which is of no use.
+        for name in hub.channels("small-*").unwrap() {
+            assert_eq!(*hub.get::<Vec<u8>>(&name).unwrap(), b"small");
+        }
         for name in hub.channels("large-*").unwrap() {
             assert_eq!(hub.get::<Vec<u8>>(&name).unwrap().len(), LARGE);
-            assert!(hub.status(&name).is_ok());
+        }
+        // Few of the large ones are still attached.
+        for name in hub.channels("large-*").unwrap() {
+            let status = hub.status(&name).unwrap();
+            assert!(matches!(status.health, Health::Fresh { .. } | Health::Unchanged { age: Some(_) }));
+        }
+        for name in hub.channels("large-*").unwrap() {
+            assert_eq!(hub.get_with_status::<Vec<u8>>(&name).unwrap().1.unwrap().len(), LARGE);
+        }
+        for first in 0..30 {
+            let cut = hub.cut::<Vec<u8>>([first, (first + 15) % 30].map(|index| format!("large-{index:02}")));
+            assert!(cut.is_complete() && cut.is_consistent());
         }
     }
-    assert!(hub.statistics().attachments > 30, "the hub has let go of channels");
+    assert!(hub.statistics().attachments > 5 * 30 + 60, "the hub has evicted channels");
     drop((large, hub));
     // A reader has nothing to let go of.
     let open = |index| -> Result<Reader<Vec<u8>, Bytes>, bool> {
@@ -266,15 +281,25 @@ fn a_hub_reads_more_than_its_process_may_map() {
     let writers: Vec<_> = (0..30)
         .map(|index| {
             let builder = own.writer_builder::<[u8]>(&format!("large-{index:02}")).codec::<Bytes>();
-            let mut writer = builder.capacity(LARGE).slots(2).open().unwrap();
+            // Every third one grows.
+            let capacity = if index % 3 == 0 { 64 } else { LARGE };
+            let mut writer = builder.capacity(capacity).slots(2).open().unwrap();
             for _ in 0..2 {
                 writer.publish(&vec![index; LARGE]).unwrap();
             }
             writer
         })
         .collect();
+    let small: Vec<_> = (0..60)
+        .map(|index| {
+            let builder = own.writer_builder::<[u8]>(&format!("small-{index:02}")).codec::<Bytes>();
+            let mut writer = builder.open().unwrap();
+            writer.publish(b"small").unwrap();
+            writer
+        })
+        .collect();
     Actor::start(test, "reader", &own).finish();
-    drop(writers);
+    drop((writers, small));
 }
 
 #[test]
@@ -295,7 +320,10 @@ fn threads_with_selections_of_one_hub_get_whole_states_while_channels_come_and_g
                                     assert_eq!(found.channel, format!("worker-{}", state[0] % 8));
                                 }
                                 // It is being removed.
-                                Err(QueryError::Snapshot(SnapshotError::Object { .. })) => {}
+                                Err(QueryError::Snapshot(SnapshotError::Object {
+                                    source: ObjectError::NotFound { .. } | ObjectError::Unfinished { .. },
+                                    ..
+                                })) => {}
                                 Err(error) => assert!(
                                     error.is_gone() || error.is_empty() || error.is_transient(),
                                     "{error}"
