@@ -68,6 +68,8 @@ pub(super) struct Shared {
     check: Arc<Timer>,
     /// Where selections keep their readers between rounds.
     selections: papaya::HashMap<u64, Weak<Mutex<Readers>>>,
+    /// Shared by all entries, also those that are no longer in the map and not freed yet.
+    entries: Arc<()>,
     /// Held by the thread that evicts channels.
     evicting: Mutex<()>,
     /// How often the listing was made.
@@ -87,6 +89,8 @@ struct Listing {
 pub(super) struct Attached {
     reader: ChannelReader,
     accepted: Option<Accepted>,
+    /// The hub's [`Shared::entries`].
+    entry: Arc<()>,
     /// The hub's [`Counts::attachments`] when it was last read.
     read_at: AtomicU64,
 }
@@ -118,6 +122,7 @@ impl Attached {
         Attached {
             reader: self.reader.clone().without_segments(),
             accepted: self.accepted.clone(),
+            entry: Arc::clone(&self.entry),
             read_at: self.read_at.load(Ordering::Relaxed).into(),
         }
     }
@@ -157,6 +162,7 @@ impl Shared {
             listing,
             check,
             selections: papaya::HashMap::default(),
+            entries: Arc::default(),
             evicting: Mutex::default(),
             listings: AtomicU64::new(0),
         }
@@ -298,7 +304,8 @@ impl Shared {
 
     fn insert(&self, reader: &ChannelReader, accepted: Option<Accepted>, guard: &LocalGuard<'_>) {
         let read_at = AtomicU64::new(self.counts.attachments());
-        let attached = Attached { reader: reader.clone(), accepted, read_at };
+        let attached =
+            Attached { reader: reader.clone(), accepted, entry: Arc::clone(&self.entries), read_at };
         if self.channels.insert(Arc::clone(reader.name()), attached, guard).is_some() {
             // The replaced entry may map large segments: it is freed now and not in a batch. That
             // takes a barrier in all threads.
@@ -339,19 +346,17 @@ impl Shared {
         error: fn(&R) -> Option<&QueryError>,
         mut work: impl FnMut(Option<&mut Readers>) -> R,
     ) -> R {
-        let mut has_evicted = false;
         for _ in 0..MAX_REPETITIONS {
             let result = work(round.as_deref_mut());
             if !error(&result).is_some_and(QueryError::is_out_of_mappings) {
                 return result;
             }
-            if self.evict(round.as_deref_mut()) {
-                has_evicted = true;
-            } else if has_evicted {
+            if !self.evict(round.as_deref_mut()) {
+                if Arc::strong_count(&self.entries) - 1 <= self.channels.len() {
+                    return result;
+                }
                 // A thread that was preempted while it read an evicted channel still has it.
                 thread::sleep(Duration::from_millis(1));
-            } else {
-                return result;
             }
         }
         work(round)
