@@ -43,6 +43,10 @@ const EVICTED: usize = 8;
 /// channels.
 const MAX_REPETITIONS: u32 = 256;
 
+/// How often it waits a millisecond for what the hub has evicted. An entry may stay until a thread
+/// that has ended would have freed it.
+const MAX_PAUSES: u32 = 20;
+
 /// The options of a hub.
 pub(super) struct Options {
     pub(super) reading: ReaderOptions,
@@ -346,15 +350,17 @@ impl Shared {
         error: fn(&R) -> Option<&QueryError>,
         mut work: impl FnMut(Option<&mut Readers>) -> R,
     ) -> R {
+        let mut pauses = 0;
         for _ in 0..MAX_REPETITIONS {
             let result = work(round.as_deref_mut());
             if !error(&result).is_some_and(QueryError::is_out_of_mappings) {
                 return result;
             }
             if !self.evict(round.as_deref_mut()) {
-                if Arc::strong_count(&self.entries) - 1 <= self.channels.len() {
+                if pauses == MAX_PAUSES || Arc::strong_count(&self.entries) - 1 <= self.channels.len() {
                     return result;
                 }
+                pauses += 1;
                 // A thread that was preempted while it read an evicted channel still has it.
                 thread::sleep(Duration::from_millis(1));
             }
