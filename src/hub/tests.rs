@@ -398,7 +398,12 @@ mod limits {
             assert!(cut.is_complete() && cut.is_consistent() && are_few());
         }
         let cut = hub.cut::<u64>((0..CHANNELS).map(name));
-        let lacking = cut.states.into_iter().filter_map(|state| state.state.err()).map(is_limit).count();
+        let lacking = cut
+            .states
+            .into_iter()
+            .filter_map(|state| state.state.err())
+            .map(|error| is_limit(&error))
+            .count();
         assert!((1..50).contains(&lacking), "{lacking} can't be mapped beside the others");
     }
 
@@ -410,7 +415,7 @@ mod limits {
         for name in &watched {
             assert!(hub.get::<u64>(name).is_ok(), "the hub has it as long as the watch");
         }
-        is_limit(hub.get::<u64>(&name(CHANNELS - 1)).unwrap_err());
+        is_limit(&hub.get::<u64>(&name(CHANNELS - 1)).unwrap_err());
         assert!(watch.changed().unwrap().is_empty() && are_few());
         drop(watch);
         assert!((0..CHANNELS).all(|index| *hub.get::<u64>(&name(index)).unwrap() == index));
@@ -428,7 +433,7 @@ mod limits {
         assert!(streams::is_pending(&mut few) && are_few());
     }
 
-    fn is_limit(error: QueryError) {
+    fn is_limit(error: &QueryError) {
         assert!(error.to_string().contains("vm.max_map_count"), "{error}");
     }
 
@@ -443,12 +448,12 @@ mod limits {
         };
         let mut readers = Vec::new();
         is_limit(
-            (0..CHANNELS).find_map(|index| open(index).map(|reader| readers.push(reader)).err()).unwrap(),
+            &(0..CHANNELS).find_map(|index| open(index).map(|reader| readers.push(reader)).err()).unwrap(),
         );
         for index in 0..CHANNELS {
             // The last reader may have left a mapping or two.
             if let Err(error) = hub.get::<u64>(&name(index)) {
-                is_limit(error);
+                is_limit(&error);
             }
         }
         readers.drain(..5);
