@@ -96,8 +96,10 @@ fn the_kernel_is_chosen_by_size_and_processor() {
     use bulk::Kernel;
     let vectors = if is_x86_feature_detected!("avx") { Kernel::Avx } else { Kernel::Sse };
     let strings = if is_x86_feature_detected!("ermsb") { Kernel::String } else { vectors };
-    let chosen = [257, STRING - 1, STRING, 64 << 20].map(Kernel::for_len);
+    let chosen = [257, STRING - 1, STRING, 64 << 20].map(|len| Kernel::of(len, true));
     assert_eq!(chosen, [vectors, vectors, strings, strings]);
+    let uneven = [STRING, (32 << 20) - 1, 32 << 20].map(|len| Kernel::of(len, false));
+    assert_eq!(uneven, [vectors, vectors, strings]);
 }
 
 /// AVX also for sizes at which processors with fast string moves use those.
