@@ -22,8 +22,9 @@
 //!
 //! Sizes up to [`INLINE`] are moved in place with SSE2, which every x86-64 has, so that a payload
 //! of a size known at compile time becomes a few moves without a branch. Larger ones go through a
-//! function that uses AVX if the processor has it, and fast string moves from [`STRING`] bytes on.
-//! Measured beside `memcpy` (docs/experiments.md): wider registers gain nothing further.
+//! function that aligns the destination and uses AVX if the processor has it, or fast string moves
+//! for most sizes from [`STRING`] bytes on. Measured beside `memcpy` (docs/experiments.md): wider
+//! registers gain nothing further.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
@@ -40,8 +41,9 @@ const INLINE: usize = 256;
 pub(super) const STRING: usize = 24 << 10;
 
 /// Minimum bytes that are copied by a string move also if source and destination lie differently in
-/// their blocks of 32 bytes. Below, such string moves take 4 to 12 % longer than AVX; of memory that
-/// no cache holds, string moves take a third less, because they don't fetch what they overwrite.
+/// their blocks of 32 bytes. Below, such string moves take 4 to 12 % longer than AVX; of memory
+/// that no cache holds, string moves take a third less, because they don't fetch what they
+/// overwrite.
 const UNCACHED: usize = 32 << 20;
 
 /// Bytes of a move by SSE2.
@@ -110,9 +112,8 @@ pub(super) enum Kernel {
     Sse,
 }
 
-impl Kernel {
-    /// The fastest kernel of this processor for `len` bytes; `is_even` if source and destination lie
-    /// alike in their blocks of 32 bytes.
+impl Kernel { /// The fastest kernel of this processor for `len` bytes; `is_even` if source and
+destination lie /// alike in their blocks of 32 bytes.
     #[inline(always)]
     pub(super) fn of(len: usize, is_even: bool) -> Kernel {
         let least = if is_even { STRING } else { UNCACHED };
@@ -146,10 +147,10 @@ unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
     head + moved
 }
 
-/// Moves as many whole words as it takes until the destination is aligned to [`AVX`] bytes, if whole
-/// words can do that, and returns how many bytes those are. Allocations are aligned to 16 bytes:
-/// every other store of 32 would cross into another cache line, and take twice as long. String moves
-/// of some megabytes to such an address can take more than twice as long.
+/// Moves as many whole words as it takes until the destination is aligned to [`AVX`] bytes, if
+/// whole words can do that, and returns how many bytes those are. Allocations are aligned to 16
+/// bytes: every other store of 32 would cross into another cache line, and take twice as long.
+/// String moves of some megabytes to such an address can take more than twice as long.
 ///
 /// # Safety
 ///
@@ -162,8 +163,8 @@ unsafe fn align(from: *const u8, to: *mut u8) -> usize {
     }
     let word = head % MOVE;
     if word != 0 {
-        // SAFETY: moves one word (the caller's promise: a head is less than `AVX` bytes) and changes
-        // one register, which is named.
+        // SAFETY: moves one word (the caller's promise: a head is less than `AVX` bytes) and
+        // changes one register, which is named.
         unsafe {
             asm!(
                 "mov {a}, [{from}]", "mov [{to}], {a}",
