@@ -41,9 +41,8 @@ const INLINE: usize = 256;
 pub(super) const STRING: usize = 24 << 10;
 
 /// Minimum bytes that are copied by a string move also if source and destination lie differently in
-/// their blocks of 32 bytes. Below, such string moves take 4 to 12 % longer than AVX; of memory
-/// that no cache holds, string moves take a third less, because they don't fetch what they
-/// overwrite.
+/// their blocks of 32 bytes. Below, such string moves take 4 to 12 % longer than AVX. Where no
+/// cache holds the memory, they take a third less: they don't fetch what they overwrite.
 const UNCACHED: usize = 32 << 20;
 
 /// Bytes of a move by SSE2.
@@ -112,8 +111,9 @@ pub(super) enum Kernel {
     Sse,
 }
 
-impl Kernel { /// The fastest kernel of this processor for `len` bytes; `is_even` if source and
-destination lie /// alike in their blocks of 32 bytes.
+impl Kernel {
+    /// The fastest kernel of this processor for `len` bytes; `is_even` if source and destination
+    /// lie alike in their blocks of 32 bytes.
     #[inline(always)]
     pub(super) fn of(len: usize, is_even: bool) -> Kernel {
         let least = if is_even { STRING } else { UNCACHED };
