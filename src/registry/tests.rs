@@ -667,7 +667,7 @@ fn a_mark_shows_its_channel(writer: Option<Operation>, lister: Option<Operation>
 }
 
 #[test]
-fn a_list_shows_no_former_channel_of_an_entry_that_is_used_again() {
+fn a_list_shows_nothing_former_of_an_entry_that_is_used_again() {
     assert!(a_mark_shows_its_channel(None, None));
     assert!(!a_mark_shows_its_channel(Some(Operation::ReleaseStore), None));
     assert!(!a_mark_shows_its_channel(None, Some(Operation::AcquireFence)));
