@@ -83,14 +83,19 @@ impl<T, C: Decode<T>> Reader<T, C> {
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let Strategy::Direct(direct) = C::strategy() else { return self.decode_into(state) };
-        let mut destination = direct.destination(state);
-        match self.channel.snapshot_fast(&mut destination) {
+        // Each path has a destination of its own, and the slow one returns field by field: what both
+        // shared would be in memory, and the fast path would have to store it.
+        let fast = self.channel.snapshot_fast(&mut direct.destination(state));
+        match fast {
             Ok(info) => {
                 // The latest publication: numbers don't go back.
                 self.seen = info.publication();
                 Ok(info)
             }
-            Err(torn) => self.slow_into(&mut destination, torn),
+            Err(torn) => match self.slow_into(&mut direct.destination(state), torn) {
+                Ok(info) => Ok(info.by_field()),
+                Err(error) => Err(error),
+            },
         }
     }
 

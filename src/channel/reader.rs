@@ -56,6 +56,14 @@ impl SnapshotInfo {
         SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 }
     }
 
+    /// The same, field by field: if two paths of a function returned the same block of memory, both
+    /// would have to fill it instead of keeping the words in registers.
+    #[inline(always)]
+    pub(crate) fn by_field(self) -> SnapshotInfo {
+        let SnapshotInfo { publication, len, time, retries } = self;
+        SnapshotInfo { publication, len, time, retries }
+    }
+
     /// The publication's number: 1 for the first of the channel's life.
     #[inline]
     #[must_use]
@@ -150,12 +158,7 @@ impl ChannelReader {
     ) -> Result<SnapshotInfo, SnapshotError> {
         match self.snapshot_fast(destination) {
             Ok(info) => Ok(info),
-            Err(torn) => {
-                // Field by field: if both paths returned the same block of memory, the fast one
-                // would have to fill it instead of keeping the words in registers.
-                let SnapshotInfo { publication, len, time, retries } = self.slow(destination, torn)?;
-                Ok(SnapshotInfo { publication, len, time, retries })
-            }
+            Err(torn) => Ok(self.slow(destination, torn)?.by_field()),
         }
     }
 

@@ -112,63 +112,66 @@ impl ChannelWriter {
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if let Some(publication) = self.writer.next()
             && payload.len() < self.fits_below[publication.side().index()]
-            && self.owner.is_ours()
+            && self.owner.is_shown_ours()
         {
-            // No fence: such a writer takes the slow path.
-            self.publish_into(publication, None, payload, 0, WakeMode::Barriers);
-            return Ok(publication.get());
+            let (time, waiting) = (self.clock.timestamp(), self.waker.count());
+            self.writer.publish(publication, payload, time, 0);
+            // A writer that needs a fence takes the other path.
+            return Ok(self.published(publication, payload, time, waiting, WakeMode::Barriers));
         }
-        self.slow_publish(payload)
+        self.publish_unusual(payload)
     }
 
-    /// Publishes what needs more than w1 to w5: a checksum, or another segment; or returns why not.
+    /// Publishes what needs more: a checksum, another segment, a fence; or returns why not.
     #[cold]
     #[inline(never)]
-    fn slow_publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
+    fn publish_unusual(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if !self.owner.is_ours() {
             return Err(self.failed(PublishError::Forked { owner: self.owner.pid() }));
         }
         let Some(publication) = self.writer.next() else {
             return Err(self.failed(PublishError::Exhausted));
         };
-        let published = match self.make_room(publication.side(), payload.len()) {
-            Ok(fresh) => {
-                let with_sum = self.options.checksum;
-                let checksum = if with_sum { checksum_of_publication(publication, payload) } else { 0 };
-                self.publish_into(publication, fresh, payload, checksum, self.waker.wake_mode);
-                Ok(publication.get())
+        let side = publication.side();
+        let fresh = self.make_room(side, payload.len());
+        let published = fresh.map_err(|error| self.failed(error)).map(|fresh| {
+            let with_sum = self.options.checksum;
+            let checksum = if with_sum { checksum_of_publication(publication, payload) } else { 0 };
+            let (time, waiting) = (self.clock.timestamp(), self.waker.count());
+            match fresh {
+                None => self.writer.publish(publication, payload, time, checksum),
+                Some(fresh) => {
+                    let replaced = self.writer.publish_grown(publication, fresh, payload, time, checksum);
+                    self.count_growth(side, &replaced);
+                }
             }
-            Err(error) => Err(self.failed(error)),
-        };
+            self.published(publication, payload, time, waiting, self.waker.wake_mode)
+        });
         self.update_fits_below();
         published
     }
 
-    /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one
-    /// that replaces it.
+    /// After w5: p2, p3 and a sign of life. Returns the number.
     #[inline(always)]
-    fn publish_into(
+    fn published(
         &mut self,
         publication: Publication,
-        fresh: Option<Segment<Words>>,
         payload: &[u8],
-        checksum: u64,
+        time: u64,
+        waiting: u64,
         wake_mode: WakeMode,
-    ) {
-        let time = self.clock.timestamp();
-        let waiting = self.waker.count();
-        match fresh {
-            None => self.writer.publish(publication, payload, time, checksum),
-            Some(fresh) => {
-                let replaced = self.writer.publish_grown(publication, fresh, payload, time, checksum);
-                self.count_growth(publication.side(), &replaced);
-            }
-        }
+    ) -> u64 {
         self.counts.bytes += payload.len() as u64;
         if self.waker.must_wake(waiting, wake_mode) {
             self.waker.wake(self.writer.control().memory());
         }
-        // Without a timestamp there is nothing to sign, and no call to make.
+        self.sign(time);
+        publication.get()
+    }
+
+    /// A sign of life at `time`; none without a timestamp.
+    #[inline(always)]
+    fn sign(&mut self, time: u64) {
         if time != 0
             && let Some(slept) = self.clock.sign(time)
         {
@@ -313,11 +316,9 @@ impl ChannelWriter {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
-        let (page, time) = (self.writer.control(), self.clock.precise());
-        page.set_heartbeat(time);
-        if let Some(slept) = self.clock.sign(time) {
-            page.set_slept(slept);
-        }
+        let time = self.clock.precise();
+        self.writer.control().set_heartbeat(time);
+        self.sign(time);
         Ok(())
     }
 

@@ -55,12 +55,19 @@ impl ForkToken {
         self.pid
     }
 
+    /// Whether the page shows that this is the process that took it. Never if the kernel has no
+    /// such page: then only [`ForkToken::is_ours`] knows.
+    #[inline(always)]
+    pub(crate) fn is_shown_ours(&self) -> bool {
+        // Relaxed: the number was stored before the token was made, and never changes in this
+        // process.
+        self.page.load(Ordering::Relaxed) == self.process
+    }
+
     /// Whether this is the process that took it.
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
-        // Relaxed: the number was stored before the token was made, and never changes in this
-        // process.
-        self.page.load(Ordering::Relaxed) == self.process || self.has_same_pid()
+        self.is_shown_ours() || self.has_same_pid()
     }
 
     /// The answer without such a page.

@@ -46,11 +46,12 @@ pub(crate) fn run_if_asked() -> bool {
     let count = count.parse().unwrap_or_else(|_| refuse(USAGE));
     match bytes.as_str() {
         "64" => operation.run::<8>(count),
+        "256" => operation.run::<32>(count),
         "1024" => operation.run::<{ 1 << 7 }>(count),
         "65536" => operation.run::<{ 64 << 7 }>(count),
         "1048576" => operation.run::<{ 1 << 17 }>(count),
         "16777216" => operation.run::<{ 16 << 17 }>(count),
-        _ => refuse("BYTES is 64, 1024, 65536, 1048576 or 16777216"),
+        _ => refuse("BYTES is 64, 256, 1024, 65536, 1048576 or 16777216"),
     }
     true
 }

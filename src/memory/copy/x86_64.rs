@@ -20,11 +20,11 @@
 //! accesses, which must not race. An assembly block may do what atomic accesses may, and the
 //! compiler moves no other access across it.
 //!
-//! Sizes up to [`INLINE`] are moved in place with SSE2, which every x86-64 has, so that a payload
-//! of a size known at compile time becomes a few moves without a branch. Larger ones go through a
-//! function that aligns the destination and uses AVX if the processor has it, or fast string moves
-//! for most sizes from [`STRING`] bytes on. Measured beside `memcpy` (docs/experiments.md): wider
-//! registers gain nothing further.
+//! Sizes up to [`NARROW`] are moved in place with SSE2, which every x86-64 has, so that a payload
+//! of a size known at compile time becomes a few moves without a branch; sizes up to [`INLINE`] in
+//! place with AVX if the processor has it. Larger ones go through a function that aligns the
+//! destination and uses AVX, or fast string moves for most sizes from [`STRING`] bytes on. Measured
+//! beside `memcpy` (docs/experiments.md): wider registers gain nothing further.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
@@ -34,6 +34,10 @@ use crate::layout::WORD_BYTES;
 
 /// Maximum bytes that are copied without a call.
 const INLINE: usize = 256;
+
+/// Maximum bytes that are copied by SSE2 though there is AVX. Measured where the processor does one
+/// store at a time, of 16 bytes or of 32.
+const NARROW: usize = 128;
 
 /// Minimum bytes that are copied by a string move. Measured where source and destination together
 /// no longer fit 48 KiB of first-level cache: to a destination that is aligned to 32 bytes, string
@@ -63,6 +67,10 @@ pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
     if len > INLINE {
         // SAFETY: the caller's promise.
         return unsafe { copy_many(from, to, len) };
+    }
+    if len > NARROW && is_x86_feature_detected!("avx") {
+        // SAFETY: the caller's promise; `len` is enough, and there is AVX.
+        return unsafe { copy_by_avx(from, to, len) };
     }
     // SAFETY: the caller's promise.
     unsafe { copy_in_rounds(from, to, len) }
@@ -185,6 +193,7 @@ unsafe fn align(from: *const u8, to: *mut u8) -> usize {
 /// # Safety
 ///
 /// As for [`copy`]; `len` must be at least 128, and the processor must have AVX.
+#[inline(always)]
 pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> usize {
     debug_assert!(len >= AVX_ROUND);
     // SAFETY: moves as many rounds of 128 bytes and then of 32 bytes as `len` holds (at least one
