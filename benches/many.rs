@@ -100,10 +100,10 @@ impl Figures {
             ("wait_any among all after one alone, µs", self.get(WAKE) - self.get(WAKE_ALONE), 20.0),
             ("memory per channel, KiB", self.get("memory per channel, KiB"), 5.0),
         ];
-        println!("\n{:<44} {:>12} {:>8}", "goal", "here", "at most");
+        println!("\n## Goals\n\n{:<44} {:>12} {:>8}", "goal", "here", "at most");
         for (what, here, max) in goals {
-            let verdict = if here <= max { "" } else { "  missed" };
-            println!("{what:<44} {here:>12.2} {max:>8.2}{verdict}");
+            let verdict = if here <= max { "met" } else { "missed" };
+            println!("{what:<44} {here:>12.2} {max:>8.2}  {verdict}");
         }
     }
 }

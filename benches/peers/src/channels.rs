@@ -1,11 +1,13 @@
 //! Many workers: one process reads a thousand channels in turn.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
+use memmap2::{Mmap, MmapMut};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tearless::{Pod, Reader};
@@ -108,6 +110,63 @@ fn mapped_bytes() -> u64 {
     objects.iter().filter_map(|path| fs::metadata(path).ok()).map(|data| data.blocks() * 512).sum()
 }
 
+/// Bytes of the bare object: a page.
+const BARE: usize = 4096;
+
+/// The medians of `times` channels of 64 B, in microseconds: create and publish, create and remove
+/// a bare object, attach and read, open and map a bare object.
+fn lives(place: &Place, times: usize) -> [f64; 4] {
+    let namespace = place.namespace();
+    let path = place.at("bare").file();
+    let mut micros = [(); 4].map(|()| Vec::new());
+    let mut state = [0; 8];
+    let mut timed = |which: usize, begin: Instant| micros[which].push(begin.elapsed().as_secs_f64() * 1e6);
+    for number in 0..times as u64 {
+        let begin = Instant::now();
+        let mut writer =
+            namespace.writer_builder::<[u64; 8]>("life").codec::<Pod>().open().expect("there is room");
+        writer.publish(&[number; 8]).expect("the state fits");
+        timed(0, begin);
+        let begin = Instant::now();
+        let mut reader =
+            namespace.reader_builder::<[u64; 8]>("life").codec::<Pod>().open().expect("the channel is there");
+        reader.snapshot_into(&mut state).expect("it was published");
+        timed(2, begin);
+        assert_eq!(state[0], number);
+        drop((reader, writer));
+
+        let begin = Instant::now();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let file = file.expect("/dev/shm can be written to");
+        fallocate(&file, FallocateFlags::empty(), 0, BARE as u64).expect("there is room in shared memory");
+        let mut mapping = map(&file);
+        mapping[0] = 1;
+        let created = begin.elapsed();
+        let begin = Instant::now();
+        let opened = map_read_only(&File::open(&path).expect("it was made just now"));
+        assert_eq!(opened[0], 1);
+        timed(3, begin);
+        drop(opened);
+        let begin = Instant::now();
+        drop((mapping, file));
+        fs::remove_file(&path).expect("it was made just now");
+        timed(1, begin - created);
+    }
+    micros.map(median)
+}
+
+#[allow(unsafe_code, reason = "memmap2 can't know that no other process changes the file")]
+fn map(file: &File) -> MmapMut {
+    // SAFETY: only `lives` has this file, and does not shorten it.
+    unsafe { MmapMut::map_mut(file) }.expect("there is room to map it")
+}
+
+#[allow(unsafe_code, reason = "memmap2 can't know that no other process changes the file")]
+fn map_read_only(file: &File) -> Mmap {
+    // SAFETY: only `lives` has this file, and does not change it while this mapping exists.
+    unsafe { Mmap::map(file) }.expect("there is room to map it")
+}
+
 /// Runs this part.
 pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>, report: &mut Report) {
     if !arguments.wants("channels") {
@@ -123,11 +182,17 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>
     reader.end();
     let kibibytes = keeper.ask("bytes") as f64 / 1024.0;
     keeper.end();
+    let [created, bare, attached, bare_opened] =
+        lives(&ground.place("lives"), arguments.effort.rounds.saturating_mul(100));
     let figures = [
         ("round µs", found.round_micros),
         ("attach µs", found.attach_micros),
         ("KiB", kibibytes),
         ("descriptors", found.descriptors),
+        ("create and publish 64 B µs", created),
+        ("bare object of a page µs", bare),
+        ("attach and snapshot 64 B µs", attached),
+        ("bare open and map µs", bare_opened),
     ];
     println!("### {count} channels of 256 B, read in turn by one process\n");
     let mut table = Table::new(&["figure", "value"]);

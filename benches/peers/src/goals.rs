@@ -89,15 +89,36 @@ const PROCESSES: &[Goal] = &[
     ratio("p99 with depth 1 : default, 64 B flat out", "contended/64 B/flat out/tearless depth 1/p99 ns", "contended/64 B/flat out/tearless undated/p99 ns", AtLeast(10.0)),
     ratio("p99 with depth 1 : default, 1 KiB flat out", "contended/1 KiB/flat out/tearless depth 1/p99 ns", "contended/1 KiB/flat out/tearless undated/p99 ns", AtLeast(10.0)),
     ratio("p99 with depth 1 : default, 64 KiB flat out", "contended/64 KiB/flat out/tearless depth 1/p99 ns", "contended/64 KiB/flat out/tearless undated/p99 ns", AtLeast(10.0)),
+    ratio("p99 flat out : at 1 kHz, 64 B", "contended/64 B/flat out/tearless undated/p99 ns", "contended/64 B/1 kHz/tearless undated/p99 ns", AtMost(3.0)),
+    ratio("p99 flat out : at 1 kHz, 1 KiB", "contended/1 KiB/flat out/tearless undated/p99 ns", "contended/1 KiB/1 kHz/tearless undated/p99 ns", AtMost(3.0)),
+    ratio("p99 flat out : at 1 kHz, 64 KiB", "contended/64 KiB/flat out/tearless undated/p99 ns", "contended/64 KiB/1 kHz/tearless undated/p99 ns", AtMost(3.0)),
     value("slowest read, 64 B flat out, ns", "contended/64 B/flat out/tearless undated/max ns", AtMost(100e6)),
     value("slowest read, 1 KiB flat out, ns", "contended/1 KiB/flat out/tearless undated/max ns", AtMost(100e6)),
     value("slowest read, 64 KiB flat out, ns", "contended/64 KiB/flat out/tearless undated/max ns", AtMost(100e6)),
     value("two reading processes : one, 64 B", "readers/64 B/tearless undated/two : one", AtLeast(1.9)),
     value("two reading processes : one, 1 KiB", "readers/1 KiB/tearless undated/two : one", AtLeast(1.9)),
     value("1,000 channels of 256 B, a round, µs", "channels/round µs", AtMost(100.0)),
-    value("memory for each with its payload, KiB", "channels/KiB", AtMost(13.25)),
+    value("memory for each with its payload, KiB", "channels/KiB", AtMost(5.0)),
     value("descriptors held for each", "channels/descriptors", AtMost(0.0)),
     value("attach, for each, µs", "channels/attach µs", AtMost(50.0)),
+    ratio("create + first publication : bare object", "channels/create and publish 64 B µs", "channels/bare object of a page µs", AtMost(1.5)),
+    ratio("attach + first snapshot : bare open + map", "channels/attach and snapshot 64 B µs", "channels/bare open and map µs", AtMost(1.5)),
+];
+
+/// Why some goals are missed: the beginning of their claims, and the cause. benches/peers/steps
+/// counts instructions, benches/peers/profile the cost of one operation.
+#[rustfmt::skip]
+const CAUSES: &[(&str, &str)] = &[
+    ("snapshot 64 B : the floor", "55 instructions beside 41: the bounds of number, length and slot, statistics, and the number that `has_changed` compares"),
+    ("iceoryx2 get : snapshot, 64 B", "the same; the floor alone reaches 2.1"),
+    ("iceoryx2 update : publish, 64 B, changing", "the copy waits for the store that has just changed the state, in memcpy alone as long as in all others but for a nanosecond"),
+    ("iceoryx2 update : publish, 64 B, same bytes", "a slot has a stamp that is stored twice, a length, a time and a checksum, which iceoryx2 has not; the floor misses it, too"),
+    ("ringfire write : publish, 64 B, changing", "as beside iceoryx2: the copy's wait is nearly all"),
+    ("publish 64 B, with timestamp", "the clock's instructions overlap with no others, so each instruction around them counts"),
+    ("publish 256 B, with timestamp", "as with 64 B"),
+    ("publish 1 KiB, with timestamp", "as with 64 B"),
+    ("create + first publication", "39 system calls beside 6: each of the channel's and the registry's object is opened, locked, checked and mapped"),
+    ("attach + first snapshot", "the page is checked against the type, and copied names and options are allocated"),
 ];
 
 /// Judges all goals, and prints those that were measured.
@@ -113,6 +134,10 @@ pub(crate) fn judge(report: &Report) -> Vec<Judged> {
         table.row(vec![one.claim.clone(), one.wanted.clone(), reached, one.verdict.into()]);
     }
     table.print();
+    for one in judged.iter().filter(|one| one.verdict == "missed") {
+        let cause = CAUSES.iter().find(|(claim, _)| one.claim.starts_with(claim));
+        println!("- {}: {}", one.claim, cause.map_or("no cause is known", |(_, cause)| cause));
+    }
     judged
 }
 
