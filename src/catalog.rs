@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::channel::{ChannelName, ControlPage, Removed, check_namespace, read_text};
+use crate::channel::{ChannelName, ControlPage, Found, Removed, check_namespace, read_text};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, VERSION, WORD_BYTES, registry as table, segment};
-use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
 use crate::registry::{ChannelInfo, Registry};
@@ -19,16 +18,8 @@ use crate::seqlock::ready::{self, Readiness};
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     /// Channels, by the names of their objects.
-    pub(crate) channels: BTreeMap<ObjectNames, Entry>,
+    pub(crate) channels: BTreeMap<ObjectNames, Found>,
     others: Vec<String>,
-}
-
-/// The objects that one channel's names have.
-#[derive(Debug, Default)]
-pub(crate) struct Entry {
-    pub(crate) objects: Vec<String>,
-    /// The channel's writer according to the registry.
-    pub(crate) writer: Option<ProcessIdentity>,
 }
 
 /// A control page that claims the objects of its channel.
@@ -166,7 +157,7 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
         }
         add(if is_registry { Role::Registry } else { Role::Other }, name)?;
     }
-    for (names, Entry { mut objects, .. }) in catalog.channels {
+    for (names, Found { mut objects, .. }) in catalog.channels {
         // The page first, and the sizes after it: a channel that ends removes its segments before
         // its page, so the objects that are left after the page belong to no channel.
         let Some(own) = own_page(backend, &names) else {

@@ -79,11 +79,9 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
     let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
     let mut report = CleanupReport::default();
     let mut in_order = HashSet::new();
-    for (names, entry) in &catalog.channels {
-        let outcome = cleanup.clean(names, &entry.objects, entry.writer);
-        report.add(outcome.map(|outcome| match outcome {
-            CleanupOutcome::Removed(removed) => Some(removed),
-            CleanupOutcome::Kept => None,
+    for (names, found) in &catalog.channels {
+        report.add(cleanup.clean(names, found).map(|outcome| match outcome {
+            CleanupOutcome::Removed(removed) => removed,
             CleanupOutcome::InOrder(instance) => {
                 in_order.insert(instance);
                 None
@@ -95,10 +93,10 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
             || Ok(Catalog::read(backend.as_ref(), namespace)?.has_version(backend.as_ref(), version, &[]));
         let removed = Registry::of(backend, namespace).remove_other(object, is_used);
         let is_removed = removed.as_ref().is_ok_and(|is_removed| *is_removed);
-        report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(object))));
+        report.add(removed.map(|is_removed| is_removed.then(|| other_version(object))));
         for chunk in catalog.chunks(version).into_iter().filter(|_| is_removed) {
             let removed = backend.remove_leftover(&chunk);
-            report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(&chunk))));
+            report.add(removed.map(|is_removed| is_removed.then(|| other_version(&chunk))));
         }
     }
     let mut leftover = catalog.leftover_chunks(namespace, &report.removed);
@@ -126,13 +124,13 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
 pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError> {
     let (catalog, registered) = Catalog::read_with_registry(cleanup.backend, cleanup.namespace)?;
     let mut report = CleanupReport::default();
-    for (names, entry) in &catalog.channels {
-        report.add(cleanup.dry_run(names, &entry.objects, entry.writer));
+    for (names, found) in &catalog.channels {
+        report.add(cleanup.dry_run(names, found));
     }
     for (object, version) in catalog.other_registries(cleanup.backend.as_ref()) {
         if !catalog.has_version(cleanup.backend.as_ref(), version, &report.removed) {
             let objects = [object.to_owned()].into_iter().chain(catalog.chunks(version));
-            report.removed.extend(objects.map(|object| Removed::other_registry(&object)));
+            report.removed.extend(objects.map(|object| other_version(&object)));
         }
     }
     let mut leftover = catalog.leftover_chunks(cleanup.namespace, &report.removed);
@@ -143,9 +141,14 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
     Ok(report)
 }
 
+/// An object of a registry of another version of the layout.
+fn other_version(object: &str) -> Removed {
+    Removed::without_channel(RemovalReason::OtherVersion, vec![object.to_owned()])
+}
+
 /// Objects that no registry refers to.
 fn orphaned(objects: Vec<String>) -> Removed {
-    Removed { reason: RemovalReason::Orphaned, objects, ..Removed::other_registry("") }
+    Removed::without_channel(RemovalReason::Orphaned, objects)
 }
 
 /// What the registry lists: nothing, if the report says that it is removed.

@@ -44,12 +44,8 @@ pub enum TimestampSource {
 }
 
 impl TimestampSource {
-    /// Its encoding in a control page.
-    pub(crate) fn to_word(self) -> u64 {
-        self as u64
-    }
-
-    /// Decodes such a word. A word that no writer stores means no timestamps.
+    /// Decodes a word of a control page, which is the variant's number. A word that no writer
+    /// stores means no timestamps.
     pub(crate) fn of_word(word: u64) -> TimestampSource {
         match word {
             0 => TimestampSource::Precise,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{self, AttachError, ChannelName, Cleanup, NameError, RemoveError, Retention};
+use crate::channel::{
+    self, AttachError, ChannelName, Cleanup, Format, NameError, RemoveError, Retention, WriterOptions,
+};
 use crate::cleanup::{self, CleanupReport};
 use crate::codec::MessagePack;
 use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
 use crate::layout::ObjectNames;
-use crate::object::{self, Access, Backend, Heap, ObjectError, PATIENCE, SharedMemory};
+use crate::object::{self, Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
 use crate::registry::{ChannelInfo, ChannelWatch, Registry};
 use crate::usage::{self, NamespaceMemory, PeakMemory};
@@ -32,13 +34,16 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Namespace {
     handle: NamespaceHandle,
-    max_memory: Option<u64>,
-    max_dead: usize,
-    access: Access,
+    /// What each writer begins with.
+    writers: Arc<WriterOptions>,
 }
 
 /// The default of [`NamespaceBuilder::max_dead_channels`].
 const MAX_DEAD: usize = 1_024;
+
+fn default_writers() -> WriterOptions {
+    WriterOptions { max_dead: MAX_DEAD, ..WriterOptions::new(Format::new("", "")) }
+}
 
 /// A group of users, by its name or its number. Texts and numbers convert into it: see
 /// [`NamespaceBuilder::group`].
@@ -81,13 +86,13 @@ impl From<u32> for Group {
 pub struct NamespaceBuilder {
     name: String,
     backend: SharedMemory,
-    max_memory: Option<u64>,
-    max_dead: usize,
-    permissions: u32,
+    writers: WriterOptions,
     group: Option<Group>,
 }
 
-impl NamespaceBuilder {
+setters! {
+    impl[] NamespaceBuilder;
+
     /// Permission bits of all objects that the writers of the namespace create, its registry
     /// included, whatever the umask is. Default: `0o600`, the own user alone. Other users can read
     /// everything with `0o644`, the users of a [`group`](Self::group) with `0o640`; they have to
@@ -97,10 +102,7 @@ impl NamespaceBuilder {
     /// All processes that open writers say the same. The registry admits everyone that one of its
     /// writers admits, until the last channel ends. [`WriterBuilder::permissions`] is for a channel
     /// that admits others.
-    pub fn permissions(mut self, mode: u32) -> Self {
-        self.permissions = mode;
-        self
-    }
+    pub fn permissions(mode: u32) { writers.access.mode = mode }
 
     /// The group that the [permissions](Self::permissions) of a group are for, by name or by
     /// number. Default: the process's own. The process must belong to it, or be root.
@@ -111,17 +113,7 @@ impl NamespaceBuilder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn group(mut self, group: impl Into<Group>) -> Self {
-        self.group = Some(group.into());
-        self
-    }
-
-    /// Trusts the objects of another user, too, given by numeric id; may be called for several.
-    /// Default: only objects of the own user are opened.
-    pub fn trust_owner(mut self, user: u32) -> Self {
-        self.backend.trust_owner(user);
-        self
-    }
+    pub fn group(group: impl Into<Group>) { group = Some(group.into()) }
 
     /// Bytes of shared memory that all objects of the namespace may take together, checked by the
     /// writers that are opened through this value and its clones. Default: no limit. Only memory
@@ -136,10 +128,7 @@ impl NamespaceBuilder {
     /// processes that grow at the same moment may both find room.
     ///
     /// Every process that opens writers sets its own limit; it is not stored.
-    pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.max_memory = Some(bytes);
-        self
-    }
+    pub fn max_memory(bytes: u64) { writers.budgets.namespace = Some(bytes) }
 
     /// The number of channels in the namespace from which on a new one removes old ones of dead
     /// writers. Default: 1,024. So workers that are named by their process ids, or that die by the
@@ -149,8 +138,14 @@ impl NamespaceBuilder {
     /// dead. It never removes a channel of a living writer, a state that its writer left on purpose
     /// ([`WriterBuilder::linger`]), or one with a timestamp of the last minute. Each process that
     /// opens writers says the same; `usize::MAX` removes nothing.
-    pub fn max_dead_channels(mut self, channels: usize) -> Self {
-        self.max_dead = channels;
+    pub fn max_dead_channels(channels: usize) { writers.max_dead = channels }
+}
+
+impl NamespaceBuilder {
+    /// Trusts the objects of another user, too, given by numeric id; may be called for several.
+    /// Default: only objects of the own user are opened.
+    pub fn trust_owner(mut self, user: u32) -> Self {
+        self.backend.trust_owner(user);
         self
     }
 
@@ -162,10 +157,11 @@ impl NamespaceBuilder {
     /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters, or
     /// if there is no such group.
     pub fn open(self) -> Result<Namespace, NameError> {
-        let namespace = Namespace::on(Arc::new(self.backend), &self.name)?;
-        let group = self.group.as_ref().map(Group::id).transpose()?;
-        let access = Access { mode: self.permissions, group };
-        Ok(Namespace { max_memory: self.max_memory, max_dead: self.max_dead, access, ..namespace })
+        channel::check_namespace(&self.name)?;
+        let mut writers = self.writers;
+        writers.access.group = self.group.as_ref().map(Group::id).transpose()?;
+        writers.registry_access = writers.access;
+        Namespace::on(Arc::new(self.backend), &self.name, writers)
     }
 }
 
@@ -181,14 +177,8 @@ impl Namespace {
 
     /// Options for opening the namespace `name`.
     pub fn builder(name: &str) -> NamespaceBuilder {
-        NamespaceBuilder {
-            name: name.into(),
-            backend: SharedMemory::default(),
-            max_memory: None,
-            max_dead: MAX_DEAD,
-            permissions: Access::OWNER.mode,
-            group: None,
-        }
+        let (backend, writers) = (SharedMemory::default(), default_writers());
+        NamespaceBuilder { name: name.into(), backend, writers, group: None }
     }
 
     /// A new namespace inside this process, shared by its clones: for threads, and for tests. Two
@@ -198,19 +188,18 @@ impl Namespace {
     ///
     /// As [`Namespace::open`].
     pub fn in_process(name: &str) -> Result<Namespace, NameError> {
-        Namespace::on(Arc::new(Heap::default()), name)
+        Namespace::on(Arc::new(Heap::default()), name, default_writers())
     }
 
     /// The same, with objects that a test can reach.
     #[cfg(test)]
     pub(crate) fn on_heap(heap: &Heap, name: &str) -> Result<Namespace, NameError> {
-        Namespace::on(Arc::new(heap.clone()), name)
+        Namespace::on(Arc::new(heap.clone()), name, default_writers())
     }
 
-    fn on(backend: Arc<dyn Backend>, name: &str) -> Result<Namespace, NameError> {
+    fn on(backend: Arc<dyn Backend>, name: &str, writers: WriterOptions) -> Result<Namespace, NameError> {
         channel::check_namespace(name)?;
-        let handle = NamespaceHandle::new(backend, name);
-        Ok(Namespace { handle, max_memory: None, max_dead: MAX_DEAD, access: Access::OWNER })
+        Ok(Namespace { handle: NamespaceHandle::new(backend, name), writers: Arc::new(writers) })
     }
 
     /// The namespace's name.
@@ -240,11 +229,7 @@ impl Namespace {
 
     /// Options for a writer.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, MessagePack> {
-        WriterBuilder::new(self.handle.backend().clone(), self.handle.namespace(), channel).of_namespace(
-            self.max_memory,
-            self.max_dead,
-            self.access,
-        )
+        WriterBuilder::new(self.handle.clone(), channel, (*self.writers).clone())
     }
 
     /// A reader with default options and the default codec, [`MessagePack`]. `T` owns its data: a

@@ -173,27 +173,22 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// The state for the payload in `scratch`.
     fn decoded(&mut self, info: SnapshotInfo) -> Result<Snapshot<T>, SnapshotError> {
         self.remember(info);
-        if let Strategy::Direct(direct) = C::strategy()
-            && let Some(plan) = &self.plan
-        {
-            let mut state = direct.blank();
-            plan.copy(self.channel(), info, &self.scratch, &mut direct.destination(&mut state))?;
-            return Ok(Snapshot::new(state, info));
-        }
-        match C::decode(&self.scratch) {
-            Ok(state) => Ok(Snapshot::new(state, info)),
-            Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
-        }
+        state_of::<T, C>(&self.scratch, self.plan.as_deref(), self.channel(), info)
+    }
+
+    /// The states of the channel as an asynchronous stream, beginning with the latest.
+    #[cfg(feature = "async")]
+    #[must_use]
+    pub fn changes(self) -> Changes<T, C> {
+        Changes::new(self)
     }
 
     #[inline(never)]
     fn decode_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let info = self.channel.snapshot(&mut &mut self.scratch)?;
         self.remember(info);
-        match C::decode_into(&self.scratch, state) {
-            Ok(()) => Ok(info),
-            Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
-        }
+        Snapshot::decoded(C::decode_into(&self.scratch, state), C::NAME, self.channel(), info)
+            .map(|done| done.info())
     }
 }
 
@@ -225,17 +220,6 @@ impl<T, C> Reader<T, C> {
         }
         let (scratch, plan) = (Vec::new(), plan.map(Arc::new));
         Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, types: PhantomData }
-    }
-
-    #[cfg(feature = "async")]
-    pub(crate) fn handle(&self) -> &NamespaceHandle {
-        &self.handle
-    }
-
-    /// The channel without its type.
-    #[cfg(feature = "async")]
-    pub(crate) fn bytes(&self) -> &ChannelReader {
-        &self.channel
     }
 
     /// Whether there is a publication after the last one that this reader returned. Costs one load.
@@ -294,6 +278,21 @@ impl<T, C> Reader<T, C> {
         self.seen = self.seen.max(info.publication());
         info
     }
+}
+
+/// The state for a whole payload of `channel`, whose fields are where `plan` says.
+pub(crate) fn state_of<T, C: Decode<T>>(
+    payload: &[u8],
+    plan: Option<&FieldPlan>,
+    channel: &str,
+    info: SnapshotInfo,
+) -> Result<Snapshot<T>, SnapshotError> {
+    if let (Strategy::Direct(direct), Some(plan)) = (C::strategy(), plan) {
+        let mut state = direct.blank();
+        plan.copy(channel, info, payload, &mut direct.destination(&mut state))?;
+        return Ok(Snapshot::new(state, info));
+    }
+    Snapshot::decoded(C::decode(payload), C::NAME, channel, info)
 }
 
 impl<T, C> Clone for Reader<T, C> {

@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::SnapshotInfo;
+use crate::channel::{SnapshotError, SnapshotInfo};
+use crate::codec::CodecError;
 
 /// A private, whole copy of one publication. Derefs to the state, and displays as it.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,20 @@ impl<T> Snapshot<T> {
     #[inline]
     pub(crate) fn new(state: T, info: SnapshotInfo) -> Snapshot<T> {
         Snapshot { state, info }
+    }
+
+    /// The snapshot of a payload of `channel` that `codec` has decoded, or the codec's error.
+    #[inline]
+    pub(crate) fn decoded(
+        state: Result<T, CodecError>,
+        codec: &'static str,
+        channel: &str,
+        info: SnapshotInfo,
+    ) -> Result<Snapshot<T>, SnapshotError> {
+        state.map(|state| Snapshot { state, info }).map_err(|source| {
+            let (channel, publication) = (channel.to_owned(), info.publication());
+            SnapshotError::Decode { channel, publication, codec, source }
+        })
     }
 
     /// The state alone.

@@ -109,10 +109,7 @@ impl<T, C: Decode<T>> Writer<T, C> {
         };
         let mut payload = Vec::new();
         let info = reader.snapshot(&mut &mut payload)?;
-        match C::decode(&payload) {
-            Ok(state) => Ok(Some(Snapshot::new(state, info))),
-            Err(source) => Err(reader.undecodable(info.publication(), C::NAME, source)),
-        }
+        Snapshot::decoded(C::decode(&payload), C::NAME, &channel, info).map(Some)
     }
 }
 

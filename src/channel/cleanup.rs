@@ -70,11 +70,17 @@ pub struct Removed {
 }
 
 impl Removed {
-    /// The registry of another version of the layout.
-    pub(crate) fn other_registry(object: &str) -> Removed {
-        let (reason, objects) = (RemovalReason::OtherVersion, vec![object.to_owned()]);
+    pub(crate) fn without_channel(reason: RemovalReason, objects: Vec<String>) -> Removed {
         Removed { channel: None, pid: 0, age: None, reason, objects }
     }
+}
+
+/// The objects that one channel's names have, as of one listing.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) objects: Vec<String>,
+    /// The channel's writer according to the registry.
+    pub(crate) writer: Option<ProcessIdentity>,
 }
 
 /// Outcome of cleaning up one channel's objects.
@@ -82,10 +88,8 @@ pub(crate) enum CleanupOutcome {
     /// Nothing to do: this instance is whole, and there is no other object. Whether its writer is
     /// alive was not checked.
     InOrder(u64),
-    /// Nothing to do: the channel is in use, kept, or not ours.
-    Kept,
-    /// This was removed.
-    Removed(Removed),
+    /// This was removed. Nothing if the channel is in use, kept, or not ours.
+    Removed(Option<Removed>),
 }
 
 /// Removes the objects that dead writers left in a namespace.
@@ -109,23 +113,22 @@ enum Verdict {
 }
 
 impl Cleanup<'_> {
-    /// Removes those of one channel's `objects` that no process needs; never anything in use.
+    /// Removes those of one channel's objects that no process needs; never anything in use.
     ///
-    /// `writer` is the owner according to the registry. If the control page has been unlinked there
-    /// is no lock to query, so the segments are removed only if that owner is known to be dead.
-    pub(crate) fn clean(
-        &self,
-        names: &ObjectNames,
-        objects: &[String],
-        writer: Option<ProcessIdentity>,
-    ) -> Result<CleanupOutcome, ObjectError> {
-        if let Some(instance) = self.instance_in_order(names, objects) {
-            return Ok(CleanupOutcome::InOrder(instance));
+    /// If the control page has been unlinked there is no lock to query, so the segments are removed
+    /// only if the writer in the registry is known to be dead.
+    pub(crate) fn clean(&self, names: &ObjectNames, found: &Found) -> Result<CleanupOutcome, ObjectError> {
+        match self.instance_in_order(names, &found.objects) {
+            Some(instance) => Ok(CleanupOutcome::InOrder(instance)),
+            None => self.clean_locked(names, found).map(CleanupOutcome::Removed),
         }
+    }
+
+    fn clean_locked(&self, names: &ObjectNames, found: &Found) -> Result<Option<Removed>, ObjectError> {
         let page_name = names.object(Kind::Control);
-        let has_page = objects.contains(&page_name);
-        if !has_page && writer.is_some_and(|writer| writer.state() != ProcessState::Dead) {
-            return Ok(CleanupOutcome::Kept);
+        let has_page = found.objects.contains(&page_name);
+        if !has_page && found.writer.is_some_and(|writer| writer.state() != ProcessState::Dead) {
+            return Ok(None);
         }
         let options = ClaimOptions {
             size: Size::AtLeast(PAGE_BYTES),
@@ -135,62 +138,52 @@ impl Cleanup<'_> {
         };
         let claim = match self.backend.claim(&page_name, options, &|page| is_abandoned(page)) {
             Ok(claim) => claim,
-            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => {
-                return Ok(CleanupOutcome::Kept);
-            }
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let leftovers = Leftovers::new(self.backend, names, claim.memory().clone(), objects);
-        leftovers.check_size()?;
+        let leftovers = Leftovers::examine(self.backend, names, claim.memory().clone(), &found.objects)?;
         match leftovers.verdict(self, has_page) {
-            Verdict::LeaveAlone => Ok(CleanupOutcome::Kept),
+            Verdict::LeaveAlone => Ok(None),
             Verdict::Remove(reason) => leftovers.remove_all(claim.as_ref(), reason),
-            Verdict::KeepCurrent => leftovers.remove_orphans(),
+            Verdict::KeepCurrent => leftovers.with_orphans(|object| remove_ours(self.backend, object)),
         }
     }
 
     /// The objects that [`Cleanup::clean`] would remove. Stores nothing and only queries the lock,
     /// so a channel that is being changed may be reported in an intermediate state.
-    pub(crate) fn dry_run(
-        &self,
-        names: &ObjectNames,
-        objects: &[String],
-        writer: Option<ProcessIdentity>,
-    ) -> Result<Option<Removed>, ObjectError> {
+    pub(crate) fn dry_run(&self, names: &ObjectNames, found: &Found) -> Result<Option<Removed>, ObjectError> {
+        let Found { objects, writer } = found;
         if self.instance_in_order(names, objects).is_some() {
             return Ok(None);
         }
         let page_name = names.object(Kind::Control);
         if !objects.contains(&page_name) {
             let is_left = writer.is_none_or(|writer| writer.state() == ProcessState::Dead);
-            return if is_left { self.without_page(RemovalReason::Orphaned, objects) } else { Ok(None) };
+            return if is_left { self.without_page(RemovalReason::Orphaned, found) } else { Ok(None) };
         }
         let page = match self.backend.view(&page_name) {
             Ok(page) => page,
             Err(ObjectError::NotFound { .. }) => return Ok(None),
             // The creator died before the page had memory, or is at work at this moment: the two
             // look alike.
-            Err(ObjectError::Unfinished { .. }) => {
-                return self.without_page(RemovalReason::HalfMade, objects);
-            }
+            Err(ObjectError::Unfinished { .. }) => return self.without_page(RemovalReason::HalfMade, found),
             // A claim would set other permissions, and then read the page.
             Err(error @ ObjectError::PermissionDenied { .. }) if self.backend.owns(&page_name)? => {
-                return self.behind_permissions(error, objects, writer);
+                return self.behind_permissions(error, found);
             }
             Err(error) => return Err(error),
         };
-        let leftovers = Leftovers::new(self.backend, names, page.clone(), objects);
-        leftovers.check_size()?;
+        let leftovers = Leftovers::examine(self.backend, names, page.clone(), objects)?;
         let is_free = self.backend.is_claimed(&page_name, &page)? == Some(false);
         if !is_free && !is_abandoned(&page) {
             return Ok(None);
         }
         match leftovers.verdict(self, true) {
             Verdict::LeaveAlone => Ok(None),
-            Verdict::Remove(reason) => self.removable(leftovers.removed(reason), objects.iter()),
-            Verdict::KeepCurrent => {
-                self.removable(leftovers.removed(RemovalReason::Orphaned), leftovers.orphans())
+            Verdict::Remove(reason) => {
+                with_objects(leftovers.removed(reason), objects.iter(), |object| self.backend.owns(object))
             }
+            Verdict::KeepCurrent => leftovers.with_orphans(|object| self.backend.owns(object)),
         }
     }
 
@@ -210,43 +203,34 @@ impl Cleanup<'_> {
     /// The objects to remove if the page is our own and may not be opened: its creator died under a
     /// umask that forbids even the owner, before it set other permissions. A creator that is in the
     /// registry got further, and the permissions were changed since.
-    fn behind_permissions(
-        &self,
-        error: ObjectError,
-        objects: &[String],
-        writer: Option<ProcessIdentity>,
-    ) -> Result<Option<Removed>, ObjectError> {
-        match writer.map(ProcessIdentity::state) {
-            None => self.without_page(RemovalReason::HalfMade, objects),
+    fn behind_permissions(&self, error: ObjectError, found: &Found) -> Result<Option<Removed>, ObjectError> {
+        match found.writer.map(ProcessIdentity::state) {
+            None => self.without_page(RemovalReason::HalfMade, found),
             Some(ProcessState::Dead) => Err(error),
             Some(_) => Ok(None),
         }
     }
 
     /// Objects that no page claims.
-    fn without_page(
-        &self,
-        reason: RemovalReason,
-        objects: &[String],
-    ) -> Result<Option<Removed>, ObjectError> {
-        let nothing = Removed { channel: None, pid: 0, age: None, reason, objects: Vec::new() };
-        self.removable(nothing, objects.iter())
+    fn without_page(&self, reason: RemovalReason, found: &Found) -> Result<Option<Removed>, ObjectError> {
+        let removed = Removed::without_channel(reason, Vec::new());
+        with_objects(removed, found.objects.iter(), |object| self.backend.owns(object))
     }
+}
 
-    /// `removed` with those of the objects that a cleanup would remove; `None` if there is none.
-    fn removable<'a>(
-        &self,
-        removed: Removed,
-        objects: impl Iterator<Item = &'a String>,
-    ) -> Result<Option<Removed>, ObjectError> {
-        let mut ours = Vec::new();
-        for object in objects {
-            if self.backend.owns(object)? {
-                ours.push(object.clone());
-            }
+/// `removed` with those of the objects for which `is_removed` returns `true`; `None` if there is
+/// none.
+fn with_objects<'a>(
+    mut removed: Removed,
+    objects: impl Iterator<Item = &'a String>,
+    is_removed: impl Fn(&str) -> Result<bool, ObjectError>,
+) -> Result<Option<Removed>, ObjectError> {
+    for object in objects {
+        if is_removed(object)? {
+            removed.objects.push(object.clone());
         }
-        Ok((!ours.is_empty()).then_some(Removed { objects: ours, ..removed }))
     }
+    Ok(Some(removed).filter(|removed| !removed.objects.is_empty()))
 }
 
 /// The names of a channel's objects according to its control page: its own, and those of the
@@ -269,19 +253,19 @@ struct Leftovers<'a, const W: bool> {
 }
 
 impl<'a, const W: bool> Leftovers<'a, W> {
-    fn new(
+    /// An error if the page has a size that no page of this version has.
+    fn examine(
         backend: &'a Arc<dyn Backend>,
         names: &'a ObjectNames,
         memory: SharedWords<W>,
         objects: &'a [String],
-    ) -> Leftovers<'a, W> {
-        Leftovers { backend, names, page: ControlPage::validate(memory.clone()), memory, objects }
-    }
-
-    /// An error if the page has a size that no page of this version has.
-    fn check_size(&self) -> Result<(), ObjectError> {
-        let Err(problem @ PageProblem::WrongSize(_)) = &self.page else { return Ok(()) };
-        Err(ObjectError::Foreign { object: self.names.object(Kind::Control), reason: problem.reason() })
+    ) -> Result<Leftovers<'a, W>, ObjectError> {
+        match ControlPage::validate(memory.clone()) {
+            Err(problem @ PageProblem::WrongSize(_)) => {
+                Err(ObjectError::Foreign { object: names.object(Kind::Control), reason: problem.reason() })
+            }
+            page => Ok(Leftovers { backend, names, memory, page, objects }),
+        }
     }
 
     fn verdict(&self, cleanup: &Cleanup<'_>, had_page: bool) -> Verdict {
@@ -325,10 +309,14 @@ impl<'a, const W: bool> Leftovers<'a, W> {
         })
     }
 
-    /// The objects that the page does not refer to.
-    fn orphans(&self) -> impl Iterator<Item = &String> {
+    /// Those of the objects to which the page does not refer that `is_removed` removes.
+    fn with_orphans(
+        &self,
+        is_removed: impl Fn(&str) -> Result<bool, ObjectError>,
+    ) -> Result<Option<Removed>, ObjectError> {
         let needed = self.page.as_ref().map_or_else(|_| Vec::new(), |page| needed(self.names, page));
-        self.objects.iter().filter(move |object| !needed.contains(object))
+        let orphans = self.objects.iter().filter(|object| !needed.contains(object));
+        with_objects(self.removed(RemovalReason::Orphaned), orphans, is_removed)
     }
 
     fn segments(&self) -> Segments {
@@ -361,7 +349,7 @@ impl<'a, const W: bool> Leftovers<'a, W> {
 
 /// Changes, by the process that has claimed the page.
 impl Leftovers<'_, true> {
-    fn remove_all(&self, claim: &dyn Claim, reason: RemovalReason) -> Result<CleanupOutcome, ObjectError> {
+    fn remove_all(&self, claim: &dyn Claim, reason: RemovalReason) -> Result<Option<Removed>, ObjectError> {
         let mut removed = self.removed(reason);
         let is_readable = reason != RemovalReason::OtherVersion;
         if is_readable {
@@ -378,21 +366,7 @@ impl Leftovers<'_, true> {
             false => claim.remove()?,
         }
         removed.objects.extend(self.objects.contains(&page).then_some(page));
-        Ok(if removed.objects.is_empty() { CleanupOutcome::Kept } else { CleanupOutcome::Removed(removed) })
-    }
-
-    /// Removes the orphans of a channel that is kept.
-    fn remove_orphans(&self) -> Result<CleanupOutcome, ObjectError> {
-        let mut objects = Vec::new();
-        for object in self.orphans() {
-            if remove_ours(self.backend, object)? {
-                objects.push(object.clone());
-            }
-        }
-        if objects.is_empty() {
-            return Ok(CleanupOutcome::Kept);
-        }
-        Ok(CleanupOutcome::Removed(Removed { objects, ..self.removed(RemovalReason::Orphaned) }))
+        Ok(Some(removed).filter(|removed| !removed.objects.is_empty()))
     }
 }
 
@@ -456,8 +430,9 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
         Ok(_) | Err(PageProblem::NotReady) => {}
         Err(PageProblem::OtherVersion(_)) => {
             let objects = backend.list(name.objects.stem()).map_err(failed)?;
-            let leftovers = Leftovers::new(backend, &name.objects, claim.memory().clone(), &objects);
-            leftovers.remove_all(claim.as_ref(), RemovalReason::OtherVersion).map_err(failed)?;
+            let leftovers = Leftovers::examine(backend, &name.objects, claim.memory().clone(), &objects);
+            let reason = RemovalReason::OtherVersion;
+            leftovers.and_then(|leftovers| leftovers.remove_all(claim.as_ref(), reason)).map_err(failed)?;
             return Ok(Some(0));
         }
         Err(problem) => {

@@ -340,7 +340,7 @@ impl<M: MemoryMut> ControlPage<M> {
         if let Some(slept) = clock.sign(opened) {
             self.set_slept(slept);
         }
-        self.store(control::TIMESTAMPS, options.timestamps.to_word());
+        self.store(control::TIMESTAMPS, options.timestamps as u64);
         // The publications of a former writer stay deferred.
         let deferred = if options.deferred { u64::MAX } else { self.deferred().min(self.publication()) };
         self.store(control::DEFERRED, deferred);

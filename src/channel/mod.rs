@@ -22,7 +22,7 @@ mod writer;
 pub(crate) use attach::attach;
 pub(crate) use budget::Budgets;
 pub use budget::{BudgetScope, OverBudget, SizeLimit};
-pub(crate) use cleanup::{Cleanup, CleanupOutcome, remove};
+pub(crate) use cleanup::{Cleanup, CleanupOutcome, Found, remove};
 pub use cleanup::{RemovalReason, Removed, Retention};
 pub(crate) use control_page::{ControlPage, Progress, instance_of, read_text, write_text};
 pub(crate) use error::last_text;

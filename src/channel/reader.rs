@@ -1,6 +1,5 @@
 //! The reading side of an attached channel.
 
-use std::error::Error;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -511,17 +510,6 @@ impl ChannelReader {
     #[cold]
     pub(crate) fn closed(&self) -> SnapshotError {
         SnapshotError::Closed { channel: self.channel.to_string(), last: self.publication() }
-    }
-
-    /// The error of a payload that the codec can't decode.
-    #[cold]
-    pub(crate) fn undecodable(
-        &self,
-        publication: u64,
-        codec: &'static str,
-        source: Box<dyn Error + Send + Sync>,
-    ) -> SnapshotError {
-        SnapshotError::Decode { channel: self.channel.to_string(), publication, codec, source }
     }
 
     #[cold]

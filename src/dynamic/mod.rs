@@ -140,7 +140,9 @@ impl DynamicReader {
     /// [`DynamicError`].
     pub fn snapshot(&mut self) -> Result<Snapshot<Value>, DynamicError> {
         let payload = self.payload()?;
-        self.decoded(&payload)
+        let value =
+            self.decode(&payload).map_err(|source| self.undecodable(payload.publication(), source))?;
+        Ok(Snapshot::new(value, payload.info()))
     }
 
     /// The bytes of the latest payload. [`DynamicReader::decode`] decodes them.
@@ -197,11 +199,6 @@ impl DynamicReader {
         let value = described::plain(located.r#type, &bytes)
             .map_err(|source| self.undecodable(info.publication(), source))?;
         Ok(Some(Snapshot::new(value, info)))
-    }
-
-    fn decoded(&self, payload: &Snapshot<Vec<u8>>) -> Result<Snapshot<Value>, DynamicError> {
-        let value = self.decode(payload).map_err(|source| self.undecodable(payload.publication(), source))?;
-        Ok(Snapshot::new(value, payload.info()))
     }
 
     fn undecodable(&self, publication: u64, source: DecodeError) -> DynamicError {

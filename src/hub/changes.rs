@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::watch::{HubWatch, Target};
-use super::{Hub, HubState, QueryError};
+use super::query::get_with_instance;
+use super::{Hub, HubState, HubWatch, Pattern, QueryError};
 use crate::accept::Accept;
 use crate::channel::SnapshotError;
 use crate::codec::Decode;
@@ -59,12 +59,12 @@ type Get<T> = Box<dyn Fn(&str) -> Result<(u64, Snapshot<T>), QueryError> + Send 
 impl<T: 'static> HubChanges<T> {
     pub(super) fn new<C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
         hub: &Hub<C, A>,
-        target: Target,
+        pattern: Pattern,
     ) -> HubChanges<T> {
-        let queried = hub.clone();
+        let shared = Arc::clone(&hub.shared);
         HubChanges {
-            get: Box::new(move |channel| queried.get_with_instance(channel)),
-            watch: HubWatch::new(Arc::clone(&hub.shared), target),
+            get: Box::new(move |channel| get_with_instance::<T, C, A>(&shared, channel)),
+            watch: HubWatch::new(Arc::clone(&hub.shared), pattern),
             ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
             turn: Turn::default(),
             changed: VecDeque::new(),

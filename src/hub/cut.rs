@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff as Spins;
 
-use super::attached::{Readers, Shared};
+use super::attached::{Accepted, Readers, Shared};
 use super::error::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
 use crate::clock::{self, TimestampSource};
+use crate::codec::Decode;
 use crate::layout::Publication;
 use crate::object;
+use crate::reader::state_of;
 use crate::seqlock::WakeMode;
 use crate::snapshot::Snapshot;
 
@@ -102,21 +104,22 @@ impl<T> Cut<T> {
 /// A channel of a cut, and the publication that was copied for it.
 pub(super) struct Cutting<'a> {
     shared: &'a Shared,
-    pub(super) reader: ChannelReader,
-    pub(super) payload: Vec<u8>,
-    pub(super) received: Option<SnapshotInfo>,
+    reader: ChannelReader,
+    accepted: Accepted,
+    payload: Vec<u8>,
+    received: Option<SnapshotInfo>,
     pub(super) skew: Skew,
-    pub(super) failed: Option<QueryError>,
+    failed: Option<QueryError>,
 }
 
 /// Copies a publication of each channel, and returns the moment of which they are.
-pub(super) fn cut(channels: &mut [Cutting<'_>], retry: RetryPolicy) -> CutTime {
+pub(super) fn cut(channels: &mut [&mut Cutting<'_>], retry: RetryPolicy) -> CutTime {
     let moment = copy(channels, retry);
-    channels.iter_mut().for_each(Cutting::find_deferral);
+    channels.iter_mut().for_each(|channel| channel.find_deferral());
     moment
 }
 
-fn copy(channels: &mut [Cutting<'_>], retry: RetryPolicy) -> CutTime {
+fn copy(channels: &mut [&mut Cutting<'_>], retry: RetryPolicy) -> CutTime {
     for _ in 0..COLLECTS {
         if double_collect(channels) {
             return CutTime::Instant;
@@ -139,7 +142,7 @@ fn copy(channels: &mut [Cutting<'_>], retry: RetryPolicy) -> CutTime {
 /// one, on another channel of the same thread, is still on the way to memory. It can also load a
 /// number before it reads the clock, although the clock comes first in the program. A barrier in
 /// all writers settles both. Some time does the same for writers that take no part in barriers.
-fn await_announcements(time: u64, channels: &[Cutting<'_>]) {
+fn await_announcements(time: u64, channels: &[&mut Cutting<'_>]) {
     let take_part = channels.iter().all(|channel| channel.reader.page().wake_mode() != WakeMode::Never);
     if take_part && object::issue_barrier() {
         return;
@@ -150,7 +153,7 @@ fn await_announcements(time: u64, channels: &[Cutting<'_>]) {
 }
 
 /// Copies all states. Returns whether no writer has published in between.
-fn double_collect(channels: &mut [Cutting<'_>]) -> bool {
+fn double_collect(channels: &mut [&mut Cutting<'_>]) -> bool {
     let collected: Vec<_> = channels.iter().map(|channel| channel.reader.collect()).collect();
     let mut all = channels.iter_mut().zip(&collected);
     all.all(|(channel, number)| channel.take(*number))
@@ -158,8 +161,26 @@ fn double_collect(channels: &mut [Cutting<'_>]) -> bool {
 }
 
 impl Cutting<'_> {
-    pub(super) fn new(shared: &Shared, reader: ChannelReader) -> Cutting<'_> {
-        Cutting { shared, reader, payload: Vec::new(), received: None, skew: Skew::None, failed: None }
+    pub(super) fn new(shared: &Shared, reader: ChannelReader, accepted: Accepted) -> Cutting<'_> {
+        let (payload, skew) = (Vec::new(), Skew::None);
+        Cutting { shared, reader, accepted, payload, received: None, skew, failed: None }
+    }
+
+    /// The state for the publication that was copied, or why there is none.
+    pub(super) fn state<T, C: Decode<T>>(self) -> Result<Snapshot<T>, QueryError> {
+        let Cutting { shared, reader, accepted, payload, received, failed, .. } = self;
+        shared.keep(&reader, Some(accepted.clone()));
+        if reader.is_removed() {
+            // The cut may have the state of a new channel of that name: the two never existed
+            // together.
+            return Err(reader.closed().into());
+        }
+        let channel = reader.channel();
+        match (failed, received) {
+            (Some(error), _) => Err(error),
+            (None, None) => Err(SnapshotError::Empty { channel: channel.into() }.into()),
+            (None, Some(info)) => Ok(state_of::<T, C>(&payload, accepted.plan(), channel, info)?),
+        }
     }
 
     /// Notes that the copied publication may lag behind its worker's state.

@@ -233,7 +233,7 @@ impl<C, A> Hub<C, A> {
     /// every channel counts as changed.
     #[must_use]
     pub fn watch(&self, pattern: &str) -> HubWatch {
-        HubWatch::new(Arc::clone(&self.shared), watch::Target::Matching(Pattern::new(pattern)))
+        HubWatch::new(Arc::clone(&self.shared), Pattern::new(pattern))
     }
 
     /// What all handles of this hub have done so far, beyond first attempts that succeeded.
@@ -258,7 +258,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         A: Accept<T, C>,
     {
         self.shared.reader_of::<T, C, A>(channel, None)?;
-        Ok(HubChanges::new(self, watch::Target::Exactly(channel.into())))
+        Ok(HubChanges::new(self, Pattern::exactly(channel)))
     }
 
     /// The states of all channels that the [`Pattern`] `pattern` matches, including later
@@ -269,7 +269,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        HubChanges::new(self, watch::Target::Matching(Pattern::new(pattern)))
+        HubChanges::new(self, Pattern::new(pattern))
     }
 }
 

@@ -43,10 +43,10 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
-            let (_, info) = self.receive::<T>(channel, &mut direct.destination(&mut state))?;
+            let (_, info) = receive::<T, C, A>(&self.shared, channel, &mut direct.destination(&mut state))?;
             return Ok(Snapshot::new(state, info));
         }
-        self.decode::<T, T>(channel, C::decode)
+        decode::<T, C, A, T>(&self.shared, channel, C::decode).map(|(_, snapshot)| snapshot)
     }
 
     /// Replaces `state` by the latest state of `channel`; the codec may reuse memory that `state`
@@ -63,9 +63,11 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
-            return self.receive::<T>(channel, &mut direct.destination(state)).map(|(_, info)| info);
+            let destination = &mut direct.destination(state);
+            return receive::<T, C, A>(&self.shared, channel, destination).map(|(_, info)| info);
         }
-        self.decode::<T, ()>(channel, |payload| C::decode_into(payload, state)).map(|done| done.info())
+        let into = |payload: &[u8]| C::decode_into(payload, state);
+        decode::<T, C, A, ()>(&self.shared, channel, into).map(|(_, done)| done.info())
     }
 
     /// The status of the worker that writes `channel`, and its latest state, of one moment: the
@@ -149,121 +151,70 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
-        let mut cutting = Vec::new();
-        let mut queries = Vec::new();
-        let begin = |channel: Arc<str>| match self.shared.reader_of::<T, C, A>(&channel, None) {
-            Ok((reader, accepted)) => {
-                cutting.push(Cutting::new(&self.shared, reader));
-                queries.push(accepted);
-                (channel, Ok(cutting.len() - 1))
-            }
-            Err(error) => (channel, Err(error)),
+        let begin = |channel: &str| {
+            let attached = self.shared.reader_of::<T, C, A>(channel, None);
+            attached.map(|(reader, accepted)| Cutting::new(&self.shared, reader, accepted))
         };
-        let places: Vec<_> = channels.into_iter().map(|channel| channel.as_ref().into()).map(begin).collect();
+        let mut all: Vec<(Arc<str>, Result<_, _>)> =
+            channels.into_iter().map(|channel| (channel.as_ref().into(), begin(channel.as_ref()))).collect();
+        let mut cutting: Vec<_> = all.iter_mut().filter_map(|(_, cut)| cut.as_mut().ok()).collect();
         let moment = cut::cut(&mut cutting, self.shared.options.reading.retry);
-        let states = places.into_iter().map(|(channel, place)| {
-            let (state, skew) = match place {
-                Ok(index) => (self.state_of::<T>(&mut cutting[index], &queries[index]), cutting[index].skew),
-                Err(error) => (Err(error), Skew::None),
-            };
-            CutState { channel, state, skew }
+        let states = all.into_iter().map(|(channel, cut)| {
+            let skew = cut.as_ref().map_or(Skew::None, |cut| cut.skew);
+            CutState { channel, state: cut.and_then(Cutting::state::<T, C>), skew }
         });
         Cut { moment, states: states.collect() }
     }
+}
 
-    fn state_of<T: 'static>(
-        &self,
-        cut: &mut Cutting<'_>,
-        accepted: &Accepted,
-    ) -> Result<Snapshot<T>, QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
-    {
-        let channel = cut.reader.channel();
-        self.shared.keep(&cut.reader, Some(accepted.clone()));
-        if cut.reader.is_removed() {
-            // The cut may have the state of a new channel of that name: the two never existed
-            // together.
-            return Err(cut.reader.closed().into());
-        }
-        match (cut.failed.take(), cut.received) {
-            (Some(error), _) => Err(error),
-            (None, None) => Err(SnapshotError::Empty { channel: channel.into() }.into()),
-            (None, Some(info)) => {
-                if let (Strategy::Direct(direct), Some(plan)) = (C::strategy(), accepted.plan()) {
-                    let mut state = direct.blank();
-                    plan.copy(channel, info, &cut.payload, &mut direct.destination(&mut state))?;
-                    return Ok(Snapshot::new(state, info));
-                }
-                decoded::<C, T, T>(channel, info, C::decode(&cut.payload))
-            }
-        }
+/// [`Hub::get`], with the instance of the channel.
+#[cfg(feature = "async")]
+pub(super) fn get_with_instance<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
+    shared: &Shared,
+    channel: &str,
+) -> Result<(u64, Snapshot<T>), QueryError> {
+    if let Strategy::Direct(direct) = C::strategy() {
+        let mut state = direct.blank();
+        let (instance, info) = receive::<T, C, A>(shared, channel, &mut direct.destination(&mut state))?;
+        return Ok((instance, Snapshot::new(state, info)));
     }
+    decode::<T, C, A, T>(shared, channel, C::decode)
+}
 
-    /// [`Hub::get`], with the instance of the channel.
-    #[cfg(feature = "async")]
-    pub(super) fn get_with_instance<T: 'static>(
-        &self,
-        channel: &str,
-    ) -> Result<(u64, Snapshot<T>), QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
-    {
-        if let Strategy::Direct(direct) = C::strategy() {
-            let mut state = direct.blank();
-            let (instance, info) = self.receive::<T>(channel, &mut direct.destination(&mut state))?;
-            return Ok((instance, Snapshot::new(state, info)));
-        }
-        with_scratch(|scratch| {
-            let (instance, info) = self.receive::<T>(channel, &mut &mut *scratch)?;
-            Ok((instance, decoded::<C, T, T>(channel, info, C::decode(scratch))?))
-        })
-    }
+/// Copies the latest payload into this thread's buffer and decodes it; returns the channel's
+/// instance, too.
+#[inline]
+fn decode<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static, R>(
+    shared: &Shared,
+    channel: &str,
+    decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
+) -> Result<(u64, Snapshot<R>), QueryError> {
+    with_scratch(|scratch| {
+        let (instance, info) = receive::<T, C, A>(shared, channel, &mut &mut *scratch)?;
+        Ok((instance, Snapshot::decoded(decode(scratch), C::NAME, channel, info)?))
+    })
+}
 
-    /// Copies the latest payload into this thread's buffer and decodes it.
-    #[inline]
-    fn decode<T: 'static, R>(
-        &self,
-        channel: &str,
-        decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
-    ) -> Result<Snapshot<R>, QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
+/// Copies the latest payload of a channel whose states have type `T`; returns the channel's
+/// instance, too. Usually the channel is attached, and the first attempt succeeds.
+#[inline]
+fn receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
+    shared: &Shared,
+    channel: &str,
+    destination: &mut impl Destination,
+) -> Result<(u64, SnapshotInfo), QueryError> {
+    shared.follow_now_and_then();
+    let guard = shared.guard();
+    if let Some(attached) = shared.find(channel, &guard)
+        && attached.holds(TypeId::of::<(T, C, A)>())
+        && let reader = attached.reader_at(shared.counts.attachments())
+        && let Ok(info) = reader.try_fast(destination)
     {
-        with_scratch(|scratch| {
-            let (_, info) = self.receive::<T>(channel, &mut &mut *scratch)?;
-            decoded::<C, T, R>(channel, info, decode(scratch))
-        })
+        return Ok((reader.instance(), info));
     }
-
-    /// Copies the latest payload of a channel whose states have type `T`; returns the channel's
-    /// instance, too. Usually the channel is attached, and the first attempt succeeds.
-    #[inline]
-    fn receive<T: 'static>(
-        &self,
-        channel: &str,
-        destination: &mut impl Destination,
-    ) -> Result<(u64, SnapshotInfo), QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
-    {
-        self.shared.follow_now_and_then();
-        let guard = self.shared.guard();
-        if let Some(attached) = self.shared.find(channel, &guard)
-            && attached.holds(TypeId::of::<(T, C, A)>())
-            && let reader = attached.reader_at(self.shared.counts.attachments())
-            && let Ok(info) = reader.try_fast(destination)
-        {
-            return Ok((reader.instance(), info));
-        }
-        drop(guard);
-        let (reader, _, info) = slow_receive::<T, C, A>(&self.shared, channel, destination, None)?;
-        Ok((reader.instance(), info))
-    }
+    drop(guard);
+    let (reader, _, info) = slow_receive::<T, C, A>(shared, channel, destination, None)?;
+    Ok((reader.instance(), info))
 }
 
 /// The same if the channel is not attached, not known to be accepted, or if the first attempt
@@ -301,7 +252,7 @@ fn snapshot_of<C: Decode<T>, T>(
     }
     with_scratch(|scratch| {
         let info = copy_latest(reader, accepted, &mut &mut *scratch)?;
-        decoded::<C, T, T>(reader.channel(), info, C::decode(scratch))
+        Ok(Snapshot::decoded(C::decode(scratch), C::NAME, reader.channel(), info)?)
     })
 }
 
@@ -314,17 +265,4 @@ fn copy_latest(
         Some(plan) => with_scratch(|scratch| plan.snapshot(reader, scratch, destination)),
         None => reader.snapshot(destination),
     }
-}
-
-/// The snapshot of a decoded payload, or the error of the codec.
-#[inline]
-pub(super) fn decoded<C: Decode<T>, T, R>(
-    channel: &str,
-    info: SnapshotInfo,
-    decoded: Result<R, CodecError>,
-) -> Result<Snapshot<R>, QueryError> {
-    decoded.map(|state| Snapshot::new(state, info)).map_err(|source| {
-        let (channel, publication) = (channel.to_owned(), info.publication());
-        SnapshotError::Decode { channel, publication, codec: C::NAME, source }.into()
-    })
 }

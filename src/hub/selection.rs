@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::Hub;
 use super::attached::{Names, Readers, with_scratch};
 use super::error::QueryError;
-use super::query::{HubState, decoded, slow_receive};
+use super::query::{HubState, slow_receive};
 use crate::accept::{Accept, SameType};
 use crate::channel::SnapshotInfo;
 use crate::codec::{Decode, Direct, MessagePack, Strategy};
@@ -163,7 +163,7 @@ impl<C: 'static, A: 'static> Round<'_, C, A> {
         }
         with_scratch(|scratch| {
             let info = self.receive::<T>(index, channel, &mut &mut *scratch)?;
-            decoded::<C, T, T>(channel, info, C::decode(scratch))
+            Ok(Snapshot::decoded(C::decode(scratch), C::NAME, channel, info)?)
         })
     }
 
@@ -258,6 +258,12 @@ impl Pattern {
         Pattern { literal: text.find(['*', '?']).unwrap_or(text.len()), text }
     }
 
+    /// The pattern that matches this name alone, whatever characters it has.
+    #[cfg(feature = "async")]
+    pub(super) fn exactly(name: &str) -> Pattern {
+        Pattern { text: name.into(), literal: name.len() }
+    }
+
     /// Whether the pattern matches all of `name`.
     ///
     /// Cost: at worst the product of both lengths, for any pattern. Nothing is allocated.
@@ -347,6 +353,14 @@ mod tests {
         ] {
             assert_eq!(Pattern::new(pattern).matches(name), matches, "{pattern:?} {name:?}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "async")]
+    fn in_an_exact_pattern_stars_and_question_marks_match_themselves() {
+        let pattern = Pattern::exactly("w*?");
+        assert!(pattern.matches("w*?") && !pattern.matches("w12") && !pattern.matches("w*??"));
+        assert_eq!(pattern.to_string(), "w*?");
     }
 
     #[test]

@@ -27,12 +27,13 @@ pub struct HubWatch {
 /// The watched channels, and what was found out about them.
 struct Watching {
     shared: Arc<Shared>,
-    target: Target,
+    /// The channels that the watch is about.
+    pattern: Pattern,
     /// The list of the registry that the following fields follow.
     names: Names,
     /// Whether the registry could be read at the last look.
     is_listed: bool,
-    /// Channels of the target that the hub could not attach to yet.
+    /// Matching channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
     /// By their groups, each in alphabetical order.
     watched: BTreeMap<usize, Vec<Watched>>,
@@ -42,33 +43,6 @@ struct Watching {
     changed: Vec<Arc<str>>,
     /// Why new channels could not be found at the last look.
     error: Option<QueryError>,
-}
-
-/// The channels that a watch is about.
-#[derive(Debug)]
-pub(super) enum Target {
-    /// One channel. A name may have characters that mean something else in a pattern.
-    #[cfg(feature = "async")]
-    Exactly(String),
-    Matching(Pattern),
-}
-
-impl Target {
-    #[cfg(feature = "async")]
-    pub(super) fn text(&self) -> Arc<str> {
-        match self {
-            Target::Exactly(text) => text.as_str().into(),
-            Target::Matching(pattern) => pattern.to_string().into(),
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        match self {
-            #[cfg(feature = "async")]
-            Target::Exactly(channel) => channel == name,
-            Target::Matching(pattern) => pattern.matches(name),
-        }
-    }
 }
 
 /// A watched channel, and its progress at the last look: what a look needs lies together.
@@ -82,11 +56,11 @@ struct Watched {
 }
 
 impl HubWatch {
-    pub(super) fn new(shared: Arc<Shared>, target: Target) -> HubWatch {
+    pub(super) fn new(shared: Arc<Shared>, pattern: Pattern) -> HubWatch {
         let waiter = AnyWaiter::new(shared.handle.waiter(shared.options.wait));
         let watching = Watching {
             shared,
-            target,
+            pattern,
             names: Arc::default(),
             is_listed: false,
             unattached: Vec::new(),
@@ -159,7 +133,7 @@ impl Watching {
                     !has_lost_name
                 });
             }
-            let matching = names.iter().map(|(name, _)| name).filter(|name| self.target.has(name));
+            let matching = names.iter().map(|(name, _)| name).filter(|name| self.pattern.matches(name));
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
             (self.names, self.are_others) = (Arc::clone(names), true);
         }
@@ -280,7 +254,7 @@ impl Watched {
 impl HubWatch {
     /// What the watch is about, as text.
     pub(super) fn text(&self) -> Arc<str> {
-        self.watching.target.text()
+        self.watching.pattern.to_string().into()
     }
 
     /// Whether the registry could be read at the last look.
@@ -321,7 +295,7 @@ impl HubWatch {
     }
 }
 
-debug_by!(HubWatch<>, |it| target: it.watching.target);
+debug_by!(HubWatch<>, |it| pattern: it.watching.pattern);
 
 #[cfg(test)]
 mod tests {

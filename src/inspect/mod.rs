@@ -17,11 +17,12 @@ mod report;
 mod tests;
 
 pub use crate::channel::{SchemaInspection, WriterState};
+pub use crate::layout::Side as SegmentSide;
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;
 pub use listing::{Capability, NamespaceListing, ObjectListing, capabilities, namespaces, objects};
 pub(crate) use look::inspect;
 pub use report::{
-    Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,
-    SlotInspection, SlotState,
+    Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SlotInspection,
+    SlotState,
 };

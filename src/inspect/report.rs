@@ -270,7 +270,7 @@ pub enum ObjectKind {
     /// A segment of a channel that has grown, for payloads.
     Segment {
         /// Its side.
-        side: SegmentSide,
+        side: Side,
         /// Its generation, from 2. The control page holds the current one.
         generation: u64,
     },
@@ -278,15 +278,6 @@ pub enum ObjectKind {
     Schema,
     /// Unknown: made by a later version, or not by this library.
     Unknown,
-}
-
-/// One of the two segments of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SegmentSide {
-    /// The segment of even publications.
-    A,
-    /// The segment of odd publications.
-    B,
 }
 
 /// State of an object.
@@ -324,18 +315,9 @@ impl ObjectKind {
         }
         match ObjectNames::of_object(object).and_then(|names| names.kind_of(object)) {
             Some(Kind::Control) => ObjectKind::Control,
-            Some(Kind::Segment(side, generation)) => ObjectKind::Segment { side: side.into(), generation },
+            Some(Kind::Segment(side, generation)) => ObjectKind::Segment { side, generation },
             Some(Kind::Schema) => ObjectKind::Schema,
             None => ObjectKind::Unknown,
-        }
-    }
-}
-
-impl From<Side> for SegmentSide {
-    fn from(side: Side) -> SegmentSide {
-        match side {
-            Side::A => SegmentSide::A,
-            Side::B => SegmentSide::B,
         }
     }
 }

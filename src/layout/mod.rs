@@ -15,7 +15,8 @@ mod publication;
 pub(crate) use geometry::Geometry;
 pub(crate) use name::{Kind, ObjectNames, hash as fingerprint};
 pub(crate) use objects::{registry, segment};
-pub(crate) use publication::{Publication, Side};
+pub(crate) use publication::Publication;
+pub use publication::Side;
 
 /// Bytes in a word, the unit of every shared access.
 pub(crate) const WORD_BYTES: usize = 8;

@@ -15,7 +15,7 @@ const CHANNEL_DIGITS: u32 = 10;
 const KIND_DIGITS: u32 = 1;
 const GENERATION_DIGITS: u32 = 9;
 const CHUNK_DIGITS: u32 = 1;
-const RADIX: u64 = 36;
+const RADIX: u32 = 36;
 /// Length of the prefix that all objects of a channel share.
 const STEM: usize = PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS) as usize;
 
@@ -41,7 +41,7 @@ impl ObjectNames {
     pub(crate) const PREFIX: &str = PREFIX;
 
     /// The largest generation that fits in a name.
-    pub(crate) const MAX_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
+    pub(crate) const MAX_GENERATION: u64 = (RADIX as u64).pow(GENERATION_DIGITS) - 1;
 
     pub(crate) fn new(namespace: &str, channel: &str) -> ObjectNames {
         let mut stem = ObjectNames::prefix(namespace);
@@ -65,18 +65,15 @@ impl ObjectNames {
         (plain && !rest.is_empty()).then_some(prefix)
     }
 
-    /// The name of a namespace's registry; shorter than any channel's.
+    /// The name of a namespace's registry; shorter than any channel's. Each version of the layout
+    /// has a registry of its own: a new fleet starts beside what processes of an older version have
+    /// left.
     pub(crate) fn registry(namespace: &str) -> String {
-        ObjectNames::registry_of_prefix(&ObjectNames::prefix(namespace))
+        ObjectNames::chunk_of_prefix(&ObjectNames::prefix(namespace), 0)
     }
 
-    /// The name of the registry of the namespace with this prefix. Each version of the layout has a
-    /// registry of its own: a new fleet starts beside what processes of an older version have left.
-    pub(crate) fn registry_of_prefix(prefix: &str) -> String {
-        ObjectNames::chunk_of_prefix(prefix, 0)
-    }
-
-    /// The name of a chunk of that registry; chunk 0 is the registry's first object.
+    /// The name of a chunk of the registry of the namespace with this prefix; chunk 0 is the
+    /// registry's first object.
     pub(crate) fn chunk_of_prefix(prefix: &str, chunk: usize) -> String {
         let mut name = format!("{prefix}r");
         if chunk > 0 {
@@ -95,8 +92,7 @@ impl ObjectNames {
         let prefix = ObjectNames::prefix_of_object(object).filter(|_| object.len() < STEM)?;
         let digits = object[prefix.len()..].strip_prefix('t')?;
         let (chunk, version) = digits.split_at_checked(CHUNK_DIGITS as usize)?;
-        #[expect(clippy::cast_possible_truncation, reason = "36")]
-        let number = |digits| u64::from_str_radix(digits, RADIX as u32).ok();
+        let number = |digits| u64::from_str_radix(digits, RADIX).ok();
         Some((number(version)?, usize::try_from(number(chunk)?).ok()?))
     }
 
@@ -106,8 +102,7 @@ impl ObjectNames {
         let prefix = ObjectNames::prefix_of_object(object)?;
         match object[prefix.len()..].strip_prefix('r')? {
             "" => Some(1),
-            #[expect(clippy::cast_possible_truncation, reason = "36")]
-            version if object.len() < STEM => u64::from_str_radix(version, RADIX as u32).ok(),
+            version if object.len() < STEM => u64::from_str_radix(version, RADIX).ok(),
             _ => None,
         }
     }
@@ -131,8 +126,7 @@ impl ObjectNames {
             "b" if generation.len() <= GENERATION_DIGITS as usize => Side::B,
             _ => return None,
         };
-        #[expect(clippy::cast_possible_truncation, reason = "36")]
-        let generation = u64::from_str_radix(generation, RADIX as u32).ok()?;
+        let generation = u64::from_str_radix(generation, RADIX).ok()?;
         Some(Kind::Segment(side, generation))
     }
 
@@ -162,14 +156,14 @@ impl ObjectNames {
 
 /// Number of digits of `value`, at least one.
 fn digits_of(value: u64) -> u32 {
-    value.checked_ilog(RADIX).unwrap_or(0) + 1
+    value.checked_ilog(RADIX.into()).unwrap_or(0) + 1
 }
 
 /// The last `digits` digits of `value`.
 fn push_digits(text: &mut String, value: u64, digits: u32) {
     for position in (0..digits).rev() {
-        let digit = value / RADIX.pow(position) % RADIX;
-        text.push(char::from_digit(u32::try_from(digit).unwrap_or(0), 36).unwrap_or('0'));
+        let digit = value / u64::from(RADIX).pow(position) % u64::from(RADIX);
+        text.push(char::from_digit(u32::try_from(digit).unwrap_or(0), RADIX).unwrap_or('0'));
     }
 }
 

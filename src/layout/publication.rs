@@ -2,7 +2,7 @@
 
 /// One of the two segments of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
+pub enum Side {
     /// The segment of the even publications.
     A,
     /// The segment of the odd publications.

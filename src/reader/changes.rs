@@ -63,7 +63,7 @@ impl Turn {
 
 impl<T, C: Decode<T>> Changes<T, C> {
     pub(super) fn new(reader: Reader<T, C>) -> Changes<T, C> {
-        let ticket = Ticket::new(Arc::clone(reader.handle().notifier()));
+        let ticket = Ticket::new(Arc::clone(reader.handle.notifier()));
         Changes { reader, ticket, seen: 0, has_ended: false, turn: Turn::default() }
     }
 
@@ -89,12 +89,9 @@ impl<T, C: Decode<T>> Changes<T, C> {
         if let Some(item) = self.look() {
             return Poll::Ready(item);
         }
-        self.ticket.subscribe(self.reader.bytes(), self.seen, context.waker());
+        self.ticket.subscribe(&self.reader.channel, self.seen, context.waker());
         // The state may have changed before the thread knew of this stream.
-        match self.look() {
-            Some(item) => Poll::Ready(item),
-            None => Poll::Pending,
-        }
+        self.look().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// The next item, if there is one by now.
@@ -102,7 +99,7 @@ impl<T, C: Decode<T>> Changes<T, C> {
         if self.has_ended {
             return Some(None);
         }
-        let progress = self.reader.bytes().page().progress();
+        let progress = self.reader.channel.page().progress();
         if progress.publication > self.seen {
             let snapshot = self.reader.snapshot();
             // A publication that could not be read counts, too: another attempt would fail again.

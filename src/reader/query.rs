@@ -4,13 +4,9 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-#[cfg(feature = "async")]
-use super::Changes;
 use super::Reader;
 use crate::channel::{AttachError, ReaderStatistics, SnapshotError, SnapshotInfo, WriterState, writer_state};
 use crate::clock::TimestampSource;
-#[cfg(feature = "async")]
-use crate::codec::Decode;
 use crate::codec::{Plain, Pod};
 use crate::health::{Health, Signs, Thresholds, look_at_one_writer};
 use crate::object::ObjectError;
@@ -290,15 +286,6 @@ impl<T, C> Reader<T, C> {
     /// can be taken all the same.
     pub fn schema_bytes(&self) -> Result<Option<Vec<u8>>, AttachError> {
         self.channel.schema_bytes()
-    }
-}
-
-#[cfg(feature = "async")]
-impl<T, C: Decode<T>> Reader<T, C> {
-    /// The states of the channel as an asynchronous stream, beginning with the latest.
-    #[must_use]
-    pub fn changes(self) -> Changes<T, C> {
-        Changes::new(self)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{ChannelInfo, EntryObjects, Registry};
 use crate::channel::{
-    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, ControlPage, CreateError, PublishError,
+    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, ControlPage, CreateError, Found, PublishError,
     RemoveError, Retention, WriterOptions, WriterState,
 };
 use crate::clock::Timer;
@@ -166,8 +166,8 @@ impl Session {
                 // Only the entry is left.
                 return Ok(info.writer_state() == WriterState::Dead);
             }
-            let cleaned = cleanup.clean(&names, &objects, Some(info.identity))?;
-            Ok(matches!(cleaned, CleanupOutcome::Removed(_)))
+            let cleaned = cleanup.clean(&names, &Found { objects, writer: Some(info.identity) })?;
+            Ok(matches!(cleaned, CleanupOutcome::Removed(Some(_))))
         };
         let dead = suspects.iter().filter(|info| !is_alive(info) && matches!(is_removed(info), Ok(true)));
         let gone: Vec<_> = dead.map(|info| (info.name.as_str(), info.instance)).collect();

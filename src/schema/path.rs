@@ -1,6 +1,8 @@
 //! Paths to values inside of a state: `queue[3].deadline`.
 
 use std::fmt::{self, Display, Formatter};
+#[cfg(feature = "dynamic")]
+use std::iter;
 use std::str::FromStr;
 
 /// The path from a state to a value in it: `a.b[3].c`. Names with other characters than letters,
@@ -92,8 +94,6 @@ impl Display for FieldPath {
 #[derive(Clone, Copy)]
 pub(crate) struct Trail<'a> {
     last: Option<(&'a Trail<'a>, TrailStep<'a>)>,
-    #[cfg(feature = "dynamic")]
-    bytes: usize,
 }
 
 /// One step of a [`Trail`].
@@ -109,18 +109,10 @@ pub(crate) enum TrailStep<'a> {
 
 impl<'a> Trail<'a> {
     /// The state itself.
-    pub(crate) const ROOT: Trail<'static> = Trail {
-        last: None,
-        #[cfg(feature = "dynamic")]
-        bytes: 0,
-    };
+    pub(crate) const ROOT: Trail<'static> = Trail { last: None };
 
     pub(crate) fn then(&'a self, step: TrailStep<'a>) -> Trail<'a> {
-        Trail {
-            last: Some((self, step)),
-            #[cfg(feature = "dynamic")]
-            bytes: self.bytes + step.bytes(),
-        }
+        Trail { last: Some((self, step)) }
     }
 
     pub(crate) fn name(&'a self, name: &'a str) -> Trail<'a> {
@@ -141,20 +133,20 @@ impl<'a> Trail<'a> {
 }
 
 #[cfg(feature = "dynamic")]
-impl Trail<'_> {
+impl<'a> Trail<'a> {
+    /// The steps from the last to the first.
+    fn steps_back(self) -> impl Iterator<Item = TrailStep<'a>> {
+        iter::successors(self.last, |(behind, _)| behind.last).map(|(_, step)| step)
+    }
+
     /// The memory that the path's steps and names take, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn bytes(self) -> usize {
+        self.steps_back().map(TrailStep::bytes).sum()
     }
 
     /// The path to one value, for trails of names and indices only.
     pub(crate) fn to_path(self) -> FieldPath {
-        let mut steps = Vec::new();
-        let mut last = self.last;
-        while let Some((behind, step)) = last {
-            steps.extend(step.to_step());
-            last = behind.last;
-        }
+        let mut steps: Vec<Step> = self.steps_back().filter_map(TrailStep::to_step).collect();
         steps.reverse();
         FieldPath { steps }
     }

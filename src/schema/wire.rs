@@ -314,16 +314,24 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// Memory is reserved for variants that have been read, not for those that the count claims.
-    fn variants(&mut self, levels: u32) -> Result<Vec<Variant>, SchemaError> {
-        let count = self.number()?;
-        let (mut variants, mut names) = (Vec::new(), HashSet::new());
+    /// As many as the number before them says, with the names that they may not have again. Memory
+    /// is reserved for those that have been read, not for those that the number claims.
+    fn list<V>(
+        &mut self,
+        mut read: impl FnMut(&mut Self, &mut HashSet<String>) -> Result<V, SchemaError>,
+    ) -> Result<Vec<V>, SchemaError> {
+        let (count, mut list, mut names) = (self.number()?, Vec::new(), HashSet::new());
         for _ in 0..count {
-            self.count()?;
-            let name = self.new_name(&mut names)?;
-            variants.push(Variant { name, fields: self.fields(levels)? });
+            list.push(read(self, &mut names)?);
         }
-        Ok(variants)
+        Ok(list)
+    }
+
+    fn variants(&mut self, levels: u32) -> Result<Vec<Variant>, SchemaError> {
+        self.list(|input, names| {
+            input.count()?;
+            Ok(Variant { name: input.new_name(names)?, fields: input.fields(levels)? })
+        })
     }
 
     fn fields(&mut self, levels: u32) -> Result<Fields, SchemaError> {
@@ -331,20 +339,11 @@ impl<'a> Input<'a> {
         Ok(match self.step(Cursor::byte)? {
             tag::NO_FIELDS => Fields::Unit,
             tag::NEWTYPE => Fields::Newtype(Box::new(self.r#type(levels)?)),
-            tag::TUPLE => {
-                let count = self.number()?;
-                let fields: Result<_, _> = (0..count).map(|_| self.value(String::new(), levels)).collect();
-                Fields::Tuple(fields?)
-            }
-            tag::NAMED => {
-                let count = self.number()?;
-                let (mut fields, mut names) = (Vec::new(), HashSet::new());
-                for _ in 0..count {
-                    let name = self.new_name(&mut names)?;
-                    fields.push(self.value(name, levels)?);
-                }
-                Fields::Named(fields)
-            }
+            tag::TUPLE => Fields::Tuple(self.list(|input, _| input.value(String::new(), levels))?),
+            tag::NAMED => Fields::Named(self.list(|input, names| {
+                let name = input.new_name(names)?;
+                input.value(name, levels)
+            })?),
             tag => return Err(SchemaError::UnknownTag { at, tag }),
         })
     }

@@ -178,7 +178,23 @@ impl NamespaceMemory {
     /// The change since `earlier`.
     #[must_use]
     pub fn diff(&self, earlier: &NamespaceMemory) -> NamespaceMemoryChange {
-        NamespaceMemoryChange::between(earlier, self)
+        let mut usages = BTreeMap::<&str, [MemoryUsage; 2]>::new();
+        for (moment, memory) in [earlier, self].into_iter().enumerate() {
+            for channel in &memory.channels {
+                usages.entry(&channel.channel).or_default()[moment] = channel.total();
+            }
+        }
+        let changes = usages.into_iter().map(|(channel, [before, after])| ChannelMemoryChange {
+            channel: channel.into(),
+            change: after.diff(&before),
+        });
+        NamespaceMemoryChange {
+            channels: changes.filter(|channel| !channel.change.is_zero()).collect(),
+            unnamed: self.unnamed.diff(&earlier.unnamed),
+            registry: self.registry.diff(&earlier.registry),
+            other: self.other.diff(&earlier.other),
+            total: self.total().diff(&earlier.total()),
+        }
     }
 }
 
@@ -249,28 +265,6 @@ pub struct NamespaceMemoryChange {
     pub other: MemoryChange,
     /// Change of the total.
     pub total: MemoryChange,
-}
-
-impl NamespaceMemoryChange {
-    fn between(earlier: &NamespaceMemory, now: &NamespaceMemory) -> NamespaceMemoryChange {
-        let mut usages = BTreeMap::<&str, [MemoryUsage; 2]>::new();
-        for (moment, memory) in [earlier, now].into_iter().enumerate() {
-            for channel in &memory.channels {
-                usages.entry(&channel.channel).or_default()[moment] = channel.total();
-            }
-        }
-        let changes = usages.into_iter().map(|(channel, [before, after])| ChannelMemoryChange {
-            channel: channel.into(),
-            change: after.diff(&before),
-        });
-        NamespaceMemoryChange {
-            channels: changes.filter(|channel| !channel.change.is_zero()).collect(),
-            unnamed: now.unnamed.diff(&earlier.unnamed),
-            registry: now.registry.diff(&earlier.registry),
-            other: now.other.diff(&earlier.other),
-            total: now.total().diff(&earlier.total()),
-        }
-    }
 }
 
 impl fmt::Display for NamespaceMemoryChange {

@@ -1,16 +1,15 @@
 //! How a writer is opened.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LastPayload, Writer};
 use crate::channel::{ChannelName, CreateError, Format, WriterOptions};
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, MessagePack};
-use crate::object::{Access, Backend};
 use crate::registry::Session;
 use crate::seqlock::WakeMode;
+use crate::waiting::NamespaceHandle;
 #[cfg(feature = "schema")]
 use crate::{
     channel::SchemaBytes,
@@ -21,8 +20,7 @@ use crate::{
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder).
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
-    backend: Arc<dyn Backend>,
-    namespace: String,
+    handle: NamespaceHandle,
     channel: String,
     capacity: Option<usize>,
     type_name: Option<String>,
@@ -33,14 +31,13 @@ pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
 }
 
 impl<T: ?Sized> WriterBuilder<T> {
-    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str, channel: &str) -> Self {
+    pub(crate) fn new(handle: NamespaceHandle, channel: &str, options: WriterOptions) -> Self {
         WriterBuilder {
-            backend,
-            namespace: namespace.into(),
+            handle,
             channel: channel.into(),
             capacity: None,
             type_name: None,
-            options: WriterOptions::new(Format::new("", "")),
+            options,
             has_lost_schema: false,
             types: PhantomData,
         }
@@ -51,10 +48,10 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// Encodes states by another codec. Call it before [`with_schema`](Self::with_schema): the
     /// schema depends on the codec.
     pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D> {
-        let WriterBuilder { backend, namespace, channel, capacity, type_name, mut options, .. } = self;
+        let WriterBuilder { handle, channel, capacity, type_name, mut options, .. } = self;
         let has_lost_schema = self.has_lost_schema || options.schema.take().is_some();
         let types = PhantomData;
-        WriterBuilder { backend, namespace, channel, capacity, type_name, options, has_lost_schema, types }
+        WriterBuilder { handle, channel, capacity, type_name, options, has_lost_schema, types }
     }
 
     /// Lets the channel carry the [`Schema`] of its states, for programs that don't know `T`: see
@@ -90,15 +87,6 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     {
         self.options.schema = SchemaBytes::new(&C::describe().to_bytes());
         self.has_lost_schema = false;
-        self
-    }
-
-    /// The namespace's options: limits of its channels, and users.
-    pub(crate) fn of_namespace(mut self, max_memory: Option<u64>, max_dead: usize, access: Access) -> Self {
-        self.options.budgets.namespace = max_memory;
-        self.options.max_dead = max_dead;
-        self.options.access = access;
-        self.options.registry_access = access;
         self
     }
 
@@ -202,8 +190,8 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
         }
         #[cfg(feature = "schema")]
         check_schema::<T, C>(&options)?;
-        let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let session = Session::open(&self.backend, &name, &options)?;
+        let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
+        let session = Session::open(self.handle.backend(), &name, &options)?;
         let (scratch, last_payload) = (Vec::new(), LastPayload::default());
         Ok(Writer { session, scratch, last_payload, types: PhantomData })
     }
@@ -229,15 +217,10 @@ fn check_schema<T: ?Sized, C: Encode<T>>(options: &WriterOptions) -> Result<(), 
 
 impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
     fn clone(&self) -> Self {
-        WriterBuilder {
-            backend: self.backend.clone(),
-            namespace: self.namespace.clone(),
-            channel: self.channel.clone(),
-            type_name: self.type_name.clone(),
-            options: self.options.clone(),
-            ..*self
-        }
+        let WriterBuilder { handle, channel, type_name, options, .. } = self;
+        let (handle, channel, type_name) = (handle.clone(), channel.clone(), type_name.clone());
+        WriterBuilder { handle, channel, type_name, options: options.clone(), ..*self }
     }
 }
 
-debug_by!(WriterBuilder<T: ?Sized, C>, |it| name: (&it.namespace, &it.channel), options: it.options);
+debug_by!(WriterBuilder<T: ?Sized, C>, |it| name: (it.handle.namespace(), &it.channel), options: it.options);
