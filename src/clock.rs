@@ -117,12 +117,6 @@ impl WriterClock {
         WriterClock { source, offsets: Offsets::of_self(), last: 0, tick: 0, ahead: 0, wall: 0 }
     }
 
-    /// Whether publications have no timestamps.
-    #[inline(always)]
-    pub(crate) fn is_off(&self) -> bool {
-        self.source == TimestampSource::None
-    }
-
     /// The timestamp of a publication: 0 if publications have none.
     #[inline(always)]
     pub(crate) fn timestamp(&mut self) -> u64 {

@@ -83,8 +83,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let Strategy::Direct(direct) = C::strategy() else { return self.decode_into(state) };
-        // Each path has a destination of its own, and the slow one returns field by field: what both
-        // shared would be in memory, and the fast path would have to store it.
+        // Each path has a destination of its own, and the slow one returns field by field: what
+        // both shared would be in memory, and the fast path would have to store it.
         let fast = self.channel.snapshot_fast(&mut direct.destination(state));
         match fast {
             Ok(info) => {
