@@ -218,7 +218,7 @@ impl<'de, D: Deserializer<'de>, M: Mode> Deserializer<'de> for Capped<'_, D, M> 
         Open deserialize_seq();
         Open deserialize_map();
         Open deserialize_identifier();
-        Tuple deserialize_tuple(len: usize);
+        Tuple deserialize_tuple(len: usize), has len fields;
         Named deserialize_newtype_struct(name: Name);
         Named deserialize_tuple_struct(name: Name, len: usize), has len fields;
         Named deserialize_struct(name: Name, fields: &'static [Name]), asks for (name, fields);

@@ -14,7 +14,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::capped::{EXTENSION_I128, EXTENSION_U128};
 use super::caps::{CapError, MAX_EMPTY_ELEMENTS, Request, Steps};
-use super::output::{Output, Place, Wire, Written};
+use super::output::{Output, Place, Wire, Written, text_of};
 use super::refusal::{self, EncodeError, Name};
 use super::shapes::{Record, Shape};
 
@@ -56,10 +56,8 @@ impl<'a, W: Wire> Encoder<'a, W> {
     /// Checks that a unit, or an option without contents, may be here.
     #[inline(always)]
     fn nothing(&self) -> Written {
-        if W::IS_MESSAGE_PACK && self.place.is_in_option() {
-            return Err(refusal::empty_some());
-        }
-        Ok(())
+        let is_lost = W::IS_MESSAGE_PACK && self.place.is_in_option();
+        if is_lost { Err(refusal::empty_some()) } else { Ok(()) }
     }
 
     /// An integer of more than 64 bits in MessagePack: an extension of 16 bytes.
@@ -202,7 +200,8 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
         self.out.write(|serializer| serializer.serialize_unit())
     }
 
-    /// Null, and not the empty array of `rmp_serde`, which serde refuses in an `untagged` enum.
+    /// Null, and not the empty array of `rmp_serde`, which serde refuses in an `untagged` enum. So
+    /// `Some` of it is refused everywhere: no writer knows that it is inside of one.
     #[inline(always)]
     fn serialize_unit_struct(self, _: Name) -> Written {
         self.serialize_unit()
@@ -266,7 +265,8 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
 
     #[inline(always)]
     fn serialize_tuple_variant(mut self, name: Name, index: u32, variant: Name, len: usize) -> Opened<'a, W> {
-        self.out.note_values(self.place.shape(Some(index)), variant, len)?;
+        let shape = self.place.shape(Some(index));
+        self.out.note_values(shape, name, len).map_err(|error| error.at(variant))?;
         let steps = self.variant(name, index, variant, true)?;
         self.out.write(|serializer| serializer.serialize_tuple(len).map(drop))?;
         self.contents(steps, Some(len))
@@ -342,6 +342,16 @@ impl<W: Wire> Contents<'_, W> {
         self.value(value)
     }
 
+    /// The error inside of the last value of a map, which may be a struct with names of fields.
+    #[cold]
+    fn in_entry(&mut self, error: EncodeError) -> EncodeError {
+        let index = self.count - 1;
+        match self.keys.and_then(|keys| self.out.keys.get(keys + index)) {
+            Some((key, true)) => error.at(&text_of(&self.out.wire.payload()[key.clone()])),
+            _ => error.at_index(index),
+        }
+    }
+
     /// One of any number of values.
     #[inline(always)]
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
@@ -377,10 +387,7 @@ impl<W: Wire> Contents<'_, W> {
 
     #[inline(always)]
     fn skip(&mut self, name: Name) -> Written {
-        match W::IS_MESSAGE_PACK {
-            true => Ok(()),
-            false => Err(refusal::skipped(name)),
-        }
+        if W::IS_MESSAGE_PACK { Ok(()) } else { Err(refusal::skipped(name)) }
     }
 
     #[inline(always)]
@@ -484,8 +491,12 @@ impl<W: Wire> ser::SerializeMap for Contents<'_, W> {
         if !mem::replace(&mut self.has_key, false) {
             return Err(refusal::half_entry());
         }
-        let index = self.count - 1;
-        self.one(1, value).map_err(|error| error.at_index(index))
+        // Serde's buffer for a variant whose enum is flattened or inside of a `tag`.
+        let is_buffer = type_name::<T>().ends_with("::ser::content::Content");
+        let begins = is_buffer && !mem::replace(&mut self.out.is_buffered, true);
+        let written = self.one(1, value).map_err(|error| self.in_entry(error));
+        self.out.is_buffered &= !begins;
+        written
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! Where a state is written while it is checked, and what is noted of it.
 
 use std::any::type_name;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::ser::{self, Serializer};
@@ -33,6 +34,8 @@ pub(super) trait Wire {
 pub(super) struct Output<W> {
     pub(super) wire: W,
     pub(super) elements: usize,
+    /// Whether the value is in a buffer of serde's, where all types are one.
+    pub(super) is_buffered: bool,
     /// Where the payload has the keys of maps that are still open and may be structs, and whether a
     /// key is the name of a field.
     pub(super) keys: Vec<(Range<usize>, bool)>,
@@ -43,7 +46,7 @@ pub(super) struct Output<W> {
 impl<W: Wire> Output<W> {
     #[inline(always)]
     pub(super) fn new(wire: W) -> Output<W> {
-        Output { wire, elements: 0, keys: Vec::new(), record: None }
+        Output { wire, elements: 0, is_buffered: false, keys: Vec::new(), record: None }
     }
 
     /// Calls the codec's serializer.
@@ -60,9 +63,7 @@ impl<W: Wire> Output<W> {
         keys.sort_unstable_by(|one, other| bytes(one).cmp(bytes(other)));
         let is_twice = |two: &&[_]| bytes(&two[0]) == bytes(&two[1]) && (two[0].1 || two[1].1);
         if let Some(twice) = keys.windows(2).find(is_twice) {
-            // A marker that is no text comes before the text.
-            let key = String::from_utf8_lossy(bytes(&twice[0]));
-            return Err(refusal::called_twice(key.trim_start_matches(char::REPLACEMENT_CHARACTER)));
+            return Err(refusal::called_twice(&text_of(bytes(&twice[0]))));
         }
         self.keys.truncate(begin);
         Ok(())
@@ -96,20 +97,28 @@ impl<W: Wire> Output<W> {
         if !W::IS_MESSAGE_PACK {
             self.note(shape_of(len));
         } else if !shape_of(len).is_readable() {
-            note_largest(len, shape_of).map_err(|before| refusal::fewer_values(name, len, before))?;
+            let noted = note_largest(len, self.is_buffered, shape_of);
+            noted.map_err(|before| refusal::fewer_values(name, len, before))?;
         }
         Ok(())
     }
 }
 
+/// A text of MessagePack: a marker of one to three bytes is before it.
+pub(super) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    let marker = 1 + usize::from(bytes[0].saturating_sub(0xd8));
+    String::from_utf8_lossy(&bytes[marker..])
+}
+
 /// Remembers `len`, and forgets smaller numbers, or returns a larger one.
 #[cold]
-fn note_largest(len: usize, shape_of: impl Fn(usize) -> Shape) -> Result<(), usize> {
-    if let Some(larger) = (len + 1..len + 64).find(|larger| shape_of(*larger).is_readable()) {
+fn note_largest(len: usize, is_buffered: bool, shape_of: impl Fn(usize) -> Shape) -> Result<(), usize> {
+    let others = if is_buffered { 0 } else { 64 };
+    if let Some(larger) = (len + 1..len + others).find(|larger| shape_of(*larger).is_readable()) {
         return Err(larger);
     }
     shape_of(len).set_readable();
-    (0..len).for_each(|smaller| shape_of(smaller).forget());
+    (0..len.min(others)).for_each(|smaller| shape_of(smaller).forget());
     Ok(())
 }
 

@@ -50,9 +50,9 @@ impl EncodeError {
     #[cold]
     #[inline(never)]
     pub(super) fn of<T: ?Sized>(mut self) -> EncodeError {
-        self.0.type_name.get_or_insert_with(|| match type_name::<T>().contains("::__") {
-            true => String::new(),
-            false => type_name_of::<T>().trim_start_matches('&').into(),
+        self.0.type_name.get_or_insert_with(|| match type_name::<T>() {
+            name if name.contains("::__") || name.starts_with("serde::private::") => String::new(),
+            _ => type_name_of::<T>().trim_start_matches('&').into(),
         });
         self
     }

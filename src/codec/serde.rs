@@ -26,7 +26,7 @@ use super::{CodecError, Decode, Encode};
 /// [`EncodeError`](crate::error::EncodeError): `Some` of a value that is null, two fields of one
 /// name, wrong lengths, too many levels. `docs/schemas.md` has a table of what each codec carries.
 ///
-/// Decoding is limited: a payload that nests deeper than 128 levels, or claims more elements than
+/// Decoding is limited: a payload that nests deeper than 64 levels, or claims more elements than
 /// it can hold, is refused with a `CapError`.
 ///
 /// Without the feature `message-pack` this type neither encodes nor decodes.
@@ -56,7 +56,7 @@ impl<T: ?Sized> Codec<T> for MessagePack {
 /// encoding, and allocates; beyond 32 KiB it takes a thread with a stack of its own. Other states
 /// cost a look at a table for each variant.
 ///
-/// Decoding is limited: a payload that nests deeper than 128 levels, or claims more elements than
+/// Decoding is limited: a payload that nests deeper than 64 levels, or claims more elements than
 /// it can hold, is refused with a `CapError`.
 ///
 /// A type whose fields have changed under the same name is read as nonsense, unless the reader's

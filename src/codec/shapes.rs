@@ -126,8 +126,8 @@ impl Shape {
         Shape(address << 16 | variant.map_or(0, |variant| u64::from(variant.min(0xfffe)) + 1))
     }
 
-    /// This type or variant, which is called `name`, with `len` values that have no names. Two
-    /// types in one `dyn` differ by their `name`.
+    /// This type or variant, with `len` values that have no names. Two types in one
+    /// `dyn` or `untagged` enum differ by their `name`.
     #[inline(always)]
     pub(super) fn with_values(self, name: Name, len: usize, is_message_pack: bool) -> Shape {
         let values = name.as_ptr().addr() as u64 ^ (len as u64) << 48 ^ u64::from(is_message_pack) << 63;
