@@ -29,13 +29,26 @@ mod bulk {
 
     use std::arch::asm;
 
-    pub(super) use super::copy_in_rounds as copy;
+    use super::copy_in_rounds;
+    pub(super) use copy as load;
+    pub(super) use copy as store;
+
+    /// Moves all whole 16 bytes, and returns how many bytes those are.
+    ///
+    /// # Safety
+    ///
+    /// As for `copy_in_rounds`.
+    #[inline(always)]
+    unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { copy_in_rounds(from, to, len, move_round, move_one) }
+    }
 
     /// # Safety
     ///
     /// 64 bytes must be readable at `from` and writable at `to`.
     #[inline(always)]
-    pub(super) unsafe fn move_round(from: *const u8, to: *mut u8) {
+    unsafe fn move_round(from: *const u8, to: *mut u8) {
         // SAFETY: moves the 64 bytes (the caller's promise) and changes eight registers, which are
         // named.
         unsafe {
@@ -56,7 +69,7 @@ mod bulk {
     ///
     /// 16 bytes must be readable at `from` and writable at `to`.
     #[inline(always)]
-    pub(super) unsafe fn move_one(from: *const u8, to: *mut u8) {
+    unsafe fn move_one(from: *const u8, to: *mut u8) {
         // SAFETY: moves the 16 bytes (the caller's promise) and changes two registers, which are
         // named.
         unsafe {
@@ -72,13 +85,16 @@ mod bulk {
 mod bulk {
     //! No bulk copy: the loops over words do everything.
 
+    pub(super) use copy as load;
+    pub(super) use copy as store;
+
     /// Moves nothing.
     ///
     /// # Safety
     ///
     /// None is needed here; the copies of other processors need it.
     #[inline]
-    pub(super) unsafe fn copy(_from: *const u8, _to: *mut u8, _len: usize) -> usize {
+    unsafe fn copy(_from: *const u8, _to: *mut u8, _len: usize) -> usize {
         0
     }
 }
@@ -89,15 +105,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::layout::WORD_BYTES;
 
-/// Moves all whole 16 bytes in place, and returns how many bytes those are.
+/// An instruction or a few that move bytes.
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri), not(tearless_portable_copy)))]
+type Move = unsafe fn(*const u8, *mut u8);
+
+/// Moves all whole 16 bytes in place, by `round` 64 at a time and then by `one`. Returns how many
+/// bytes those are.
 ///
 /// # Safety
 ///
 /// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
-/// aligned to words.
+/// aligned to words. `round` and `one` must need no more than that for 64 and for 16 bytes.
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri), not(tearless_portable_copy)))]
 #[inline(always)]
-unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize) -> usize {
+unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize, round: Move, one: Move) -> usize {
     /// Bytes of a move, and of a round of the loop.
     const MOVE: usize = 16;
     const ROUND: usize = 4 * MOVE;
@@ -105,13 +126,13 @@ unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize) -> usize {
     while len - moved >= ROUND {
         // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on
         // both sides.
-        unsafe { bulk::move_round(from.wrapping_add(moved), to.wrapping_add(moved)) };
+        unsafe { round(from.wrapping_add(moved), to.wrapping_add(moved)) };
         moved += ROUND;
     }
     while len - moved >= MOVE {
         // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on
         // both sides.
-        unsafe { bulk::move_one(from.wrapping_add(moved), to.wrapping_add(moved)) };
+        unsafe { one(from.wrapping_add(moved), to.wrapping_add(moved)) };
         moved += MOVE;
     }
     moved
@@ -127,7 +148,7 @@ pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
     debug_assert!(into.len() <= size_of_val(from));
     // SAFETY: `from` can be read, and has at least as many bytes as `into` (the caller's promise).
     // `into` can be written, and nothing else borrows it.
-    let moved = unsafe { bulk::copy(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
+    let moved = unsafe { bulk::load(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
     load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
 }
 
@@ -141,7 +162,7 @@ pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) {
     debug_assert!(from.len() <= size_of_val(to));
     // SAFETY: `from` can be read. `to` has at least as many bytes and is writable (the caller's
     // promise); it may be stored to through a shared reference, because it is atomic.
-    let moved = unsafe { bulk::copy(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
+    let moved = unsafe { bulk::store(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
     store_words(&to[moved / WORD_BYTES..], &from[moved..]);
 }
 

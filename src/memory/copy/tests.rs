@@ -84,7 +84,9 @@ fn copies() -> Vec<(Load, Store)> {
     vec![
         (usual_load, usual_store),
         #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
-        kernel!(copy_in_rounds),
+        kernel!(copy_by_sse),
+        #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
+        kernel!(copy_by_words),
         #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
         kernel!(copy_by_string),
     ]

@@ -20,23 +20,28 @@
 //! accesses, which must not race. An assembly block may do what atomic accesses may, and the
 //! compiler moves no other access across it.
 //!
-//! Sizes up to [`NARROW`] are moved in place with SSE2, which every x86-64 has, so that a payload
-//! of a size known at compile time becomes a few moves without a branch; sizes up to [`INLINE`] in
-//! place with AVX if the processor has it. Larger ones go through a function that aligns the
-//! destination and uses AVX, or fast string moves for most sizes from [`STRING`] bytes on. Measured
-//! beside `memcpy` (docs/experiments.md): wider registers gain nothing further.
+//! Small sizes are moved in place, so that a payload of a size known at compile time becomes a few
+//! moves without a branch. Larger ones go through a function that aligns the destination and uses
+//! AVX if the processor has it, or fast string moves for most sizes from [`STRING`] bytes on.
+//! Measured beside `memcpy` (docs/experiments.md): wider registers gain nothing further.
+//!
+//! A state is published just after it has changed, mostly by stores of eight bytes. A processor
+//! gives a load the value of a store that is still on its way to the cache only if that store has
+//! all bytes of the load; any other load waits, for as long as a small copy takes. So the copy of a
+//! small payload loads words, and the copy of a larger one moves its beginning last: stores become
+//! visible in order, and those behind one that waits would wait, too.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
 
-pub(super) use super::copy_in_rounds;
+use super::copy_in_rounds;
 use crate::layout::WORD_BYTES;
 
 /// Maximum bytes that are copied without a call.
 const INLINE: usize = 256;
 
-/// Maximum bytes that are copied by SSE2 though there is AVX. Measured where the processor does one
-/// store at a time, of 16 bytes or of 32.
+/// Maximum bytes that are copied by stores of 16 bytes though there is AVX. Measured where the
+/// processor does one store at a time, of 16 bytes or of 32.
 const NARROW: usize = 128;
 
 /// Minimum bytes that are copied by a string move. Measured where source and destination together
@@ -56,14 +61,41 @@ const MOVE: usize = 16;
 const AVX: usize = 32;
 const AVX_ROUND: usize = 4 * AVX;
 
-/// Copies the beginning of `from` to `to`, all but less than 32 bytes. Returns how many bytes.
+/// Copies the beginning of shared memory, all but less than 32 bytes. Returns how many bytes.
 ///
 /// # Safety
 ///
 /// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
 /// aligned to words.
 #[inline(always)]
-pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
+pub(super) unsafe fn load(from: *const u8, to: *mut u8, len: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { copy(from, to, len, copy_by_sse) }
+}
+
+/// The same for private memory that may just have changed.
+///
+/// # Safety
+///
+/// As for [`load`].
+#[inline(always)]
+pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { copy(from, to, len, copy_by_words) }
+}
+
+/// `narrow` copies up to [`NARROW`] bytes, and more where there is no AVX.
+///
+/// # Safety
+///
+/// As for [`load`]; `narrow` must need no more than that.
+#[inline(always)]
+unsafe fn copy(
+    from: *const u8,
+    to: *mut u8,
+    len: usize,
+    narrow: unsafe fn(*const u8, *mut u8, usize) -> usize,
+) -> usize {
     if len > INLINE {
         // SAFETY: the caller's promise.
         return unsafe { copy_many(from, to, len) };
@@ -73,14 +105,36 @@ pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
         return unsafe { copy_by_avx(from, to, len) };
     }
     // SAFETY: the caller's promise.
-    unsafe { copy_in_rounds(from, to, len) }
+    unsafe { narrow(from, to, len) }
+}
+
+/// Moves all whole 16 bytes, and returns how many bytes those are.
+///
+/// # Safety
+///
+/// As for [`load`].
+#[inline(always)]
+pub(super) unsafe fn copy_by_sse(from: *const u8, to: *mut u8, len: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { copy_in_rounds(from, to, len, move_round, move_one) }
+}
+
+/// The same by loads of one word each.
+///
+/// # Safety
+///
+/// As for [`load`].
+#[inline(always)]
+pub(super) unsafe fn copy_by_words(from: *const u8, to: *mut u8, len: usize) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { copy_in_rounds(from, to, len, move_round_by_words, move_one_by_words) }
 }
 
 /// # Safety
 ///
 /// 64 bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
-pub(super) unsafe fn move_round(from: *const u8, to: *mut u8) {
+unsafe fn move_round(from: *const u8, to: *mut u8) {
     // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are
     // named.
     unsafe {
@@ -100,11 +154,48 @@ pub(super) unsafe fn move_round(from: *const u8, to: *mut u8) {
 ///
 /// 16 bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
-pub(super) unsafe fn move_one(from: *const u8, to: *mut u8) {
+unsafe fn move_one(from: *const u8, to: *mut u8) {
     // SAFETY: moves the 16 bytes (the caller's promise) and changes one register, which is named.
     unsafe {
         asm!(
             "movups {a}, [{from}]", "movups [{to}], {a}",
+            from = in(reg) from, to = in(reg) to, a = out(xmm_reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// # Safety
+///
+/// As for [`move_round`].
+#[inline(always)]
+unsafe fn move_round_by_words(from: *const u8, to: *mut u8) {
+    // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are
+    // named.
+    unsafe {
+        asm!(
+            "movq {a}, [{from}]", "movhps {a}, [{from} + 8]",
+            "movq {b}, [{from} + 16]", "movhps {b}, [{from} + 24]",
+            "movq {c}, [{from} + 32]", "movhps {c}, [{from} + 40]",
+            "movq {d}, [{from} + 48]", "movhps {d}, [{from} + 56]",
+            "movups [{to}], {a}", "movups [{to} + 16], {b}",
+            "movups [{to} + 32], {c}", "movups [{to} + 48], {d}",
+            from = in(reg) from, to = in(reg) to,
+            a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// # Safety
+///
+/// As for [`move_one`].
+#[inline(always)]
+unsafe fn move_one_by_words(from: *const u8, to: *mut u8) {
+    // SAFETY: moves the 16 bytes (the caller's promise) and changes one register, which is named.
+    unsafe {
+        asm!(
+            "movq {a}, [{from}]", "movhps {a}, [{from} + 8]", "movups [{to}], {a}",
             from = in(reg) from, to = in(reg) to, a = out(xmm_reg) _,
             options(nostack, preserves_flags),
         );
@@ -137,7 +228,7 @@ impl Kernel {
 
 /// # Safety
 ///
-/// As for [`copy`]; `len` must be more than [`INLINE`].
+/// As for [`load`]; `len` must be more than [`INLINE`].
 #[inline(never)]
 unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
     // SAFETY: the caller's promise; `len` is more than a head.
@@ -150,7 +241,7 @@ unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
         // SAFETY: the same, and there is AVX.
         Kernel::Avx => unsafe { copy_by_avx(from, to, rest) },
         // SAFETY: the same.
-        Kernel::Sse => unsafe { copy_in_rounds(from, to, rest) },
+        Kernel::Sse => unsafe { copy_by_sse(from, to, rest) },
     };
     head + moved
 }
@@ -162,7 +253,7 @@ unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
 ///
 /// # Safety
 ///
-/// As for [`copy`]; `len` must be at least [`AVX`].
+/// As for [`load`]; `len` must be at least [`AVX`].
 #[inline(always)]
 unsafe fn align(from: *const u8, to: *mut u8) -> usize {
     let head = to.addr().wrapping_neg() % AVX;
@@ -188,34 +279,43 @@ unsafe fn align(from: *const u8, to: *mut u8) -> usize {
     head
 }
 
-/// Moves all whole 32 bytes, and returns how many bytes those are.
+/// Moves all whole 32 bytes, the first 128 bytes last. Returns how many bytes those are.
 ///
 /// # Safety
 ///
-/// As for [`copy`]; `len` must be at least 128, and the processor must have AVX.
+/// As for [`load`]; `len` must be at least 128, and the processor must have AVX.
 #[inline(always)]
 pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> usize {
     debug_assert!(len >= AVX_ROUND);
     // SAFETY: moves as many rounds of 128 bytes and then of 32 bytes as `len` holds (at least one
-    // of the former, any number of the latter), within the bytes that the caller promises. It
-    // leaves the upper halves of the vector registers clean, and names all registers that it
-    // changes. No value of the compiler's lives in an upper half, because all of them are named.
+    // of the former, any number of the latter): those behind the first round, and then that one. So
+    // it stays within the bytes that the caller promises. It leaves the upper halves of the vector
+    // registers clean, and names all registers that it changes. No value of the compiler's lives in
+    // an upper half, because all of them are named.
     unsafe {
         asm!(
+            "dec {rounds}", "jz 3f",
             "2:",
-            "vmovdqu ymm0, [{from}]", "vmovdqu ymm1, [{from} + 32]",
-            "vmovdqu ymm2, [{from} + 64]", "vmovdqu ymm3, [{from} + 96]",
-            "vmovdqu [{to}], ymm0", "vmovdqu [{to} + 32], ymm1",
-            "vmovdqu [{to} + 64], ymm2", "vmovdqu [{to} + 96], ymm3",
+            "vmovdqu ymm0, [{from} + 128]", "vmovdqu ymm1, [{from} + 160]",
+            "vmovdqu ymm2, [{from} + 192]", "vmovdqu ymm3, [{from} + 224]",
+            "vmovdqu [{to} + 128], ymm0", "vmovdqu [{to} + 160], ymm1",
+            "vmovdqu [{to} + 192], ymm2", "vmovdqu [{to} + 224], ymm3",
             "add {from}, 128", "add {to}, 128",
             "dec {rounds}", "jnz 2b",
-            "test {moves}, {moves}", "jz 4f",
             "3:",
-            "vmovdqu ymm0, [{from}]", "vmovdqu [{to}], ymm0",
-            "add {from}, 32", "add {to}, 32",
-            "dec {moves}", "jnz 3b",
+            "test {moves}, {moves}", "jz 5f",
             "4:",
+            "vmovdqu ymm0, [{from} + 128]", "vmovdqu [{to} + 128], ymm0",
+            "add {from}, 32", "add {to}, 32",
+            "dec {moves}", "jnz 4b",
+            "5:",
+            "vmovdqu ymm0, [{begin}]", "vmovdqu ymm1, [{begin} + 32]",
+            "vmovdqu ymm2, [{begin} + 64]", "vmovdqu ymm3, [{begin} + 96]",
+            "vmovdqu [{into} + 96], ymm3", "vmovdqu [{into} + 64], ymm2",
+            "vmovdqu [{into} + 32], ymm1", "vmovdqu [{into}], ymm0",
             "vzeroupper",
+            begin = in(reg) from,
+            into = in(reg) to,
             from = inout(reg) from => _,
             to = inout(reg) to => _,
             rounds = inout(reg) len / AVX_ROUND => _,
@@ -235,7 +335,7 @@ pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> us
 ///
 /// # Safety
 ///
-/// As for [`copy`].
+/// As for [`load`].
 pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) -> usize {
     let whole = len - len % WORD_BYTES;
     // SAFETY: moves `whole` bytes upwards (no caller may set the direction flag), within the bytes
