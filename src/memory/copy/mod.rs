@@ -30,8 +30,7 @@ mod bulk {
     use std::arch::asm;
 
     use super::copy_in_rounds;
-    pub(super) use copy as load;
-    pub(super) use copy as store;
+    pub(super) use {copy as load, copy as store};
 
     /// Moves all whole 16 bytes, and returns how many bytes those are.
     ///
@@ -39,7 +38,7 @@ mod bulk {
     ///
     /// As for `copy_in_rounds`.
     #[inline(always)]
-    unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
+    pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
         // SAFETY: the caller's promise.
         unsafe { copy_in_rounds(from, to, len, move_round, move_one) }
     }
@@ -85,8 +84,7 @@ mod bulk {
 mod bulk {
     //! No bulk copy: the loops over words do everything.
 
-    pub(super) use copy as load;
-    pub(super) use copy as store;
+    pub(super) use {copy as load, copy as store};
 
     /// Moves nothing.
     ///
@@ -94,7 +92,7 @@ mod bulk {
     ///
     /// None is needed here; the copies of other processors need it.
     #[inline]
-    unsafe fn copy(_from: *const u8, _to: *mut u8, _len: usize) -> usize {
+    pub(super) unsafe fn copy(_from: *const u8, _to: *mut u8, _len: usize) -> usize {
         0
     }
 }
