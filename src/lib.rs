@@ -202,6 +202,65 @@ macro_rules! debug_by {
     };
 }
 
+/// `Debug` and `Error` of an error whose `Display` is the whole text, with that of its cause.
+///
+/// `main`, `unwrap` and `expect` show people `Debug`: it is the text, on one line. The error has no
+/// `source`: programs that print the chain of sources would print the cause twice.
+macro_rules! whole_text {
+    ($error:ty) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, formatter)
+            }
+        }
+
+        impl std::error::Error for $error {}
+    };
+}
+
+/// Enums of errors, with the text of each variant. A variant without names for its fields gives its
+/// text a name for the value, and may be made `from` it.
+macro_rules! errors {
+    ($(
+        $(#[$meta:meta])*
+        pub enum $error:ident {$(
+            $(#[doc = $doc:literal])*
+            #[error($($text:tt)*)]
+            $variant:ident $({$($(#[doc = $field_doc:literal])* $field:ident: $type:ty,)*})?
+            $(($value:ident: $inner:ty $(; $from:ident)?))?,
+        )*}
+    )*) => {$(
+        $(#[$meta])*
+        #[non_exhaustive]
+        pub enum $error {$(
+            $(#[doc = $doc])*
+            $variant $({$($(#[doc = $field_doc])* $field: $type,)*})? $(($inner))?,
+        )*}
+
+        impl std::fmt::Display for $error {
+            #[allow(unused_variables, reason = "the text need not have all")]
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self {$(
+                    $error::$variant $({ $($field,)* })? $(($value))? => write!(formatter, $($text)*),
+                )*}
+            }
+        }
+
+        whole_text!($error);
+
+        #[cfg(test)]
+        impl $error {
+            pub(crate) const VARIANTS: &[&str] = &[$(stringify!($variant)),*];
+        }
+
+        $($($(impl $from<$inner> for $error {
+            fn from($value: $inner) -> $error {
+                $error::$variant($value)
+            }
+        })?)?)*
+    )*};
+}
+
 pub mod accept;
 mod catalog;
 mod channel;

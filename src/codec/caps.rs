@@ -28,11 +28,11 @@ const MAX_LEVELS: u32 = 128;
 /// Elements of sequences and maps that a payload may have beyond one for each of its bytes.
 pub(super) const MAX_EMPTY_ELEMENTS: usize = 1024;
 
-/// A payload whose decoding would cost too much. It is the source of [`SnapshotError::Decode`].
+errors! {
+/// A payload whose decoding would cost too much. It is the `source` in [`SnapshotError::Decode`].
 ///
 /// [`SnapshotError::Decode`]: crate::error::SnapshotError::Decode
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum CapError {
     /// The values nest too deep.
     #[error("nested deeper than {} levels", MAX_LEVELS)]
@@ -43,6 +43,7 @@ pub enum CapError {
         /// The payload's length in bytes.
         len: usize,
     },
+}
 }
 
 /// The data that a type asks its deserializer for, or gives its serializer.

@@ -12,9 +12,9 @@ pub(super) const MAX_ELEMENT_MEMORY: usize = 1024;
 /// The most fields that an error lists.
 pub(super) const MAX_LISTED: usize = 20;
 
+errors! {
 /// A payload that cannot be decoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
+#[derive(Clone, PartialEq, Eq)]
 pub enum DecodeError {
     /// Payloads of this codec cannot be decoded without a schema.
     #[error("payloads of the codec {codec:?} need a schema: open the writer with its schema")]
@@ -75,14 +75,14 @@ pub enum DecodeError {
         bytes: usize,
     },
 }
+}
 
+errors! {
 /// A [`DynamicReader`](super::DynamicReader) that returned no value.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DynamicError {
     /// The reader got no payload.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
+    #[error("{error}")]
+    Snapshot(error: SnapshotError; From),
     /// The payload cannot be decoded.
     #[error("channel {channel:?}, publication {publication}: {source}")]
     Decode {
@@ -105,6 +105,7 @@ pub enum DynamicError {
         /// The number of all fields.
         count: usize,
     },
+}
 }
 
 fn listed(fields: &[String], count: usize) -> String {

@@ -34,8 +34,7 @@ pub enum Step {
 }
 
 /// A text that is not a [`FieldPath`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column {column} of the path: {reason}")]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PathError {
     /// The position of the error, in characters from 1.
@@ -43,6 +42,14 @@ pub struct PathError {
     /// What is wrong, and what is right.
     pub reason: &'static str,
 }
+
+impl Display for PathError {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "column {} of the path: {}", self.column, self.reason)
+    }
+}
+
+whole_text!(PathError);
 
 impl FieldPath {
     /// The path of the state itself.

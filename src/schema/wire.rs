@@ -50,9 +50,9 @@ mod tag {
     pub(super) const POD: u8 = 1;
 }
 
+errors! {
 /// Bytes that are not a schema, or a schema that a channel cannot carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SchemaError {
     /// The schema is too long.
     #[error("the schema has {bytes} bytes, the limit is {}: use fewer types", MAX_BYTES)]
@@ -118,6 +118,7 @@ pub enum SchemaError {
         /// The number of bytes.
         bytes: usize,
     },
+}
 }
 
 /// The bytes of a schema.

@@ -44,9 +44,8 @@ counters! {
         {max_encode_time:.1?}"
 }
 
+errors! {
 /// Why a syncer could not be started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SpawnError {
     /// The interval is too short. It is not raised silently, because readers rely on it, too.
     #[error(
@@ -60,25 +59,25 @@ pub enum SpawnError {
         min: Duration,
     },
     /// The channel can't be opened.
-    #[error(transparent)]
-    Create(#[from] CreateError),
+    #[error("{error}")]
+    Create(error: CreateError; From),
     /// The predecessor's state can't be read: it has other fields, for example.
     #[error(
-        "the predecessor's state can't be resumed: {0}; to begin with the initial state instead, \
+        "the predecessor's state can't be resumed: {error}; to begin with the initial state instead, \
          leave out `resume`"
     )]
-    Resume(#[source] SnapshotError),
+    Resume(error: SnapshotError),
     /// The initial state can't be published.
-    #[error("the initial state can't be published: {0}")]
-    Publish(#[source] PublishError),
+    #[error("the initial state can't be published: {error}")]
+    Publish(error: PublishError),
     /// The system gave no thread.
-    #[error("the thread that publishes can't be started: {0}")]
-    Thread(#[source] io::Error),
+    #[error("the thread that publishes can't be started: {error}")]
+    Thread(error: io::Error),
+}
 }
 
+errors! {
 /// The step of a shutdown that failed. The other steps succeeded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ShutdownError {
     /// The last state could not be published: readers see the previous publication.
     #[error("the last state was not published: {source}")]
@@ -104,6 +103,7 @@ pub enum ShutdownError {
         /// The syncer's final statistics.
         statistics: Box<SyncerStatistics>,
     },
+}
 }
 
 impl ShutdownError {
