@@ -218,15 +218,29 @@ macro_rules! whole_text {
     };
 }
 
-/// Enums of errors, with the text of each variant. A variant without names for its fields gives its
-/// text a name for the value, and may be made `from` it.
+/// The fields that many errors have: see [`errors`].
+#[rustfmt::skip]
+macro_rules! common {
+    (type source) => { crate::object::ObjectError };
+    (type $name:ident) => { String };
+    (doc channel) => { "The channel." };
+    (doc object) => { "Its name." };
+    (doc source) => { "The object, and what is wrong with it." };
+}
+
+/// Enums of errors, with the text of each variant. Fields that many errors have are in brackets. A
+/// variant without names for its fields gives its text a name for the value, and may be made `From`
+/// it.
 macro_rules! errors {
     ($(
         $(#[$meta:meta])*
         pub enum $error:ident {$(
             $(#[doc = $doc:literal])*
             #[error($($text:tt)*)]
-            $variant:ident $({$($(#[doc = $field_doc:literal])* $field:ident: $type:ty,)*})?
+            $variant:ident $({
+                $([$($common:ident),*])?
+                $($(#[doc = $field_doc:literal])* $field:ident: $type:ty,)*
+            })?
             $(($value:ident: $inner:ty $(; $from:ident)?))?,
         )*}
     )*) => {$(
@@ -234,14 +248,17 @@ macro_rules! errors {
         #[non_exhaustive]
         pub enum $error {$(
             $(#[doc = $doc])*
-            $variant $({$($(#[doc = $field_doc])* $field: $type,)*})? $(($inner))?,
+            $variant $({
+                $($(#[doc = common!(doc $common)] $common: common!(type $common),)*)?
+                $($(#[doc = $field_doc])* $field: $type,)*
+            })? $(($inner))?,
         )*}
 
         impl std::fmt::Display for $error {
             #[allow(unused_variables, reason = "the text need not have all")]
             fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 match self {$(
-                    $error::$variant $({ $($field,)* })? $(($value))? => write!(formatter, $($text)*),
+                    $error::$variant $({ $($($common,)*)? $($field,)* })? $(($value))? => write!(formatter, $($text)*),
                 )*}
             }
         }

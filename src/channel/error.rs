@@ -15,22 +15,16 @@ pub enum CreateError {
     #[error("{error}")]
     Name(error: NameError; From),
     /// Another process, or another writer of this process, writes this channel.
-    #[error(
-        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
-         choose another name", process_text(*pid)
-    )]
-    AlreadyOwned {
-        /// The channel.
-        channel: String,
+    #[error("channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
+         choose another name", process_text(*pid))]
+    AlreadyOwned { [channel]
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// The initial capacity is more than the maximum state length.
-    #[error(
-        "the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
+    #[error("the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
          the maximum state length of {max_state_len}: lower WriterBuilder::capacity, or raise \
-         WriterBuilder::max_state_len"
-    )]
+         WriterBuilder::max_state_len")]
     CapacityAboveLimit {
         /// The requested capacity.
         capacity: usize,
@@ -38,10 +32,9 @@ pub enum CreateError {
         max_state_len: usize,
     },
     /// No segment can have that size.
-    #[error(
-        "no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
-         least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space", slots_text(*slots)
-    )]
+    #[error("no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
+         least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space",
+        slots_text(*slots))]
     InvalidSize {
         /// The requested capacity or maximum state length.
         bytes: usize,
@@ -50,39 +43,28 @@ pub enum CreateError {
     },
     /// A budget has no room for the channel.
     #[error("channel {channel:?} can't be created: {over}")]
-    OverBudget {
-        /// The channel.
-        channel: String,
+    OverBudget { [channel]
         /// The budget, and by how much it would be exceeded.
         over: OverBudget,
     },
     /// The permissions would lock out the writer, or have bits beyond permissions.
-    #[error(
-        "permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
-        octal_text(*mode)
-    )]
+    #[error("permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
+        octal_text(*mode))]
     InvalidPermissions {
         /// The requested permissions.
         mode: u32,
     },
     /// Readers would refuse the schema for the channel.
-    #[error(
-        "the channel can't carry the schema of the state's type: {reason}; correct the type's \
-         `Schema`, or open the writer without `with_schema`"
-    )]
+    #[error("the channel can't carry the schema of the state's type: {reason}; correct the type's \
+         `Schema`, or open the writer without `with_schema`")]
     SchemaRefused {
         /// What is wrong with the schema.
         reason: String,
     },
     /// `with_schema` was called before `codec`.
-    #[error(
-        "the schema is of another codec: call `codec` first and `with_schema` after it, on the builder of channel \
-         {channel:?}"
-    )]
-    SchemaOfAnotherCodec {
-        /// The channel.
-        channel: String,
-    },
+    #[error("the schema is of another codec: call `codec` first and `with_schema` after it, on the \
+         builder of channel {channel:?}")]
+    SchemaOfAnotherCodec { [channel] },
     /// The names of two channels have the same hash.
     #[error("{}", collision_text(channel, other))]
     NameCollision {
@@ -93,9 +75,7 @@ pub enum CreateError {
     },
     /// Another version of the library made this channel.
     #[error("{}", version_text(channel, *found, *expected))]
-    LayoutVersion {
-        /// The channel.
-        channel: String,
+    LayoutVersion { [channel]
         /// The channel's version.
         found: u64,
         /// This library's version.
@@ -103,12 +83,7 @@ pub enum CreateError {
     },
     /// One of its objects can't be created or opened.
     #[error("channel {channel:?} can't be opened for writing: {}", text_for_writers(source))]
-    Object {
-        /// The channel.
-        channel: String,
-        /// The object, and what is wrong with it.
-        source: ObjectError,
-    },
+    Object { [channel, source] },
     /// The operating system gave no random number for the channel's instance id.
     #[error("the operating system gave no random number for the channel's instance id: {reason}")]
     NoRandomness(reason: String),
@@ -120,41 +95,28 @@ pub enum AttachError {
     #[error("{error}")]
     Name(error: NameError; From),
     /// There is no such channel.
-    #[error(
-        "there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, under \
+    #[error("there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, under \
          the same names, or wait for it (`attach_policy`); a writer that is dropped removes its \
-         channel, unless it lingers",
-        waited_text(*waited), known.question(channel)
-    )]
-    NotFound {
+         channel, unless it lingers", waited_text(*waited), known.question(channel))]
+    NotFound { [channel]
         /// The namespace.
         namespace: String,
-        /// The channel.
-        channel: String,
         /// How long the reader waited.
         waited: Duration,
         /// The channels that there are.
         known: KnownChannels,
     },
     /// Its creator has not finished it: the creator is at work, stopped, or dead.
-    #[error(
-        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; \
-         if the creator is dead, open a writer for the channel, which creates it again"
-    )]
-    NotReady {
-        /// The channel.
-        channel: String,
+    #[error("the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; \
+         if the creator is dead, open a writer for the channel, which creates it again")]
+    NotReady { [channel]
         /// How long the reader waited.
         waited: Duration,
     },
     /// The channel holds states in another format.
-    #[error(
-        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
-         {expected_type_name:?} encoded as {expected_codec}: {}", mismatch_text(found_codec, expected_codec)
-    )]
-    FormatMismatch {
-        /// The channel.
-        channel: String,
+    #[error("channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
+         {expected_type_name:?} encoded as {expected_codec}: {}", mismatch_text(found_codec, expected_codec))]
+    FormatMismatch { [channel]
         /// The writer's codec.
         found_codec: String,
         /// The writer's type name.
@@ -167,48 +129,31 @@ pub enum AttachError {
     /// The channel's schema does not fit the reader's type: it differs, or, with
     /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other
     /// types.
-    #[error(
-        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
-         these fields the same names and types on both sides"
-    )]
-    SchemaDiffers {
-        /// The channel.
-        channel: String,
+    #[error("the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
+         these fields the same names and types on both sides")]
+    SchemaDiffers { [channel]
         /// Each field that differs, and how.
         differences: String,
     },
     /// The channel carries no schema, and this reader needs one.
-    #[error(
-        "channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open \
-         its writer with `WriterBuilder::with_schema`"
-    )]
-    NoSchema {
-        /// The channel.
-        channel: String,
-    },
+    #[error("channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open \
+         its writer with `WriterBuilder::with_schema`")]
+    NoSchema { [channel] },
     /// The channel's schema differs from what its writer wrote.
-    #[error(
-        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the \
+    #[error("the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the \
          states with a reader of their type, or open a writer for the channel, which writes the \
-         schema again"
-    )]
-    SchemaCorrupt {
-        /// The channel.
-        channel: String,
+         schema again")]
+    SchemaCorrupt { [channel]
         /// The channel's object, which holds the schema.
         object: String,
         /// What is wrong with the schema.
         reason: String,
     },
     /// The channel's schema can't be understood, although it is as its writer wrote it.
-    #[error(
-        "the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
+    #[error("the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
          tearless in all processes, or use the writer's type and `accept::SameType`, which \
-         compares only names"
-    )]
-    SchemaUnknown {
-        /// The channel.
-        channel: String,
+         compares only names")]
+    SchemaUnknown { [channel]
         /// What is wrong with the schema.
         reason: String,
     },
@@ -222,9 +167,7 @@ pub enum AttachError {
     },
     /// Another version of the library made this channel.
     #[error("{}", version_text(channel, *found, *expected))]
-    LayoutVersion {
-        /// The channel.
-        channel: String,
+    LayoutVersion { [channel]
         /// The channel's version.
         found: u64,
         /// This library's version.
@@ -232,25 +175,17 @@ pub enum AttachError {
     },
     /// A later version made this channel, with a feature that this version does not know and must
     /// not ignore.
-    #[error(
-        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use \
-         the same version of tearless in all processes"
-    )]
-    UnknownFeatures {
-        /// The channel.
-        channel: String,
+    #[error("channel {channel:?} uses features that this version does not know (bits {bits:#x}): use \
+         the same version of tearless in all processes")]
+    UnknownFeatures { [channel]
         /// The unknown features.
         bits: u64,
     },
     /// The channel is from before the last boot, and was kept or copied: its timestamps mean
     /// nothing now.
-    #[error(
-        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, \
-         which creates it again"
-    )]
-    OtherBoot {
-        /// The channel.
-        channel: String,
+    #[error("channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, \
+         which creates it again")]
+    OtherBoot { [channel]
         /// Id of the boot in which it was written, as `/proc/sys/kernel/random/boot_id` shows it.
         found: String,
         /// Id of the present boot.
@@ -258,12 +193,7 @@ pub enum AttachError {
     },
     /// Its object can't be opened or is not ours.
     #[error("channel {channel:?} can't be opened for reading: {source}")]
-    Object {
-        /// The channel.
-        channel: String,
-        /// The object, and what is wrong with it.
-        source: ObjectError,
-    },
+    Object { [channel, source] },
 }
 
 /// Why a state could not be published. The last published state stays readable.
@@ -271,9 +201,7 @@ pub enum PublishError {
     /// The state exceeds the maximum state length, or needs a segment for which a budget has no
     /// room.
     #[error("{}", limit.text(channel, *len, *max_state_len))]
-    TooLarge {
-        /// The channel.
-        channel: String,
+    TooLarge { [channel]
         /// The state's length in bytes.
         len: usize,
         /// The channel's maximum state length.
@@ -291,46 +219,34 @@ pub enum PublishError {
     },
     /// A segment had to grow and could not.
     #[error("channel {channel:?} can't grow to {bytes} bytes: {source}")]
-    Growth {
-        /// The channel.
-        channel: String,
+    Growth { [channel, source]
         /// Size of the requested segment.
         bytes: usize,
-        /// The object, and what is wrong with it.
-        source: ObjectError,
     },
     /// The channel's names, or some of them, were unlinked or taken over while it was in use.
-    #[error(
-        "names of the channel were removed from /dev/shm while it was in use; attached readers keep \
-         the last state: call `Writer::reopen`, or open a new writer"
-    )]
+    #[error("names of the channel were removed from /dev/shm while it was in use; attached readers keep \
+         the last state: call `Writer::reopen`, or open a new writer")]
     NamesRemoved,
     /// The channel's names, or some of them, were unlinked or taken over while its syncer was in
     /// use, which can't create the channel again.
-    #[error(
-        "names of the channel were removed from /dev/shm while it was in use, and can't be made \
-         again: {source}; the syncer tries again each second"
-    )]
+    #[error("names of the channel were removed from /dev/shm while it was in use, and can't be made \
+         again: {source}; the syncer tries again each second")]
     NamesNotRestored {
         /// Why not.
         source: Arc<CreateError>,
     },
     /// The registry of the channel's namespace was unlinked or taken over while the channel was in
     /// use, and can't be made again. The channel has its names and was published, if asked for.
-    #[error(
-        "the namespace's list of channels was removed from /dev/shm and can't be made again: \
+    #[error("the namespace's list of channels was removed from /dev/shm and can't be made again: \
          {source}; the channel can be read by its name, and `touch` tries again each second: if \
-         another user has taken the list's name, that user or root must remove it"
-    )]
+         another user has taken the list's name, that user or root must remove it")]
     RegistryNotRestored {
         /// The registry's object, and what is wrong with it.
         source: Arc<ObjectError>,
     },
     /// This process is a fork of the process that opened the writer.
-    #[error(
-        "this writer belongs to process {owner}, and this process is a fork of it: open a writer \
-         for another channel in this process"
-    )]
+    #[error("this writer belongs to process {owner}, and this process is a fork of it: open a writer \
+         for another channel in this process")]
     Forked {
         /// Process id of the owner.
         owner: u64,
@@ -340,28 +256,18 @@ pub enum PublishError {
     Exhausted,
     /// A syncer was shut down and has ended the channel.
     #[error("channel {channel:?} is closed: its syncer was shut down; spawn a new syncer to publish again")]
-    Closed {
-        /// The channel.
-        channel: String,
-    },
+    Closed { [channel] },
 }
 
 /// Why there is no snapshot.
 pub enum SnapshotError {
     /// Nothing has been published yet.
     #[error("nothing has been published on channel {channel:?} yet: try again, or wait with `changed`")]
-    Empty {
-        /// The channel.
-        channel: String,
-    },
+    Empty { [channel] },
     /// The writer reused the slot during every attempt.
-    #[error(
-        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: \
-         give the channel a greater depth, or set a retry policy with a longer deadline"
-    )]
-    Contended {
-        /// The channel.
-        channel: String,
+    #[error("the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: \
+         give the channel a greater depth, or set a retry policy with a longer deadline")]
+    Contended { [channel]
         /// How many attempts were made.
         attempts: u32,
         /// How long they took.
@@ -369,37 +275,25 @@ pub enum SnapshotError {
     },
     /// The writer closed the channel and removed it, or another writer replaced it by one of
     /// another format.
-    #[error(
-        "channel {channel:?} was closed {}: attach again once a writer has created it again (a \
-         hub does so by itself)", last_text(*last)
-    )]
-    Closed {
-        /// The channel.
-        channel: String,
+    #[error("channel {channel:?} was closed {}: attach again once a writer has created it again (a \
+         hub does so by itself)", last_text(*last))]
+    Closed { [channel]
         /// Number of its last publication, 0 if there was none.
         last: u64,
     },
     /// The payload differs from what was published.
-    #[error(
-        "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
-         publication, and find out which program writes to /dev/shm"
-    )]
-    Corrupt {
-        /// The channel.
-        channel: String,
+    #[error("publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
+         publication, and find out which program writes to /dev/shm")]
+    Corrupt { [channel]
         /// Number of the publication.
         publication: u64,
         /// What is wrong with the payload.
         reason: String,
     },
     /// The payload is whole, but its length is not that of the reader's type.
-    #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
-         {expected}: use the writer's type (`accept` compares fields before)"
-    )]
-    WrongLength {
-        /// The channel.
-        channel: String,
+    #[error("publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
+         {expected}: use the writer's type (`accept` compares fields before)")]
+    WrongLength { [channel]
         /// Number of the publication.
         publication: u64,
         /// Its payload's length in bytes.
@@ -408,13 +302,9 @@ pub enum SnapshotError {
         expected: usize,
     },
     /// The payload is whole, but lacks the requested bytes.
-    #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} \
-         bytes from byte {offset} on; read a part within its length"
-    )]
-    OutOfRange {
-        /// The channel.
-        channel: String,
+    #[error("publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} \
+         bytes from byte {offset} on; read a part within its length")]
+    OutOfRange { [channel]
         /// Number of the publication.
         publication: u64,
         /// Its payload's length in bytes.
@@ -425,13 +315,9 @@ pub enum SnapshotError {
         wanted: usize,
     },
     /// The payload is whole, but the codec can't decode it.
-    #[error(
-        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {}; use the \
-         writer's type, with the same fields", chain_text(&**source)
-    )]
-    Decode {
-        /// The channel.
-        channel: String,
+    #[error("publication {publication} of channel {channel:?} can't be decoded as {codec}: {}; use the \
+         writer's type, with the same fields", chain_text(&**source))]
+    Decode { [channel]
         /// Number of the publication.
         publication: u64,
         /// The codec's name.
@@ -441,12 +327,7 @@ pub enum SnapshotError {
     },
     /// A segment of the channel can't be mapped.
     #[error("a segment of channel {channel:?} can't be mapped: {source}")]
-    Object {
-        /// The channel.
-        channel: String,
-        /// The object, and what is wrong with it.
-        source: ObjectError,
-    },
+    Object { [channel, source] },
 }
 
 /// Why a channel could not be removed.
@@ -456,20 +337,14 @@ pub enum RemoveError {
     Name(error: NameError; From),
     /// A process writes the channel.
     #[error("channel {channel:?} is written by {}: end that writer first", process_text(*pid))]
-    AlreadyOwned {
-        /// The channel.
-        channel: String,
+    AlreadyOwned { [channel]
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// The channel has ended for its readers, but some of its objects can't be removed.
-    #[error(
-        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
-         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them", objects.join(", ")
-    )]
-    Left {
-        /// The channel.
-        channel: String,
+    #[error("channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
+         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them", objects.join(", "))]
+    Left { [channel]
         /// The names of the objects that are left.
         objects: Vec<String>,
         /// Why the first of them can't be removed.
@@ -477,12 +352,7 @@ pub enum RemoveError {
     },
     /// One of its objects can't be opened or removed.
     #[error("channel {channel:?} can't be removed: {source}")]
-    Object {
-        /// The channel.
-        channel: String,
-        /// The object, and what is wrong with it.
-        source: ObjectError,
-    },
+    Object { [channel, source] },
 }
 }
 

@@ -27,9 +27,8 @@ pub enum NameError {
         max: usize,
     },
     /// It contains a control character, which would garble output.
-    #[error(
-        "the name of a {what} must not contain control characters, {name:?} contains {character:?}: remove it"
-    )]
+    #[error("the name of a {what} must not contain control characters, {name:?} contains \
+         {character:?}: remove it")]
     ControlCharacter {
         /// `namespace` or `channel`.
         what: &'static str,
@@ -83,8 +82,7 @@ impl KnownChannels {
 
     /// A question that names them, after the name of the missing one.
     pub(super) fn question(&self, channel: &str) -> String {
-        let similar = self.similar_to(channel);
-        let names: Vec<_> = similar.iter().map(|name| format!("{name:?}")).collect();
+        let names: Vec<_> = self.similar_to(channel).iter().map(|name| format!("{name:?}")).collect();
         if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", names.join(", ")) }
     }
 }

@@ -60,10 +60,8 @@ pub enum DecodeError {
         len: usize,
     },
     /// The value would take too much memory: the schema has long names for values of few bytes.
-    #[error(
-        "the value would take more than {} bytes for each of the payload's {len}: give the fields shorter names",
-        MAX_ELEMENT_MEMORY
-    )]
+    #[error("the value would take more than {} bytes for each of the payload's {len}: give the \
+         fields shorter names", MAX_ELEMENT_MEMORY)]
     TooLarge {
         /// The payload's length in bytes.
         len: usize,
@@ -85,9 +83,7 @@ pub enum DynamicError {
     Snapshot(error: SnapshotError; From),
     /// The payload cannot be decoded.
     #[error("channel {channel:?}, publication {publication}: {source}")]
-    Decode {
-        /// The channel.
-        channel: String,
+    Decode { [channel]
         /// The number of the publication.
         publication: u64,
         /// The reason.
@@ -95,9 +91,7 @@ pub enum DynamicError {
     },
     /// The state has no such field.
     #[error("channel {channel:?} has no field {path}: {}", listed(fields, *count))]
-    NoSuchField {
-        /// The channel.
-        channel: String,
+    NoSuchField { [channel]
         /// The path that the caller asked for.
         path: String,
         /// The first 20 fields: those of the schema, or without a schema those of the value.

@@ -242,10 +242,7 @@ impl Cutting<'_> {
         if timestamp > time {
             return Some(Skew::Later(Duration::from_nanos(timestamp - time)));
         }
-        match self.reader.page().is_precise(publication) {
-            true => Some(Skew::None),
-            false => Some(Skew::Coarse),
-        }
+        Some(if self.reader.page().is_precise(publication) { Skew::None } else { Skew::Coarse })
     }
 }
 

@@ -22,9 +22,7 @@ pub enum QueryError {
     },
     /// This process cannot determine the state of the channel's writer.
     #[error("cannot determine the state of the writer of channel {channel:?}: {source}")]
-    Writer {
-        /// The channel.
-        channel: String,
+    Writer { [channel]
         /// What is wrong with which object.
         source: ObjectError,
     },

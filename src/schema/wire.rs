@@ -61,10 +61,8 @@ pub enum SchemaError {
         bytes: usize,
     },
     /// Another version of this library wrote the schema.
-    #[error(
-        "the schema has version {found}, this program knows version {}: use the writer's version",
-        VERSION
-    )]
+    #[error("the schema has version {found}, this program knows version {}: use the writer's version",
+        VERSION)]
     Version {
         /// The version that the schema names.
         found: u8,
@@ -96,9 +94,8 @@ pub enum SchemaError {
         bytes: u64,
     },
     /// Two fields of a struct, or two variants of an enum, have the same name.
-    #[error(
-        "the name that ends at byte {at} of the schema occurs twice: rename one of the fields or variants"
-    )]
+    #[error("the name that ends at byte {at} of the schema occurs twice: rename one of the fields \
+         or variants")]
     SameName {
         /// The offset of the end of the second name.
         at: usize,

@@ -48,10 +48,8 @@ errors! {
 /// Why a syncer could not be started.
 pub enum SpawnError {
     /// The interval is too short. It is not raised silently, because readers rely on it, too.
-    #[error(
-        "an interval of {asked:?} is too short: ask for at least {min:?}, or publish each change \
-         with a `Writer`"
-    )]
+    #[error("an interval of {asked:?} is too short: ask for at least {min:?}, or publish each change \
+         with a `Writer`")]
     IntervalTooShort {
         /// The interval that the caller asked for.
         asked: Duration,
@@ -62,10 +60,8 @@ pub enum SpawnError {
     #[error("{error}")]
     Create(error: CreateError; From),
     /// The predecessor's state can't be read: it has other fields, for example.
-    #[error(
-        "the predecessor's state can't be resumed: {error}; to begin with the initial state instead, \
-         leave out `resume`"
-    )]
+    #[error("the predecessor's state can't be resumed: {error}; to begin with the initial state instead, \
+         leave out `resume`")]
     Resume(error: SnapshotError),
     /// The initial state can't be published.
     #[error("the initial state can't be published: {error}")]
@@ -97,9 +93,7 @@ pub enum ShutdownError {
     },
     /// An earlier call has shut the syncer down, and has the result.
     #[error("the syncer of channel {channel:?} is already shut down: the first call has the result")]
-    AlreadyShutDown {
-        /// The channel.
-        channel: String,
+    AlreadyShutDown { [channel]
         /// The syncer's final statistics.
         statistics: Box<SyncerStatistics>,
     },
