@@ -163,14 +163,13 @@ mod tests {
     }
 
     /// Checks errors of each variant, and that those with a cause contain its text once.
-    fn check_all<E: StdError + 'static>(variants: &[&str], errors: Vec<E>, causes: usize) -> Vec<String> {
+    fn check_all<E: StdError + 'static>(variants: &[&str], errors: &[E], causes: usize) {
         let kinds: HashSet<Discriminant<E>> = errors.iter().map(mem::discriminant).collect();
         assert_eq!(kinds.len(), variants.len(), "an error of each of {variants:?}");
         let texts: Vec<_> = errors.iter().map(check).collect();
         let with_cause = texts.iter().filter(|text| text.contains(CAUSE));
         assert!(with_cause.clone().all(|text| text.matches(CAUSE).count() == 1), "{texts:#?}");
         assert_eq!(with_cause.count(), causes, "{texts:#?}");
-        texts
     }
 
     fn creations() -> Vec<CreateError> {
@@ -298,45 +297,45 @@ mod tests {
 
     #[test]
     fn every_error_says_all_in_one_line_and_nothing_twice() {
-        check_all(CreateError::VARIANTS, creations(), 3);
-        check_all(AttachError::VARIANTS, attachments(), 2);
-        check_all(PublishError::VARIANTS, publications(), 4);
-        check_all(SnapshotError::VARIANTS, snapshots(), 2);
-        check_all(RemoveError::VARIANTS, removals(), 3);
-        check_all(ObjectError::VARIANTS, objects(), 1);
-        check_all(NameError::VARIANTS, names(), 0);
+        check_all(CreateError::VARIANTS, &creations(), 3);
+        check_all(AttachError::VARIANTS, &attachments(), 2);
+        check_all(PublishError::VARIANTS, &publications(), 4);
+        check_all(SnapshotError::VARIANTS, &snapshots(), 2);
+        check_all(RemoveError::VARIANTS, &removals(), 3);
+        check_all(ObjectError::VARIANTS, &objects(), 1);
+        check_all(NameError::VARIANTS, &names(), 0);
         let statistics = Box::<crate::syncer::SyncerStatistics>::default;
         let removal = RemoveError::Object { channel: text(), source: cause() };
         let publication = || PublishError::Growth { channel: text(), bytes: 1, source: cause() };
-        let ends = vec![
+        let ends = [
             ShutdownError::Publish { source: publication(), statistics: statistics() },
             ShutdownError::Close { source: removal, statistics: statistics() },
             ShutdownError::AlreadyShutDown { channel: text(), statistics: statistics() },
         ];
-        check_all(ShutdownError::VARIANTS, ends, 2);
+        check_all(ShutdownError::VARIANTS, &ends, 2);
         let created = CreateError::Object { channel: text(), source: cause() };
-        let spawns = vec![
+        let spawns = [
             SpawnError::IntervalTooShort { asked: Duration::ZERO, min: Duration::ZERO },
             SpawnError::Create(created),
             SpawnError::Resume(SnapshotError::Object { channel: text(), source: cause() }),
             SpawnError::Publish(publication()),
             SpawnError::Thread(io::Error::other(CAUSE)),
         ];
-        check_all(SpawnError::VARIANTS, spawns, 4);
+        check_all(SpawnError::VARIANTS, &spawns, 4);
         let queries = attachments().into_iter().map(QueryError::from);
         let queries = queries.chain(snapshots().into_iter().map(QueryError::from)).chain([
             QueryError::List { namespace: text(), source: cause() },
             QueryError::Writer { channel: text(), source: cause() },
         ]);
-        check_all(QueryError::VARIANTS, queries.collect(), 6);
+        check_all(QueryError::VARIANTS, &queries.collect::<Vec<_>>(), 6);
     }
 
     #[test]
     #[cfg(all(feature = "schema", feature = "message-pack"))]
     fn so_do_those_of_codecs_and_schemas() {
         use crate::{Encode, Postcard};
-        let caps = vec![CapError::TooDeep, CapError::TooManyElements { len: 7 }];
-        check_all(CapError::VARIANTS, caps, 0);
+        let caps = [CapError::TooDeep, CapError::TooManyElements { len: 7 }];
+        check_all(CapError::VARIANTS, &caps, 0);
         let refused = Postcard::encode(&vec![(); 1 << 20], &mut Vec::new()).err().unwrap();
         let refused = refused.downcast::<EncodeError>().unwrap();
         check(&*refused);
@@ -344,7 +343,7 @@ mod tests {
         let schemas = {
             use SchemaError as E;
             let (at, bytes) = (7, 8);
-            vec![
+            [
                 E::TooLong { bytes },
                 E::Version { found: 9 },
                 E::Truncated { at },
@@ -358,7 +357,7 @@ mod tests {
                 E::Left { bytes },
             ]
         };
-        check_all(SchemaError::VARIANTS, schemas, 0);
+        check_all(SchemaError::VARIANTS, &schemas, 0);
     }
 
     #[test]
@@ -370,7 +369,7 @@ mod tests {
         let found = crate::schema::Encoding::Pod;
         let decodes = {
             use DecodeError as E;
-            vec![
+            [
                 E::NoSchema { codec: text() },
                 E::Schema { reason: CAUSE.into() },
                 E::OtherEncoding { codec: text(), found },
@@ -382,13 +381,13 @@ mod tests {
                 E::Left { bytes: 7 },
             ]
         };
-        check_all(DecodeError::VARIANTS, decodes, 2);
-        let dynamic = vec![
+        check_all(DecodeError::VARIANTS, &decodes, 2);
+        let dynamic = [
             DynamicError::Snapshot(SnapshotError::Object { channel: text(), source: cause() }),
             DynamicError::Decode { channel: text(), publication: 7, source: payload() },
             DynamicError::NoSuchField { channel: text(), path: text(), fields: vec![text()], count: 2 },
         ];
-        check_all(DynamicError::VARIANTS, dynamic, 2);
+        check_all(DynamicError::VARIANTS, &dynamic, 2);
         let decode = check(&Error::from(path));
         assert!(decode.starts_with("column"), "{decode}");
     }
