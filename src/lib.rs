@@ -202,80 +202,18 @@ macro_rules! debug_by {
     };
 }
 
-/// `Debug` and `Error` of an error whose `Display` is the whole text, with that of its cause.
+/// `Debug` of an error, as its `Display`: `main`, `unwrap` and `expect` show people `Debug`.
 ///
-/// `main`, `unwrap` and `expect` show people `Debug`: it is the text, on one line. The error has no
-/// `source`: programs that print the chain of sources would print the cause twice.
-macro_rules! whole_text {
+/// `Display` has the text of the cause, too. A cause is therefore in a field `r#source`, which
+/// `thiserror` does not take for the `source` of the error, as it would take `source`.
+macro_rules! debug_as_display {
     ($error:ty) => {
         impl std::fmt::Debug for $error {
             fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 std::fmt::Display::fmt(self, formatter)
             }
         }
-
-        impl std::error::Error for $error {}
     };
-}
-
-/// The fields that many errors have: see [`errors`].
-#[rustfmt::skip]
-macro_rules! common {
-    (type source) => { crate::object::ObjectError };
-    (type $name:ident) => { String };
-    (doc channel) => { "The channel." };
-    (doc object) => { "Its name." };
-    (doc source) => { "The object, and what is wrong with it." };
-}
-
-/// Enums of errors, with the text of each variant. Fields that many errors have are in brackets. A
-/// variant without names for its fields gives its text a name for the value, and may be made `From`
-/// it.
-macro_rules! errors {
-    ($(
-        $(#[$meta:meta])*
-        pub enum $error:ident {$(
-            $(#[doc = $doc:literal])*
-            #[error($($text:tt)*)]
-            $variant:ident $({
-                $([$($common:ident),*])?
-                $($(#[doc = $field_doc:literal])* $field:ident: $type:ty,)*
-            })?
-            $(($value:ident: $inner:ty $(; $from:ident)?))?,
-        )*}
-    )*) => {$(
-        $(#[$meta])*
-        #[non_exhaustive]
-        pub enum $error {$(
-            $(#[doc = $doc])*
-            $variant $({
-                $($(#[doc = common!(doc $common)] $common: common!(type $common),)*)?
-                $($(#[doc = $field_doc])* $field: $type,)*
-            })? $(($inner))?,
-        )*}
-
-        impl std::fmt::Display for $error {
-            #[allow(unused_variables, reason = "the text need not have all")]
-            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                match self {$(
-                    $error::$variant $({ $($($common,)*)? $($field,)* })? $(($value))? => write!(formatter, $($text)*),
-                )*}
-            }
-        }
-
-        whole_text!($error);
-
-        #[cfg(test)]
-        impl $error {
-            pub(crate) const VARIANTS: &[&str] = &[$(stringify!($variant)),*];
-        }
-
-        $($($(impl $from<$inner> for $error {
-            fn from($value: $inner) -> $error {
-                $error::$variant($value)
-            }
-        })?)?)*
-    )*};
 }
 
 pub mod accept;

@@ -8,23 +8,31 @@ use super::{KnownChannels, NameError, OverBudget, SizeLimit};
 use crate::layout::control;
 use crate::object::ObjectError;
 
-errors! {
 /// Why a writer could not be opened. Nothing has changed that another process could see.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum CreateError {
     /// The name can't be used.
-    #[error("{error}")]
-    Name(error: NameError; From),
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// Another process, or another writer of this process, writes this channel.
-    #[error("channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
-         choose another name", process_text(*pid))]
-    AlreadyOwned { [channel]
+    #[error(
+        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
+         choose another name",
+        process_text(*pid)
+    )]
+    AlreadyOwned {
+        /// The channel.
+        channel: String,
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// The initial capacity is more than the maximum state length.
-    #[error("the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
+    #[error(
+        "the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
          the maximum state length of {max_state_len}: lower WriterBuilder::capacity, or raise \
-         WriterBuilder::max_state_len")]
+         WriterBuilder::max_state_len"
+    )]
     CapacityAboveLimit {
         /// The requested capacity.
         capacity: usize,
@@ -32,9 +40,11 @@ pub enum CreateError {
         max_state_len: usize,
     },
     /// No segment can have that size.
-    #[error("no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
+    #[error(
+        "no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
          least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space",
-        slots_text(*slots))]
+        slots_text(*slots)
+    )]
     InvalidSize {
         /// The requested capacity or maximum state length.
         bytes: usize,
@@ -43,28 +53,39 @@ pub enum CreateError {
     },
     /// A budget has no room for the channel.
     #[error("channel {channel:?} can't be created: {over}")]
-    OverBudget { [channel]
+    OverBudget {
+        /// The channel.
+        channel: String,
         /// The budget, and by how much it would be exceeded.
         over: OverBudget,
     },
     /// The permissions would lock out the writer, or have bits beyond permissions.
-    #[error("permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
-        octal_text(*mode))]
+    #[error(
+        "permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
+        octal_text(*mode)
+    )]
     InvalidPermissions {
         /// The requested permissions.
         mode: u32,
     },
     /// Readers would refuse the schema for the channel.
-    #[error("the channel can't carry the schema of the state's type: {reason}; correct the type's \
-         `Schema`, or open the writer without `with_schema`")]
+    #[error(
+        "the channel can't carry the schema of the state's type: {reason}; correct the type's \
+         `Schema`, or open the writer without `with_schema`"
+    )]
     SchemaRefused {
         /// What is wrong with the schema.
         reason: String,
     },
     /// `with_schema` was called before `codec`.
-    #[error("the schema is of another codec: call `codec` first and `with_schema` after it, on the \
-         builder of channel {channel:?}")]
-    SchemaOfAnotherCodec { [channel] },
+    #[error(
+        "the schema is of another codec: call `codec` first and `with_schema` after it, on the \
+         builder of channel {channel:?}"
+    )]
+    SchemaOfAnotherCodec {
+        /// The channel.
+        channel: String,
+    },
     /// The names of two channels have the same hash.
     #[error("{}", collision_text(channel, other))]
     NameCollision {
@@ -74,8 +95,13 @@ pub enum CreateError {
         other: String,
     },
     /// Another version of the library made this channel.
-    #[error("{}", version_text(channel, *found, *expected))]
-    LayoutVersion { [channel]
+    #[error(
+        "{}",
+        version_text(channel, *found, *expected)
+    )]
+    LayoutVersion {
+        /// The channel.
+        channel: String,
         /// The channel's version.
         found: u64,
         /// This library's version.
@@ -83,40 +109,63 @@ pub enum CreateError {
     },
     /// One of its objects can't be created or opened.
     #[error("channel {channel:?} can't be opened for writing: {}", text_for_writers(source))]
-    Object { [channel, source] },
+    Object {
+        /// The channel.
+        channel: String,
+        /// The object, and what is wrong with it.
+        r#source: ObjectError,
+    },
     /// The operating system gave no random number for the channel's instance id.
-    #[error("the operating system gave no random number for the channel's instance id: {reason}")]
-    NoRandomness(reason: String),
+    #[error("the operating system gave no random number for the channel's instance id: {0}")]
+    NoRandomness(String),
 }
 
+debug_as_display!(CreateError);
+
 /// Why a reader could not attach to a channel.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum AttachError {
     /// The name can't be used.
-    #[error("{error}")]
-    Name(error: NameError; From),
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// There is no such channel.
-    #[error("there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, under \
+    #[error(
+        "there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, under \
          the same names, or wait for it (`attach_policy`); a writer that is dropped removes its \
-         channel, unless it lingers", waited_text(*waited), known.question(channel))]
-    NotFound { [channel]
+         channel, unless it lingers",
+        waited_text(*waited), known.question(channel)
+    )]
+    NotFound {
         /// The namespace.
         namespace: String,
+        /// The channel.
+        channel: String,
         /// How long the reader waited.
         waited: Duration,
         /// The channels that there are.
         known: KnownChannels,
     },
     /// Its creator has not finished it: the creator is at work, stopped, or dead.
-    #[error("the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; \
-         if the creator is dead, open a writer for the channel, which creates it again")]
-    NotReady { [channel]
+    #[error(
+        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; \
+         if the creator is dead, open a writer for the channel, which creates it again"
+    )]
+    NotReady {
+        /// The channel.
+        channel: String,
         /// How long the reader waited.
         waited: Duration,
     },
     /// The channel holds states in another format.
-    #[error("channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
-         {expected_type_name:?} encoded as {expected_codec}: {}", mismatch_text(found_codec, expected_codec))]
-    FormatMismatch { [channel]
+    #[error(
+        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
+         {expected_type_name:?} encoded as {expected_codec}: {}",
+        mismatch_text(found_codec, expected_codec)
+    )]
+    FormatMismatch {
+        /// The channel.
+        channel: String,
         /// The writer's codec.
         found_codec: String,
         /// The writer's type name.
@@ -129,31 +178,48 @@ pub enum AttachError {
     /// The channel's schema does not fit the reader's type: it differs, or, with
     /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other
     /// types.
-    #[error("the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
-         these fields the same names and types on both sides")]
-    SchemaDiffers { [channel]
+    #[error(
+        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
+         these fields the same names and types on both sides"
+    )]
+    SchemaDiffers {
+        /// The channel.
+        channel: String,
         /// Each field that differs, and how.
         differences: String,
     },
     /// The channel carries no schema, and this reader needs one.
-    #[error("channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open \
-         its writer with `WriterBuilder::with_schema`")]
-    NoSchema { [channel] },
+    #[error(
+        "channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open \
+         its writer with `WriterBuilder::with_schema`"
+    )]
+    NoSchema {
+        /// The channel.
+        channel: String,
+    },
     /// The channel's schema differs from what its writer wrote.
-    #[error("the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the \
+    #[error(
+        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the \
          states with a reader of their type, or open a writer for the channel, which writes the \
-         schema again")]
-    SchemaCorrupt { [channel]
+         schema again"
+    )]
+    SchemaCorrupt {
+        /// The channel.
+        channel: String,
         /// The channel's object, which holds the schema.
         object: String,
         /// What is wrong with the schema.
         reason: String,
     },
     /// The channel's schema can't be understood, although it is as its writer wrote it.
-    #[error("the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
+    #[error(
+        "the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
          tearless in all processes, or use the writer's type and `accept::SameType`, which \
-         compares only names")]
-    SchemaUnknown { [channel]
+         compares only names"
+    )]
+    SchemaUnknown {
+        /// The channel.
+        channel: String,
         /// What is wrong with the schema.
         reason: String,
     },
@@ -166,8 +232,13 @@ pub enum AttachError {
         other: String,
     },
     /// Another version of the library made this channel.
-    #[error("{}", version_text(channel, *found, *expected))]
-    LayoutVersion { [channel]
+    #[error(
+        "{}",
+        version_text(channel, *found, *expected)
+    )]
+    LayoutVersion {
+        /// The channel.
+        channel: String,
         /// The channel's version.
         found: u64,
         /// This library's version.
@@ -175,17 +246,25 @@ pub enum AttachError {
     },
     /// A later version made this channel, with a feature that this version does not know and must
     /// not ignore.
-    #[error("channel {channel:?} uses features that this version does not know (bits {bits:#x}): use \
-         the same version of tearless in all processes")]
-    UnknownFeatures { [channel]
+    #[error(
+        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use \
+         the same version of tearless in all processes"
+    )]
+    UnknownFeatures {
+        /// The channel.
+        channel: String,
         /// The unknown features.
         bits: u64,
     },
     /// The channel is from before the last boot, and was kept or copied: its timestamps mean
     /// nothing now.
-    #[error("channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, \
-         which creates it again")]
-    OtherBoot { [channel]
+    #[error(
+        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, \
+         which creates it again"
+    )]
+    OtherBoot {
+        /// The channel.
+        channel: String,
         /// Id of the boot in which it was written, as `/proc/sys/kernel/random/boot_id` shows it.
         found: String,
         /// Id of the present boot.
@@ -193,15 +272,29 @@ pub enum AttachError {
     },
     /// Its object can't be opened or is not ours.
     #[error("channel {channel:?} can't be opened for reading: {source}")]
-    Object { [channel, source] },
+    Object {
+        /// The channel.
+        channel: String,
+        /// The object, and what is wrong with it.
+        r#source: ObjectError,
+    },
 }
 
+debug_as_display!(AttachError);
+
 /// Why a state could not be published. The last published state stays readable.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum PublishError {
     /// The state exceeds the maximum state length, or needs a segment for which a budget has no
     /// room.
-    #[error("{}", limit.text(channel, *len, *max_state_len))]
-    TooLarge { [channel]
+    #[error(
+        "{}",
+        limit.text(channel, *len, *max_state_len)
+    )]
+    TooLarge {
+        /// The channel.
+        channel: String,
         /// The state's length in bytes.
         len: usize,
         /// The channel's maximum state length.
@@ -210,43 +303,58 @@ pub enum PublishError {
         limit: SizeLimit,
     },
     /// The codec can't encode the state.
-    #[error("the state can't be encoded as {codec}: {}", chain_text(&**source))]
+    #[error(
+        "the state can't be encoded as {codec}: {}",
+        chain_text(&**source)
+    )]
     Encode {
         /// The codec's name.
         codec: &'static str,
         /// The codec's reason.
-        source: Box<dyn Error + Send + Sync>,
+        r#source: Box<dyn Error + Send + Sync>,
     },
     /// A segment had to grow and could not.
     #[error("channel {channel:?} can't grow to {bytes} bytes: {source}")]
-    Growth { [channel, source]
+    Growth {
+        /// The channel.
+        channel: String,
         /// Size of the requested segment.
         bytes: usize,
+        /// The object, and what is wrong with it.
+        r#source: ObjectError,
     },
     /// The channel's names, or some of them, were unlinked or taken over while it was in use.
-    #[error("names of the channel were removed from /dev/shm while it was in use; attached readers keep \
-         the last state: call `Writer::reopen`, or open a new writer")]
+    #[error(
+        "names of the channel were removed from /dev/shm while it was in use; attached readers keep \
+         the last state: call `Writer::reopen`, or open a new writer"
+    )]
     NamesRemoved,
     /// The channel's names, or some of them, were unlinked or taken over while its syncer was in
     /// use, which can't create the channel again.
-    #[error("names of the channel were removed from /dev/shm while it was in use, and can't be made \
-         again: {source}; the syncer tries again each second")]
+    #[error(
+        "names of the channel were removed from /dev/shm while it was in use, and can't be made \
+         again: {source}; the syncer tries again each second"
+    )]
     NamesNotRestored {
         /// Why not.
-        source: Arc<CreateError>,
+        r#source: Arc<CreateError>,
     },
     /// The registry of the channel's namespace was unlinked or taken over while the channel was in
     /// use, and can't be made again. The channel has its names and was published, if asked for.
-    #[error("the namespace's list of channels was removed from /dev/shm and can't be made again: \
+    #[error(
+        "the namespace's list of channels was removed from /dev/shm and can't be made again: \
          {source}; the channel can be read by its name, and `touch` tries again each second: if \
-         another user has taken the list's name, that user or root must remove it")]
+         another user has taken the list's name, that user or root must remove it"
+    )]
     RegistryNotRestored {
         /// The registry's object, and what is wrong with it.
-        source: Arc<ObjectError>,
+        r#source: Arc<ObjectError>,
     },
     /// This process is a fork of the process that opened the writer.
-    #[error("this writer belongs to process {owner}, and this process is a fork of it: open a writer \
-         for another channel in this process")]
+    #[error(
+        "this writer belongs to process {owner}, and this process is a fork of it: open a writer \
+         for another channel in this process"
+    )]
     Forked {
         /// Process id of the owner.
         owner: u64,
@@ -256,18 +364,32 @@ pub enum PublishError {
     Exhausted,
     /// A syncer was shut down and has ended the channel.
     #[error("channel {channel:?} is closed: its syncer was shut down; spawn a new syncer to publish again")]
-    Closed { [channel] },
+    Closed {
+        /// The channel.
+        channel: String,
+    },
 }
 
+debug_as_display!(PublishError);
+
 /// Why there is no snapshot.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing has been published yet.
     #[error("nothing has been published on channel {channel:?} yet: try again, or wait with `changed`")]
-    Empty { [channel] },
+    Empty {
+        /// The channel.
+        channel: String,
+    },
     /// The writer reused the slot during every attempt.
-    #[error("the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: \
-         give the channel a greater depth, or set a retry policy with a longer deadline")]
-    Contended { [channel]
+    #[error(
+        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: \
+         give the channel a greater depth, or set a retry policy with a longer deadline"
+    )]
+    Contended {
+        /// The channel.
+        channel: String,
         /// How many attempts were made.
         attempts: u32,
         /// How long they took.
@@ -275,25 +397,38 @@ pub enum SnapshotError {
     },
     /// The writer closed the channel and removed it, or another writer replaced it by one of
     /// another format.
-    #[error("channel {channel:?} was closed {}: attach again once a writer has created it again (a \
-         hub does so by itself)", last_text(*last))]
-    Closed { [channel]
+    #[error(
+        "channel {channel:?} was closed {}: attach again once a writer has created it again (a \
+         hub does so by itself)",
+        last_text(*last)
+    )]
+    Closed {
+        /// The channel.
+        channel: String,
         /// Number of its last publication, 0 if there was none.
         last: u64,
     },
     /// The payload differs from what was published.
-    #[error("publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
-         publication, and find out which program writes to /dev/shm")]
-    Corrupt { [channel]
+    #[error(
+        "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
+         publication, and find out which program writes to /dev/shm"
+    )]
+    Corrupt {
+        /// The channel.
+        channel: String,
         /// Number of the publication.
         publication: u64,
         /// What is wrong with the payload.
         reason: String,
     },
     /// The payload is whole, but its length is not that of the reader's type.
-    #[error("publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
-         {expected}: use the writer's type (`accept` compares fields before)")]
-    WrongLength { [channel]
+    #[error(
+        "publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
+         {expected}: use the writer's type (`accept` compares fields before)"
+    )]
+    WrongLength {
+        /// The channel.
+        channel: String,
         /// Number of the publication.
         publication: u64,
         /// Its payload's length in bytes.
@@ -302,9 +437,13 @@ pub enum SnapshotError {
         expected: usize,
     },
     /// The payload is whole, but lacks the requested bytes.
-    #[error("publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} \
-         bytes from byte {offset} on; read a part within its length")]
-    OutOfRange { [channel]
+    #[error(
+        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} \
+         bytes from byte {offset} on; read a part within its length"
+    )]
+    OutOfRange {
+        /// The channel.
+        channel: String,
         /// Number of the publication.
         publication: u64,
         /// Its payload's length in bytes.
@@ -315,46 +454,76 @@ pub enum SnapshotError {
         wanted: usize,
     },
     /// The payload is whole, but the codec can't decode it.
-    #[error("publication {publication} of channel {channel:?} can't be decoded as {codec}: {}; use the \
-         writer's type, with the same fields", chain_text(&**source))]
-    Decode { [channel]
+    #[error(
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {}; use the \
+         writer's type, with the same fields",
+        chain_text(&**source)
+    )]
+    Decode {
+        /// The channel.
+        channel: String,
         /// Number of the publication.
         publication: u64,
         /// The codec's name.
         codec: &'static str,
         /// The codec's reason.
-        source: Box<dyn Error + Send + Sync>,
+        r#source: Box<dyn Error + Send + Sync>,
     },
     /// A segment of the channel can't be mapped.
     #[error("a segment of channel {channel:?} can't be mapped: {source}")]
-    Object { [channel, source] },
+    Object {
+        /// The channel.
+        channel: String,
+        /// The object, and what is wrong with it.
+        r#source: ObjectError,
+    },
 }
 
+debug_as_display!(SnapshotError);
+
 /// Why a channel could not be removed.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum RemoveError {
     /// The name can't be used.
-    #[error("{error}")]
-    Name(error: NameError; From),
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// A process writes the channel.
-    #[error("channel {channel:?} is written by {}: end that writer first", process_text(*pid))]
-    AlreadyOwned { [channel]
+    #[error(
+        "channel {channel:?} is written by {}: end that writer first",
+        process_text(*pid)
+    )]
+    AlreadyOwned {
+        /// The channel.
+        channel: String,
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// The channel has ended for its readers, but some of its objects can't be removed.
-    #[error("channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
-         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them", objects.join(", "))]
-    Left { [channel]
+    #[error(
+        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
+         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them",
+        objects.join(", ")
+    )]
+    Left {
+        /// The channel.
+        channel: String,
         /// The names of the objects that are left.
         objects: Vec<String>,
         /// Why the first of them can't be removed.
-        source: ObjectError,
+        r#source: ObjectError,
     },
     /// One of its objects can't be opened or removed.
-    #[error("channel {channel:?} can't be removed: {source}")]
-    Object { [channel, source] },
+    #[error("channel {channel:?} can't be removed: {}", text_for_removal(source))]
+    Object {
+        /// The channel.
+        channel: String,
+        /// The object, and what is wrong with it.
+        r#source: ObjectError,
+    },
 }
-}
+
+debug_as_display!(RemoveError);
 
 fn process_text(pid: u64) -> String {
     match pid {
@@ -431,6 +600,19 @@ fn text_for_writers(error: &ObjectError) -> String {
         ObjectError::PermissionDenied { object, owner: None } => format!(
             "no permission to create shared-memory object {object}: run this writer as a user that \
              may create files in /dev/shm"
+        ),
+        other => other.to_string(),
+    }
+}
+
+/// Why a channel can't be removed. The text of the error itself advises readers, whom a writer may
+/// admit.
+fn text_for_removal(error: &ObjectError) -> String {
+    match error {
+        ObjectError::OtherOwner { object, owner }
+        | ObjectError::PermissionDenied { object, owner: Some(owner) } => format!(
+            "shared-memory object {object} belongs to user {owner}: run this as user {owner}; if user \
+             {owner} is none of the fleet's, that user or root must remove the object"
         ),
         other => other.to_string(),
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::layout::{ObjectNames, control};
 
-errors! {
 /// Why a name can't be used.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NameError {
     /// It has no characters.
     #[error("the name of a {what} must not be empty: give it at least one character")]
@@ -27,8 +27,10 @@ pub enum NameError {
         max: usize,
     },
     /// It contains a control character, which would garble output.
-    #[error("the name of a {what} must not contain control characters, {name:?} contains \
-         {character:?}: remove it")]
+    #[error(
+        "the name of a {what} must not contain control characters, {name:?} contains \
+         {character:?}: remove it"
+    )]
     ControlCharacter {
         /// `namespace` or `channel`.
         what: &'static str,
@@ -44,7 +46,8 @@ pub enum NameError {
         name: String,
     },
 }
-}
+
+debug_as_display!(NameError);
 
 /// The checked full name of a channel, and the names of its objects.
 #[derive(Clone, Debug)]

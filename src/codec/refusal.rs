@@ -95,7 +95,9 @@ impl Display for EncodeError {
     }
 }
 
-whole_text!(EncodeError);
+debug_as_display!(EncodeError);
+
+impl std::error::Error for EncodeError {}
 
 impl ser::Error for EncodeError {
     #[cold]

@@ -12,9 +12,9 @@ pub(super) const MAX_ELEMENT_MEMORY: usize = 1024;
 /// The most fields that an error lists.
 pub(super) const MAX_LISTED: usize = 20;
 
-errors! {
 /// A payload that cannot be decoded.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// Payloads of this codec cannot be decoded without a schema.
     #[error("payloads of the codec {codec:?} need a schema: open the writer with its schema")]
@@ -60,8 +60,11 @@ pub enum DecodeError {
         len: usize,
     },
     /// The value would take too much memory: the schema has long names for values of few bytes.
-    #[error("the value would take more than {} bytes for each of the payload's {len}: give the \
-         fields shorter names", MAX_ELEMENT_MEMORY)]
+    #[error(
+        "the value would take more than {} bytes for each of the payload's {len}: give the \
+         fields shorter names",
+        MAX_ELEMENT_MEMORY
+    )]
     TooLarge {
         /// The payload's length in bytes.
         len: usize,
@@ -73,25 +76,34 @@ pub enum DecodeError {
         bytes: usize,
     },
 }
-}
 
-errors! {
+debug_as_display!(DecodeError);
+
 /// A [`DynamicReader`](super::DynamicReader) that returned no value.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum DynamicError {
     /// The reader got no payload.
-    #[error("{error}")]
-    Snapshot(error: SnapshotError; From),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The payload cannot be decoded.
     #[error("channel {channel:?}, publication {publication}: {source}")]
-    Decode { [channel]
+    Decode {
+        /// The channel.
+        channel: String,
         /// The number of the publication.
         publication: u64,
         /// The reason.
-        source: DecodeError,
+        r#source: DecodeError,
     },
     /// The state has no such field.
-    #[error("channel {channel:?} has no field {path}: {}", listed(fields, *count))]
-    NoSuchField { [channel]
+    #[error(
+        "channel {channel:?} has no field {path}: {}",
+        listed(fields, *count)
+    )]
+    NoSuchField {
+        /// The channel.
+        channel: String,
         /// The path that the caller asked for.
         path: String,
         /// The first 20 fields: those of the schema, or without a schema those of the value.
@@ -100,7 +112,8 @@ pub enum DynamicError {
         count: usize,
     },
 }
-}
+
+debug_as_display!(DynamicError);
 
 fn listed(fields: &[String], count: usize) -> String {
     let more = match count.saturating_sub(fields.len()) {

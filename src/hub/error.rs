@@ -3,30 +3,54 @@
 use crate::channel::{AttachError, SnapshotError, last_text};
 use crate::object::{ObjectError, ResourceLimit};
 
-errors! {
 /// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum QueryError {
     /// The hub could not attach: there is no such channel, or its states have another format.
-    #[error("{}", attach_text(error))]
-    Attach(error: AttachError; From),
+    #[error(
+        "{}",
+        attach_text(.0)
+    )]
+    Attach(AttachError),
     /// No whole state could be read, or it can't be decoded.
-    #[error("{}", snapshot_text(error))]
-    Snapshot(error: SnapshotError; From),
+    #[error(
+        "{}",
+        snapshot_text(.0)
+    )]
+    Snapshot(SnapshotError),
     /// The channels of the namespace can't be listed.
     #[error("the channels of namespace {namespace:?} can't be listed: {source}")]
     List {
         /// The namespace.
         namespace: String,
         /// What is wrong with its registry.
-        source: ObjectError,
+        r#source: ObjectError,
     },
     /// This process cannot determine the state of the channel's writer.
     #[error("cannot determine the state of the writer of channel {channel:?}: {source}")]
-    Writer { [channel]
+    Writer {
+        /// The channel.
+        channel: String,
         /// What is wrong with which object.
-        source: ObjectError,
+        r#source: ObjectError,
     },
 }
+
+debug_as_display!(QueryError);
+
+// By hand, because `#[from]` would make the error a `source`, whose text the error has already.
+
+impl From<AttachError> for QueryError {
+    fn from(error: AttachError) -> QueryError {
+        QueryError::Attach(error)
+    }
+}
+
+impl From<SnapshotError> for QueryError {
+    fn from(error: SnapshotError) -> QueryError {
+        QueryError::Snapshot(error)
+    }
 }
 
 impl QueryError {

@@ -174,83 +174,130 @@ impl ClaimOptions {
     }
 }
 
-errors! {
 /// An error of one shared-memory object. The texts name the object as `/dev/shm` lists it.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum ObjectError {
     /// There is no object of that name.
     #[error("shared-memory object {object} does not exist")]
-    NotFound { [object] },
+    NotFound {
+        /// Its name.
+        object: String,
+    },
     /// An object of that name exists already.
     #[error("shared-memory object {object} exists already")]
-    Exists { [object] },
+    Exists {
+        /// Its name.
+        object: String,
+    },
     /// Its creator has made the name but not yet the memory.
-    #[error("shared-memory object {object} is still empty, its creator has not finished it: retry, or \
-         open a writer for its channel if the creator is dead")]
-    Unfinished { [object] },
+    #[error(
+        "shared-memory object {object} is still empty, its creator has not finished it: retry, or \
+         open a writer for its channel if the creator is dead"
+    )]
+    Unfinished {
+        /// Its name.
+        object: String,
+    },
     /// Another process owns it.
     #[error("shared-memory object {object} is claimed by another process: retry once that process has ended")]
-    Claimed { [object] },
+    Claimed {
+        /// Its name.
+        object: String,
+    },
     /// Its memory can't be reserved.
-    #[error("no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or \
-         enlarge it (mount -o remount,size=… /dev/shm)")]
-    NoSpace { [object]
+    #[error(
+        "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or \
+         enlarge it (mount -o remount,size=… /dev/shm)"
+    )]
+    NoSpace {
+        /// Its name.
+        object: String,
         /// Requested bytes.
         bytes: usize,
     },
     /// The system doesn't allow it.
-    #[error("no permission for shared-memory object {object}{}: run as its owner; all writers can admit \
+    #[error(
+        "no permission for shared-memory object {object}{}: run as its owner; all writers can admit \
          other readers to their namespace (NamespaceBuilder::permissions, NamespaceBuilder::group)",
-        owner_text(*owner))]
-    PermissionDenied { [object]
+        owner_text(*owner)
+    )]
+    PermissionDenied {
+        /// Its name.
+        object: String,
         /// Numeric id of its owner, if it exists.
         owner: Option<u32>,
     },
     /// This process runs as another user than the owner, and would create objects that the others'
     /// readers refuse: it has changed its user after opening, or resumes another user's channel.
-    #[error("shared-memory object {object} belongs to user {owner}, and this process runs as user {user} \
-         now: a channel belongs to one user; change the user before opening, or run as user {owner}")]
-    NotOwner { [object]
+    #[error(
+        "shared-memory object {object} belongs to user {owner}, and this process runs as user {user} \
+         now: a channel belongs to one user; change the user before opening, or run as user {owner}"
+    )]
+    NotOwner {
+        /// Its name.
+        object: String,
         /// Numeric id of its owner.
         owner: u32,
         /// Numeric id of this process's effective user.
         user: u32,
     },
     /// This process may not give the object to the group.
-    #[error("shared-memory object {object} can't be given to group {group}: add this process's user to the \
-         group (in a systemd unit: SupplementaryGroups=)")]
-    NotMember { [object]
+    #[error(
+        "shared-memory object {object} can't be given to group {group}: add this process's user to the \
+         group (in a systemd unit: SupplementaryGroups=)"
+    )]
+    NotMember {
+        /// Its name.
+        object: String,
         /// Numeric id of the group.
         group: u32,
     },
     /// The namespace's registry admits another group already.
-    #[error("registry {object} admits group {found}, and this writer asks for group {wanted}: give all \
-         writers of a namespace the same group (NamespaceBuilder::group)")]
-    OtherGroup { [object]
+    #[error(
+        "registry {object} admits group {found}, and this writer asks for group {wanted}: give all \
+         writers of a namespace the same group (NamespaceBuilder::group)"
+    )]
+    OtherGroup {
+        /// Its name.
+        object: String,
         /// Numeric id of the registry's group.
         found: u32,
         /// Numeric id of the group that this writer asks for.
         wanted: u32,
     },
     /// Another program put something else under this name.
-    #[error("/dev/shm/{object} is not an object of this library ({reason}): find out which program \
-         made it, and remove it")]
-    Foreign { [object]
+    #[error(
+        "/dev/shm/{object} is not an object of this library ({reason}): find out which program \
+         made it, and remove it"
+    )]
+    Foreign {
+        /// Its name.
+        object: String,
         /// Why it is not one of our objects.
         reason: String,
     },
     /// It is the registry of another namespace, whose name has the same hash.
-    #[error("/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
-         {namespace:?}: choose another name for one of the two")]
-    OtherNamespace { [object]
+    #[error(
+        "/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
+         {namespace:?}: choose another name for one of the two"
+    )]
+    OtherNamespace {
+        /// Its name.
+        object: String,
         /// The namespace that was asked for.
         namespace: Box<str>,
         /// The namespace that it belongs to.
         other: Box<str>,
     },
     /// It belongs to another user.
-    #[error("shared-memory object {object} belongs to user {owner}, which is not trusted: trust that \
-         user explicitly (NamespaceBuilder::trust_owner), or use another namespace")]
-    OtherOwner { [object]
+    #[error(
+        "shared-memory object {object} belongs to user {owner}, which is not trusted: trust that \
+         user explicitly (NamespaceBuilder::trust_owner), or use another namespace"
+    )]
+    OtherOwner {
+        /// Its name.
+        object: String,
         /// Numeric id of its owner.
         owner: u32,
     },
@@ -262,29 +309,38 @@ pub enum ObjectError {
     },
     /// A limit of this process, or of the system, does not allow it.
     #[error("{operation} failed for shared-memory object {object}: {limit}")]
-    Limit { [object]
+    Limit {
+        /// Its name.
+        object: String,
         /// The operation that failed.
         operation: &'static str,
         /// Which limit.
         limit: ResourceLimit,
     },
     /// The registry has no entry left.
-    #[error("registry {object} has {channels} channels, and no room for another one: remove those of dead \
-         writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces")]
-    Full { [object]
+    #[error(
+        "registry {object} has {channels} channels, and no room for another one: remove those of dead \
+         writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
+    )]
+    Full {
+        /// Its name.
+        object: String,
         /// Maximum number of channels in a namespace.
         channels: usize,
     },
     /// The system refused for another reason.
     #[error("{operation} failed for shared-memory object {object}: {source}")]
-    Os { [object]
+    Os {
+        /// Its name.
+        object: String,
         /// The operation that failed.
         operation: &'static str,
         /// The system's reason.
-        source: io::Error,
+        r#source: io::Error,
     },
 }
-}
+
+debug_as_display!(ObjectError);
 
 /// A limit that an operation has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

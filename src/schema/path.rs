@@ -34,7 +34,8 @@ pub enum Step {
 }
 
 /// A text that is not a [`FieldPath`].
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column {column} of the path: {reason}")]
 #[non_exhaustive]
 pub struct PathError {
     /// The position of the error, in characters from 1.
@@ -43,13 +44,7 @@ pub struct PathError {
     pub reason: &'static str,
 }
 
-impl Display for PathError {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        write!(formatter, "column {} of the path: {}", self.column, self.reason)
-    }
-}
-
-whole_text!(PathError);
+debug_as_display!(PathError);
 
 impl FieldPath {
     /// The path of the state itself.

@@ -50,9 +50,9 @@ mod tag {
     pub(super) const POD: u8 = 1;
 }
 
-errors! {
 /// Bytes that are not a schema, or a schema that a channel cannot carry.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SchemaError {
     /// The schema is too long.
     #[error("the schema has {bytes} bytes, the limit is {}: use fewer types", MAX_BYTES)]
@@ -61,8 +61,10 @@ pub enum SchemaError {
         bytes: usize,
     },
     /// Another version of this library wrote the schema.
-    #[error("the schema has version {found}, this program knows version {}: use the writer's version",
-        VERSION)]
+    #[error(
+        "the schema has version {found}, this program knows version {}: use the writer's version",
+        VERSION
+    )]
     Version {
         /// The version that the schema names.
         found: u8,
@@ -94,8 +96,10 @@ pub enum SchemaError {
         bytes: u64,
     },
     /// Two fields of a struct, or two variants of an enum, have the same name.
-    #[error("the name that ends at byte {at} of the schema occurs twice: rename one of the fields \
-         or variants")]
+    #[error(
+        "the name that ends at byte {at} of the schema occurs twice: rename one of the fields \
+         or variants"
+    )]
     SameName {
         /// The offset of the end of the second name.
         at: usize,
@@ -116,7 +120,8 @@ pub enum SchemaError {
         bytes: usize,
     },
 }
-}
+
+debug_as_display!(SchemaError);
 
 /// The bytes of a schema.
 pub(super) fn encode(schema: &Schema) -> Vec<u8> {

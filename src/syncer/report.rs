@@ -44,12 +44,15 @@ counters! {
         {max_encode_time:.1?}"
 }
 
-errors! {
 /// Why a syncer could not be started.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum SpawnError {
     /// The interval is too short. It is not raised silently, because readers rely on it, too.
-    #[error("an interval of {asked:?} is too short: ask for at least {min:?}, or publish each change \
-         with a `Writer`")]
+    #[error(
+        "an interval of {asked:?} is too short: ask for at least {min:?}, or publish each change \
+         with a `Writer`"
+    )]
     IntervalTooShort {
         /// The interval that the caller asked for.
         asked: Duration,
@@ -57,29 +60,33 @@ pub enum SpawnError {
         min: Duration,
     },
     /// The channel can't be opened.
-    #[error("{error}")]
-    Create(error: CreateError; From),
+    #[error(transparent)]
+    Create(#[from] CreateError),
     /// The predecessor's state can't be read: it has other fields, for example.
-    #[error("the predecessor's state can't be resumed: {error}; to begin with the initial state instead, \
-         leave out `resume`")]
-    Resume(error: SnapshotError),
+    #[error(
+        "the predecessor's state can't be resumed: {0}; to begin with the initial state instead, \
+         leave out `resume`"
+    )]
+    Resume(SnapshotError),
     /// The initial state can't be published.
-    #[error("the initial state can't be published: {error}")]
-    Publish(error: PublishError),
+    #[error("the initial state can't be published: {0}")]
+    Publish(PublishError),
     /// The system gave no thread.
-    #[error("the thread that publishes can't be started: {error}")]
-    Thread(error: io::Error),
-}
+    #[error("the thread that publishes can't be started: {0}")]
+    Thread(io::Error),
 }
 
-errors! {
+debug_as_display!(SpawnError);
+
 /// The step of a shutdown that failed. The other steps succeeded.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
 pub enum ShutdownError {
     /// The last state could not be published: readers see the previous publication.
     #[error("the last state was not published: {source}")]
     Publish {
         /// Why.
-        source: PublishError,
+        r#source: PublishError,
         /// The syncer's final statistics; all zero in a fork.
         statistics: Box<SyncerStatistics>,
     },
@@ -87,18 +94,21 @@ pub enum ShutdownError {
     #[error("{source}")]
     Close {
         /// Why.
-        source: RemoveError,
+        r#source: RemoveError,
         /// The syncer's final statistics.
         statistics: Box<SyncerStatistics>,
     },
     /// An earlier call has shut the syncer down, and has the result.
     #[error("the syncer of channel {channel:?} is already shut down: the first call has the result")]
-    AlreadyShutDown { [channel]
+    AlreadyShutDown {
+        /// The channel.
+        channel: String,
         /// The syncer's final statistics.
         statistics: Box<SyncerStatistics>,
     },
 }
-}
+
+debug_as_display!(ShutdownError);
 
 impl ShutdownError {
     /// The syncer's final statistics.
