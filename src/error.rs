@@ -11,11 +11,16 @@
 //! }
 //! ```
 //!
-//! Every message says what happened, to which channel or object, and what to do about it.
+//! Every message says what happened, to which channel or object, why, and what to do about it.
+//!
+//! * `Display` writes all of that, on one line. `source` therefore returns nothing, and a program
+//!   that prints the sources, too, prints no cause twice. The causes are fields of the variants.
+//! * `Debug` writes the same text, because a `main` that returns an error prints its `Debug`, as
+//!   `unwrap` does.
 
 pub use crate::channel::{
-    AttachError, BudgetScope, CreateError, NameError, OverBudget, PublishError, RemoveError, SizeLimit,
-    SnapshotError,
+    AttachError, BudgetScope, CreateError, KnownChannels, NameError, OverBudget, PublishError, RemoveError,
+    SizeLimit, SnapshotError,
 };
 pub use crate::codec::CodecError;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
@@ -33,12 +38,14 @@ macro_rules! any_of {
         /// Any error of the library: `?` converts each of them into it. Its text is that of the
         /// error inside, which is boxed: a `Result` with this error is as small as one with an
         /// `io::Error`.
-        #[derive(Debug, thiserror::Error)]
+        #[derive(thiserror::Error)]
         #[error(transparent)]
         #[non_exhaustive]
         pub enum Error {
             $($(#[$attribute])* $variant(Box<$error>),)*
         }
+
+        debug_as_display!(Error);
 
         $($(#[$attribute])* impl From<$error> for Error {
             fn from(error: $error) -> Error {
@@ -81,4 +88,365 @@ any_of! {
     /// A text is not a path of a field.
     #[cfg(feature = "dynamic")]
     Path(PathError),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::error::Error as StdError;
+    use std::io;
+    use std::mem::{self, Discriminant};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What the text of a cause contains.
+    const CAUSE: &str = "tl_cause";
+
+    fn text() -> String {
+        "worker-7".into()
+    }
+
+    fn cause() -> ObjectError {
+        ObjectError::Exists { object: CAUSE.into() }
+    }
+
+    /// The error of a codec, and the error that caused it.
+    #[derive(Debug)]
+    struct OfCodec(io::Error);
+
+    impl std::fmt::Display for OfCodec {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a key is missing")
+        }
+    }
+
+    impl StdError for OfCodec {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    fn of_codec() -> CodecError {
+        Box::new(OfCodec(io::Error::other(CAUSE)))
+    }
+
+    /// Checks an error as people and programs report it.
+    fn check(error: &(impl StdError + 'static)) -> String {
+        let text = error.to_string();
+        assert!(error.source().is_none(), "the text has the cause, which would be printed twice: {text}");
+        assert!(!text.is_empty() && !text.contains('\n'), "one line: {text:?}");
+        assert_eq!(format!("{error:?}"), text, "`main` and `unwrap` print what people need");
+        text
+    }
+
+    /// Checks that there are errors of each variant, and that those with a cause contain its text
+    /// once.
+    fn check_each<E: StdError + 'static>(variants: &[&str], errors: &[E], causes: usize) {
+        let kinds: HashSet<Discriminant<E>> = errors.iter().map(mem::discriminant).collect();
+        assert_eq!(kinds.len(), variants.len(), "an error of each of {variants:?}");
+        let texts: Vec<_> = errors.iter().map(check).collect();
+        let with_cause = texts.iter().filter(|text| text.contains(CAUSE));
+        assert!(with_cause.clone().all(|text| text.matches(CAUSE).count() == 1), "{texts:#?}");
+        assert_eq!(with_cause.count(), causes, "{texts:#?}");
+    }
+
+    /// Checks errors of each of the variants. If the list lacks a variant, it does not compile.
+    macro_rules! check_all {
+        ($error:ident: $($variant:ident)*; $errors:expr, $causes:literal) => {
+            let _ = |error: &$error| match error {
+                $($error::$variant { .. } => {})*
+            };
+            check_each(&[$(stringify!($variant)),*], $errors, $causes);
+        };
+    }
+
+    fn creations() -> Vec<CreateError> {
+        use CreateError as E;
+        let over = OverBudget { scope: BudgetScope::Channel, budget: 1, used: 2, needed: 3 };
+        vec![
+            E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
+            E::AlreadyOwned { channel: text(), pid: 7 },
+            E::CapacityAboveLimit { capacity: 2, max_state_len: 1 },
+            E::InvalidSize { bytes: 0, slots: Some(1) },
+            E::OverBudget { channel: text(), over },
+            E::InvalidPermissions { mode: 644 },
+            E::SchemaRefused { reason: text() },
+            E::SchemaOfAnotherCodec { channel: text() },
+            E::NameCollision { channel: text(), other: text() },
+            E::LayoutVersion { channel: text(), found: 1, expected: 3 },
+            E::Object { channel: text(), source: cause() },
+            E::NoRandomness(CAUSE.into()),
+        ]
+    }
+
+    fn attachments() -> Vec<AttachError> {
+        use AttachError as E;
+        let known = KnownChannels(Arc::new([("worker-17".into(), 1)]));
+        vec![
+            E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
+            E::NotFound { namespace: text(), channel: text(), waited: Duration::ZERO, known },
+            E::NotReady { channel: text(), waited: Duration::ZERO },
+            mismatch("pod", "postcard"),
+            E::SchemaDiffers { channel: text(), differences: text() },
+            E::NoSchema { channel: text() },
+            E::SchemaCorrupt { channel: text(), object: text(), reason: text() },
+            E::SchemaUnknown { channel: text(), reason: text() },
+            E::NameCollision { channel: text(), other: text() },
+            E::LayoutVersion { channel: text(), found: 1, expected: 3 },
+            E::UnknownFeatures { channel: text(), bits: 1 },
+            E::OtherBoot { channel: text(), found: text(), expected: text() },
+            E::Object { channel: text(), source: cause() },
+        ]
+    }
+
+    fn mismatch(found_codec: &str, expected_codec: &str) -> AttachError {
+        AttachError::FormatMismatch {
+            channel: text(),
+            found_codec: found_codec.into(),
+            found_type_name: "State".into(),
+            expected_codec: expected_codec.into(),
+            expected_type_name: "Other".into(),
+        }
+    }
+
+    fn publications() -> Vec<PublishError> {
+        use PublishError as E;
+        let created = CreateError::Object { channel: text(), source: cause() };
+        vec![
+            E::TooLarge { channel: text(), len: 2, max_state_len: 1, limit: SizeLimit::MaxStateLen },
+            E::Encode { codec: "own", source: of_codec() },
+            E::Growth { channel: text(), bytes: 1, source: cause() },
+            E::NamesRemoved,
+            E::NamesNotRestored { source: Arc::new(created) },
+            E::RegistryNotRestored { source: Arc::new(cause()) },
+            E::Forked { owner: 7 },
+            E::Exhausted,
+            E::Closed { channel: text() },
+        ]
+    }
+
+    fn snapshots() -> Vec<SnapshotError> {
+        use SnapshotError as E;
+        vec![
+            E::Empty { channel: text() },
+            E::Contended { channel: text(), attempts: 4, waited: Duration::ZERO },
+            E::Closed { channel: text(), last: 7 },
+            E::Corrupt { channel: text(), publication: 7, reason: text() },
+            E::WrongLength { channel: text(), publication: 7, len: 1, expected: 2 },
+            E::OutOfRange { channel: text(), publication: 7, len: 1, offset: 2, wanted: 3 },
+            E::Decode { channel: text(), publication: 7, codec: "own", source: of_codec() },
+            E::Object { channel: text(), source: cause() },
+        ]
+    }
+
+    fn removals() -> Vec<RemoveError> {
+        use RemoveError as E;
+        vec![
+            E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
+            E::AlreadyOwned { channel: text(), pid: 0 },
+            E::Left { channel: text(), objects: vec![text()], source: cause() },
+            E::Object { channel: text(), source: cause() },
+        ]
+    }
+
+    fn objects() -> Vec<ObjectError> {
+        use ObjectError as E;
+        let object = text;
+        let limit = ResourceLimit::Mappings;
+        vec![
+            E::NotFound { object: object() },
+            E::Exists { object: object() },
+            E::Unfinished { object: object() },
+            E::Claimed { object: object() },
+            E::NoSpace { object: object(), bytes: 1 },
+            E::PermissionDenied { object: object(), owner: Some(7) },
+            E::NotOwner { object: object(), owner: 7, user: 8 },
+            E::NotMember { object: object(), group: 7 },
+            E::OtherGroup { object: object(), found: 7, wanted: 8 },
+            E::Foreign { object: object(), reason: text() },
+            E::OtherNamespace { object: object(), namespace: text().into(), other: text().into() },
+            E::OtherOwner { object: object(), owner: 7 },
+            E::Unusable { problem: text() },
+            E::Limit { object: object(), operation: "mmap", limit },
+            E::Full { object: object(), channels: 7 },
+            E::Os { object: object(), operation: "open", source: io::Error::other(CAUSE) },
+        ]
+    }
+
+    fn names() -> Vec<NameError> {
+        use NameError as E;
+        vec![
+            E::Empty { what: "channel" },
+            E::TooLong { what: "channel", name: text(), len: 2, max: 1 },
+            E::ControlCharacter { what: "channel", name: text(), character: '\n' },
+            E::UnknownGroup { name: text() },
+        ]
+    }
+
+    #[test]
+    fn every_error_says_all_in_one_line_and_nothing_twice() {
+        check_all!(CreateError:
+            Name AlreadyOwned CapacityAboveLimit InvalidSize OverBudget InvalidPermissions
+            SchemaRefused SchemaOfAnotherCodec NameCollision LayoutVersion Object NoRandomness;
+            &creations(), 3);
+        check_all!(AttachError:
+            Name NotFound NotReady FormatMismatch SchemaDiffers NoSchema SchemaCorrupt SchemaUnknown
+            NameCollision LayoutVersion UnknownFeatures OtherBoot Object;
+            &attachments(), 2);
+        check_all!(PublishError:
+            TooLarge Encode Growth NamesRemoved NamesNotRestored RegistryNotRestored Forked
+            Exhausted Closed;
+            &publications(), 4);
+        check_all!(SnapshotError:
+            Empty Contended Closed Corrupt WrongLength OutOfRange Decode Object;
+            &snapshots(), 2);
+        check_all!(RemoveError: Name AlreadyOwned Left Object; &removals(), 3);
+        check_all!(ObjectError:
+            NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
+            OtherGroup Foreign OtherNamespace OtherOwner Unusable Limit Full Os;
+            &objects(), 1);
+        check_all!(NameError: Empty TooLong ControlCharacter UnknownGroup; &names(), 0);
+        let statistics = Box::<crate::syncer::SyncerStatistics>::default;
+        let removal = RemoveError::Object { channel: text(), source: cause() };
+        let publication = || PublishError::Growth { channel: text(), bytes: 1, source: cause() };
+        let ends = [
+            ShutdownError::Publish { source: publication(), statistics: statistics() },
+            ShutdownError::Close { source: removal, statistics: statistics() },
+            ShutdownError::AlreadyShutDown { channel: text(), statistics: statistics() },
+        ];
+        check_all!(ShutdownError: Publish Close AlreadyShutDown; &ends, 2);
+        let created = CreateError::Object { channel: text(), source: cause() };
+        let spawns = [
+            SpawnError::IntervalTooShort { asked: Duration::ZERO, min: Duration::ZERO },
+            SpawnError::Create(created),
+            SpawnError::Resume(SnapshotError::Object { channel: text(), source: cause() }),
+            SpawnError::Publish(publication()),
+            SpawnError::Thread(io::Error::other(CAUSE)),
+        ];
+        check_all!(SpawnError: IntervalTooShort Create Resume Publish Thread; &spawns, 4);
+        let queries = attachments().into_iter().map(QueryError::from);
+        let queries = queries.chain(snapshots().into_iter().map(QueryError::from)).chain([
+            QueryError::List { namespace: text(), source: cause() },
+            QueryError::Writer { channel: text(), source: cause() },
+        ]);
+        check_all!(QueryError: Attach Snapshot List Writer; &queries.collect::<Vec<_>>(), 6);
+    }
+
+    #[test]
+    #[cfg(all(feature = "schema", feature = "message-pack"))]
+    fn so_do_those_of_codecs_and_schemas() {
+        use crate::{Encode, Postcard};
+        let caps = [CapError::TooDeep, CapError::TooManyElements { len: 7 }];
+        check_all!(CapError: TooDeep TooManyElements; &caps, 0);
+        let refused = Postcard::encode(&vec![(); 1 << 20], &mut Vec::new()).err().unwrap();
+        let refused = refused.downcast::<EncodeError>().unwrap();
+        check(&*refused);
+        assert!(matches!(refused.cap(), Some(CapError::TooManyElements { .. })));
+        let schemas = {
+            use SchemaError as E;
+            let (at, bytes) = (7, 8);
+            [
+                E::TooLong { bytes },
+                E::Version { found: 9 },
+                E::Truncated { at },
+                E::Malformed { at },
+                E::UnknownTag { at, tag: 9 },
+                E::LongName { bytes: 9 },
+                E::SameName { at },
+                E::TooDeep,
+                E::TooManyTypes,
+                E::NotPlain,
+                E::Left { bytes },
+            ]
+        };
+        check_all!(SchemaError:
+            TooLong Version Truncated Malformed UnknownTag LongName SameName TooDeep TooManyTypes
+            NotPlain Left;
+            &schemas, 0);
+    }
+
+    #[test]
+    #[cfg(feature = "dynamic")]
+    fn so_do_those_of_reading_without_a_type() {
+        let path = "queue[".parse::<crate::schema::FieldPath>().unwrap_err();
+        check(&path);
+        let payload = || DecodeError::Payload { at: 7, reason: CAUSE.into() };
+        let found = crate::schema::Encoding::Pod;
+        let decodes = {
+            use DecodeError as E;
+            [
+                E::NoSchema { codec: text() },
+                E::Schema { reason: CAUSE.into() },
+                E::OtherEncoding { codec: text(), found },
+                E::UnknownCodec { codec: text() },
+                payload(),
+                E::TooDeep,
+                E::TooManyElements { len: 7 },
+                E::TooLarge { len: 7 },
+                E::Left { bytes: 7 },
+            ]
+        };
+        check_all!(DecodeError:
+            NoSchema Schema OtherEncoding UnknownCodec Payload TooDeep TooManyElements TooLarge Left;
+            &decodes, 2);
+        let dynamic = [
+            DynamicError::Snapshot(SnapshotError::Object { channel: text(), source: cause() }),
+            DynamicError::Decode { channel: text(), publication: 7, source: payload() },
+            DynamicError::NoSuchField { channel: text(), path: text(), fields: vec![text()], count: 2 },
+        ];
+        check_all!(DynamicError: Snapshot Decode NoSuchField; &dynamic, 2);
+        let decode = check(&Error::from(path));
+        assert!(decode.starts_with("column"), "{decode}");
+    }
+
+    #[test]
+    fn any_error_has_the_text_of_the_error_inside() {
+        for error in creations() {
+            let text = error.to_string();
+            assert_eq!(check(&Error::from(error)), text);
+        }
+        for error in snapshots() {
+            let text = error.to_string();
+            assert_eq!(check(&Error::from(error)), text);
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_codec_comes_with_what_caused_it() {
+        for text in [publications().remove(1).to_string(), snapshots().remove(6).to_string()] {
+            assert!(text.contains("a key is missing: tl_cause"), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_codec_and_another_type_have_different_remedies() {
+        let other_codec = mismatch("pod", "postcard").to_string();
+        assert!(other_codec.contains("choose the writer's codec"), "{other_codec}");
+        assert!(!other_codec.contains("type_name"), "{other_codec}");
+        let other_type = mismatch("pod", "pod").to_string();
+        assert!(other_type.contains("give both sides one `type_name`"), "{other_type}");
+        let long = "codec".repeat(100);
+        let cut = mismatch(&long[..64], &long).to_string();
+        assert!(cut.contains("give both sides one `type_name`"), "the page has its beginning: {cut}");
+    }
+
+    #[test]
+    fn writers_of_another_user_are_not_advised_as_readers() {
+        let errors: [fn() -> ObjectError; 2] = [
+            || ObjectError::OtherOwner { object: text(), owner: 54_001 },
+            || ObjectError::PermissionDenied { object: text(), owner: Some(54_001) },
+        ];
+        for source in errors {
+            let create = CreateError::Object { channel: text(), source: source() }.to_string();
+            let advice = "run this writer as user 54001, or open it in another namespace";
+            assert!(create.contains(advice), "{create}");
+            let remove = RemoveError::Object { channel: text(), source: source() }.to_string();
+            assert!(remove.contains("belongs to user 54001: run this as user 54001; if"), "{remove}");
+            for advice in ["trust", "readers", "NamespaceBuilder"] {
+                assert!(!create.contains(advice) && !remove.contains(advice), "{create}\n{remove}");
+            }
+        }
+    }
 }

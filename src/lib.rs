@@ -202,6 +202,20 @@ macro_rules! debug_by {
     };
 }
 
+/// `Debug` of an error, as its `Display`: `main`, `unwrap` and `expect` show people `Debug`.
+///
+/// `Display` has the text of the cause, too. A cause is therefore in a field `r#source`, which
+/// `thiserror` does not take for the `source` of the error, as it would take `source`.
+macro_rules! debug_as_display {
+    ($error:ty) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, formatter)
+            }
+        }
+    };
+}
+
 pub mod accept;
 mod catalog;
 mod channel;

@@ -1428,8 +1428,7 @@ fn levels() {
     }
     let error = MessagePack::encode(&tree(200), &mut Vec::new()).unwrap_err();
     let error = error.downcast_ref::<EncodeError>().unwrap();
-    let cap = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-    assert_eq!(cap, Some(&CapError::TooDeep));
+    assert_eq!(error.cap(), Some(CapError::TooDeep));
     assert!(error.to_string().len() < 300, "{error}");
     packed_as_json(&arrays(64));
     refused::<MessagePack, _>(&arrays(65), &["64 levels"]);

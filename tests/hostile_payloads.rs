@@ -132,8 +132,7 @@ where
     let value = nested(65, end(), one_more);
     assert_eq!(refused(C::decode(&C::unchecked(&value))), CapError::TooDeep);
     let error = C::encode(&value, &mut scratch).unwrap_err();
-    let cap = std::error::Error::source(error.downcast_ref::<EncodeError>().unwrap());
-    assert_eq!(cap.and_then(|cap| cap.downcast_ref()), Some(&CapError::TooDeep));
+    assert_eq!(error.downcast_ref::<EncodeError>().unwrap().cap(), Some(CapError::TooDeep));
 }
 
 /// A codec whose crate encodes what the codec refuses.

@@ -101,9 +101,8 @@ impl From<io::Error> for Failure {
 
 impl Failure {
     /// The failure of an operation of the library. Without a code of its own, it depends on the
-    /// object that the operation could not use.
-    fn of(error: &(dyn Error + 'static), exit: Option<ExitStatus>) -> Failure {
-        let object = error.downcast_ref().or_else(|| error.source()?.downcast_ref());
+    /// `object` that the operation could not use.
+    fn of(error: &dyn Error, object: Option<&ObjectError>, exit: Option<ExitStatus>) -> Failure {
         let other = match object {
             Some(ObjectError::NotFound { .. }) => ExitStatus::NotFound,
             _ => ExitStatus::Failed,
@@ -120,7 +119,7 @@ impl Failure {
 
 /// `?` on each operation of the library that the commands use, with the exit codes of its errors.
 macro_rules! from_each {
-    ($($error:ty { $($pattern:pat => $exit:ident),* })*) => {
+    ($($error:ident $(($unusable:pat => $object:ident))? { $($pattern:pat => $exit:ident),* })*) => {
         $(impl From<$error> for Failure {
             fn from(error: $error) -> Failure {
                 #[allow(unreachable_patterns, reason = "all errors of an operation may have one code")]
@@ -128,7 +127,12 @@ macro_rules! from_each {
                     $($pattern => Some(ExitStatus::$exit),)*
                     _ => None,
                 };
-                Failure::of(&error, exit)
+                #[allow(unreachable_patterns, reason = "an error may be that of an object itself")]
+                let object = match &error {
+                    $($unusable => Some($object),)?
+                    _ => None,
+                };
+                Failure::of(&error, object, exit)
             }
         })*
     };
@@ -136,15 +140,16 @@ macro_rules! from_each {
 
 from_each! {
     NameError { _ => Usage }
-    AttachError {
+    AttachError (AttachError::Object { source, .. } => source) {
         AttachError::Name(_) => Usage,
         AttachError::NotFound { .. } => NotFound,
         AttachError::FormatMismatch { .. } => Undecodable
     }
+    // The writers of a namespace have one user: to trust another one does not help.
     CreateError { CreateError::Name(_) => Usage, CreateError::AlreadyOwned { .. } => Owned }
     PublishError { _ => Failed }
-    RemoveError { RemoveError::Name(_) => Usage, RemoveError::AlreadyOwned { .. } => Owned }
-    ObjectError {}
+    RemoveError (RemoveError::Object { source, .. } => source) { RemoveError::Name(_) => Usage, RemoveError::AlreadyOwned { .. } => Owned }
+    ObjectError (object => object) {}
 }
 
 impl From<SnapshotError> for Failure {
@@ -162,7 +167,8 @@ impl From<SnapshotError> for Failure {
             }
             _ => None,
         };
-        Failure::of(&error, exit)
+        let object = if let SnapshotError::Object { source, .. } = &error { Some(source) } else { None };
+        Failure::of(&error, object, exit)
     }
 }
 

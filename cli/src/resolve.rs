@@ -10,10 +10,6 @@ use crate::error::{ExitStatus, Failure};
 use crate::health;
 use crate::output::printable;
 
-/// The similarity to the typed name from which a name is proposed.
-const MIN_SIMILARITY: f64 = 0.75;
-/// How many names an error proposes.
-const MAX_PROPOSED: usize = 3;
 /// How many names an error lists if the user has to choose one.
 const MAX_LISTED: usize = 20;
 
@@ -121,18 +117,8 @@ pub(crate) fn unattached(namespace: &Namespace, error: AttachError, trust: &[u32
 
 /// A hint with the names that are most like `wanted`, if any is.
 pub(crate) fn similar(wanted: &str, names: &[&str]) -> Option<String> {
-    let nearest = nearest(wanted, names);
-    (!nearest.is_empty()).then(|| format!("did you mean: {}?", nearest.join(", ")))
-}
-
-/// The names that are most like `wanted`, the most similar first, escaped.
-fn nearest(wanted: &str, names: &[&str]) -> Vec<String> {
-    let similarity = |name: &str| strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase());
-    let mut found: Vec<(f64, &str)> = names.iter().map(|name| (similarity(name), *name)).collect();
-    found.retain(|(similarity, _)| *similarity >= MIN_SIMILARITY);
-    found.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
-    found.truncate(MAX_PROPOSED);
-    found.into_iter().map(|(_, name)| printable(name).into_owned()).collect()
+    let similar = inspect::similar(wanted, names.iter().copied());
+    (!similar.is_empty()).then(|| format!("did you mean: {}?", listed(&similar)))
 }
 
 #[cfg(test)]
@@ -140,11 +126,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_similar_names_come_first_and_others_are_left_out() {
-        let names = ["worker-1", "worker-2", "worker-17", "database", "wroker-7"];
-        assert_eq!(nearest("worker-7", &names)[0], "worker-17");
-        assert_eq!(nearest("Worker-1", &names)[0], "worker-1");
-        assert!(nearest("zzz", &names).is_empty());
-        assert_eq!(nearest("work", &["work\u{1b}"]), ["work\\u{1b}"]);
+    fn similar_names_are_escaped() {
+        let hint = similar("work", &["work\u{1b}", "zzz"]);
+        assert_eq!(hint.as_deref(), Some("did you mean: work\\u{1b}?"));
+        assert_eq!(similar("zzz", &["work"]), None);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::control_page::{ControlPage, PageProblem};
 use super::options::ReaderOptions;
 use super::segments::Segments;
-use super::{AttachError, ChannelName, ChannelReader};
+use super::{AttachError, ChannelName, ChannelReader, KnownChannels};
 use crate::layout::{self, Kind, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, Backoff, ObjectError, if_exists};
@@ -45,7 +45,8 @@ pub(crate) fn attach(
                 let waited = options.attach.missing;
                 if begin.elapsed() >= waited {
                     let ChannelName { namespace, channel, .. } = name.clone();
-                    return Err(AttachError::NotFound { namespace, channel, waited });
+                    let known = KnownChannels::default();
+                    return Err(AttachError::NotFound { namespace, channel, waited, known });
                 }
             }
             Found::NotReady => {

@@ -19,6 +19,9 @@ use crate::object::Mode;
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{ChannelState, Generations, Published, Ring, Segment, WakeMode};
 
+/// The bits of [`control::TIMESTAMPS`] that have the source.
+const SOURCE: u64 = 3;
+
 /// A control page, and where the first segments lie behind it.
 #[derive(Clone, Debug)]
 pub(crate) struct ControlPage<M> {
@@ -245,9 +248,19 @@ impl<M: Memory> ControlPage<M> {
         NonZeroU64::new(self.load(control::OPENED)).map(clock::age)
     }
 
-    /// Where the timestamps of publications come from.
+    /// Where the timestamps of the present writer's publications come from.
     pub(crate) fn timestamps(&self) -> TimestampSource {
-        TimestampSource::of_word(self.load(control::TIMESTAMPS))
+        TimestampSource::of_word(self.load(control::TIMESTAMPS) & SOURCE)
+    }
+
+    /// Whether the timestamp of `publication` is one to the nanosecond.
+    ///
+    /// Relaxed: the caller has acquired the publication. Its writer stored this word before it, and
+    /// every later value covers it, too, if its timestamp is to the tick.
+    pub(crate) fn is_precise(&self, publication: Publication) -> bool {
+        let word = self.load(control::TIMESTAMPS);
+        let source = TimestampSource::of_word(word & SOURCE);
+        source == TimestampSource::Precise && publication.get() > word / (SOURCE + 1)
     }
 
     /// Time since the writer's last heartbeat; `None` before the first.
@@ -340,7 +353,11 @@ impl<M: MemoryMut> ControlPage<M> {
         if let Some(slept) = clock.sign(opened) {
             self.set_slept(slept);
         }
-        self.store(control::TIMESTAMPS, options.timestamps as u64);
+        let coarse = match self.timestamps() {
+            TimestampSource::Coarse => self.publication(),
+            _ => self.load(control::TIMESTAMPS) / (SOURCE + 1),
+        };
+        self.store(control::TIMESTAMPS, coarse.wrapping_mul(SOURCE + 1) | options.timestamps as u64);
         // The publications of a former writer stay deferred.
         let deferred = if options.deferred { u64::MAX } else { self.deferred().min(self.publication()) };
         self.store(control::DEFERRED, deferred);

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{NameError, OverBudget, SizeLimit};
+use super::{KnownChannels, NameError, OverBudget, SizeLimit};
+use crate::layout::control;
 use crate::object::ObjectError;
 
 /// Why a writer could not be opened. Nothing has changed that another process could see.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
     /// The name can't be used.
@@ -17,7 +18,8 @@ pub enum CreateError {
     /// Another process, or another writer of this process, writes this channel.
     #[error(
         "channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
-         choose another name", process_text(*.pid)
+         choose another name",
+        process_text(*pid)
     )]
     AlreadyOwned {
         /// The channel.
@@ -40,7 +42,8 @@ pub enum CreateError {
     /// No segment can have that size.
     #[error(
         "no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
-         least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
+         least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space",
+        slots_text(*slots)
     )]
     InvalidSize {
         /// The requested capacity or maximum state length.
@@ -59,7 +62,7 @@ pub enum CreateError {
     /// The permissions would lock out the writer, or have bits beyond permissions.
     #[error(
         "permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
-        octal_text(*.mode)
+        octal_text(*mode)
     )]
     InvalidPermissions {
         /// The requested permissions.
@@ -76,18 +79,15 @@ pub enum CreateError {
     },
     /// `with_schema` was called before `codec`.
     #[error(
-        "the schema is of another codec: call `codec` first and `with_schema` after it, on the builder of channel \
-         {channel:?}"
+        "the schema is of another codec: call `codec` first and `with_schema` after it, on the \
+         builder of channel {channel:?}"
     )]
     SchemaOfAnotherCodec {
         /// The channel.
         channel: String,
     },
     /// The names of two channels have the same hash.
-    #[error(
-        "channel {channel:?} has the same object name as channel {other:?}: choose another name \
-         for one of them"
-    )]
+    #[error("{}", collision_text(channel, other))]
     NameCollision {
         /// The requested channel, with its namespace.
         channel: String,
@@ -96,9 +96,8 @@ pub enum CreateError {
     },
     /// Another version of the library made this channel.
     #[error(
-        "channel {channel:?} was made with layout version {found}, this library uses version \
-         {expected}: use the same version of tearless in all processes; if no process writes the \
-         channel, `tearless gc` or `Namespace::clean` removes it"
+        "{}",
+        version_text(channel, *found, *expected)
     )]
     LayoutVersion {
         /// The channel.
@@ -109,42 +108,22 @@ pub enum CreateError {
         expected: u64,
     },
     /// One of its objects can't be created or opened.
-    #[error("channel {channel:?} can't be opened for writing: {source}")]
+    #[error("channel {channel:?} can't be opened for writing: {}", text_for_writers(source))]
     Object {
         /// The channel.
         channel: String,
         /// The object, and what is wrong with it.
-        source: ObjectError,
+        r#source: ObjectError,
     },
     /// The operating system gave no random number for the channel's instance id.
     #[error("the operating system gave no random number for the channel's instance id: {0}")]
     NoRandomness(String),
 }
 
-fn process_text(pid: u64) -> String {
-    match pid {
-        0 => "a process that has not recorded its id yet".into(),
-        own if own == u64::from(std::process::id()) => format!("this process ({own})"),
-        pid => format!("process {pid}"),
-    }
-}
-
-/// A hint for decimal digits that would be permissions as octal ones.
-fn octal_text(mode: u32) -> String {
-    match u32::from_str_radix(&mode.to_string(), 8) {
-        Ok(meant) if meant & !0o777 == 0 && meant & 0o600 == 0o600 => {
-            format!("; {mode} in decimal is not {meant:#o}")
-        }
-        _ => String::new(),
-    }
-}
-
-fn slots_text(slots: Option<usize>) -> String {
-    slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
-}
+debug_as_display!(CreateError);
 
 /// Why a reader could not attach to a channel.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
     /// The name can't be used.
@@ -152,10 +131,10 @@ pub enum AttachError {
     Name(#[from] NameError),
     /// There is no such channel.
     #[error(
-        "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under \
+        "there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, under \
          the same names, or wait for it (`attach_policy`); a writer that is dropped removes its \
          channel, unless it lingers",
-        waited_text(*.waited)
+        waited_text(*waited), known.question(channel)
     )]
     NotFound {
         /// The namespace.
@@ -164,6 +143,8 @@ pub enum AttachError {
         channel: String,
         /// How long the reader waited.
         waited: Duration,
+        /// The channels that there are.
+        known: KnownChannels,
     },
     /// Its creator has not finished it: the creator is at work, stopped, or dead.
     #[error(
@@ -179,9 +160,8 @@ pub enum AttachError {
     /// The channel holds states in another format.
     #[error(
         "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
-         {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and type, give \
-         both sides one `type_name`, or choose by `accept` what else is accepted \
-         (`accept::MatchingFields` compares fields instead of type names, `accept::Any` nothing)"
+         {expected_type_name:?} encoded as {expected_codec}: {}",
+        mismatch_text(found_codec, expected_codec)
     )]
     FormatMismatch {
         /// The channel.
@@ -244,7 +224,7 @@ pub enum AttachError {
         reason: String,
     },
     /// The names of two channels have the same hash.
-    #[error("channel {channel:?} has the same object name as {other:?}: choose another name for one of them")]
+    #[error("{}", collision_text(channel, other))]
     NameCollision {
         /// The requested channel, with its namespace.
         channel: String,
@@ -253,9 +233,8 @@ pub enum AttachError {
     },
     /// Another version of the library made this channel.
     #[error(
-        "channel {channel:?} was made with layout version {found}, this library uses version \
-         {expected}: use the same version of tearless in all processes; if no process writes the \
-         channel, `tearless gc` or `Namespace::clean` removes it"
+        "{}",
+        version_text(channel, *found, *expected)
     )]
     LayoutVersion {
         /// The channel.
@@ -297,21 +276,22 @@ pub enum AttachError {
         /// The channel.
         channel: String,
         /// The object, and what is wrong with it.
-        source: ObjectError,
+        r#source: ObjectError,
     },
 }
 
-fn waited_text(waited: Duration) -> String {
-    if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
-}
+debug_as_display!(AttachError);
 
 /// Why a state could not be published. The last published state stays readable.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// The state exceeds the maximum state length, or needs a segment for which a budget has no
     /// room.
-    #[error("{}", .limit.text(.channel, *.len, *.max_state_len))]
+    #[error(
+        "{}",
+        limit.text(channel, *len, *max_state_len)
+    )]
     TooLarge {
         /// The channel.
         channel: String,
@@ -323,12 +303,15 @@ pub enum PublishError {
         limit: SizeLimit,
     },
     /// The codec can't encode the state.
-    #[error("the state can't be encoded as {codec}: {source}")]
+    #[error(
+        "the state can't be encoded as {codec}: {}",
+        chain_text(&**source)
+    )]
     Encode {
         /// The codec's name.
         codec: &'static str,
         /// The codec's reason.
-        source: Box<dyn Error + Send + Sync>,
+        r#source: Box<dyn Error + Send + Sync>,
     },
     /// A segment had to grow and could not.
     #[error("channel {channel:?} can't grow to {bytes} bytes: {source}")]
@@ -338,7 +321,7 @@ pub enum PublishError {
         /// Size of the requested segment.
         bytes: usize,
         /// The object, and what is wrong with it.
-        source: ObjectError,
+        r#source: ObjectError,
     },
     /// The channel's names, or some of them, were unlinked or taken over while it was in use.
     #[error(
@@ -354,7 +337,7 @@ pub enum PublishError {
     )]
     NamesNotRestored {
         /// Why not.
-        source: Arc<CreateError>,
+        r#source: Arc<CreateError>,
     },
     /// The registry of the channel's namespace was unlinked or taken over while the channel was in
     /// use, and can't be made again. The channel has its names and was published, if asked for.
@@ -365,7 +348,7 @@ pub enum PublishError {
     )]
     RegistryNotRestored {
         /// The registry's object, and what is wrong with it.
-        source: Arc<ObjectError>,
+        r#source: Arc<ObjectError>,
     },
     /// This process is a fork of the process that opened the writer.
     #[error(
@@ -387,8 +370,10 @@ pub enum PublishError {
     },
 }
 
+debug_as_display!(PublishError);
+
 /// Why there is no snapshot.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing has been published yet.
@@ -414,7 +399,8 @@ pub enum SnapshotError {
     /// another format.
     #[error(
         "channel {channel:?} was closed {}: attach again once a writer has created it again (a \
-         hub does so by itself)", last_text(*.last)
+         hub does so by itself)",
+        last_text(*last)
     )]
     Closed {
         /// The channel.
@@ -469,8 +455,9 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but the codec can't decode it.
     #[error(
-        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; \
-         use the writer's type, with the same fields"
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {}; use the \
+         writer's type, with the same fields",
+        chain_text(&**source)
     )]
     Decode {
         /// The channel.
@@ -480,7 +467,7 @@ pub enum SnapshotError {
         /// The codec's name.
         codec: &'static str,
         /// The codec's reason.
-        source: Box<dyn Error + Send + Sync>,
+        r#source: Box<dyn Error + Send + Sync>,
     },
     /// A segment of the channel can't be mapped.
     #[error("a segment of channel {channel:?} can't be mapped: {source}")]
@@ -488,8 +475,80 @@ pub enum SnapshotError {
         /// The channel.
         channel: String,
         /// The object, and what is wrong with it.
-        source: ObjectError,
+        r#source: ObjectError,
     },
+}
+
+debug_as_display!(SnapshotError);
+
+/// Why a channel could not be removed.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// The name can't be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A process writes the channel.
+    #[error(
+        "channel {channel:?} is written by {}: end that writer first",
+        process_text(*pid)
+    )]
+    AlreadyOwned {
+        /// The channel.
+        channel: String,
+        /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
+        pid: u64,
+    },
+    /// The channel has ended for its readers, but some of its objects can't be removed.
+    #[error(
+        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
+         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them",
+        objects.join(", ")
+    )]
+    Left {
+        /// The channel.
+        channel: String,
+        /// The names of the objects that are left.
+        objects: Vec<String>,
+        /// Why the first of them can't be removed.
+        r#source: ObjectError,
+    },
+    /// One of its objects can't be opened or removed.
+    #[error("channel {channel:?} can't be removed: {}", text_for_removal(source))]
+    Object {
+        /// The channel.
+        channel: String,
+        /// The object, and what is wrong with it.
+        r#source: ObjectError,
+    },
+}
+
+debug_as_display!(RemoveError);
+
+fn process_text(pid: u64) -> String {
+    match pid {
+        0 => "a process that has not recorded its id yet".into(),
+        own if own == u64::from(std::process::id()) => format!("this process ({own})"),
+        pid => format!("process {pid}"),
+    }
+}
+
+/// A hint for decimal digits that would be permissions as octal ones.
+fn octal_text(mode: u32) -> String {
+    match u32::from_str_radix(&mode.to_string(), 8) {
+        Ok(meant) if meant & !0o777 == 0 && meant & 0o600 == 0o600 => {
+            format!("; {mode} in decimal is not {meant:#o}")
+        }
+        _ => String::new(),
+    }
+}
+
+fn slots_text(slots: Option<usize>) -> String {
+    slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
+}
+
+fn waited_text(waited: Duration) -> String {
+    if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
 }
 
 /// When a channel was closed.
@@ -500,40 +559,75 @@ pub(crate) fn last_text(last: u64) -> String {
     }
 }
 
-/// Why a channel could not be removed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RemoveError {
-    /// The name can't be used.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// A process writes the channel.
-    #[error("channel {channel:?} is written by {}: end that writer first", process_text(*.pid))]
-    AlreadyOwned {
-        /// The channel.
-        channel: String,
-        /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
-        pid: u64,
-    },
-    /// The channel has ended for its readers, but some of its objects can't be removed.
-    #[error(
-        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
-         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them", .objects.join(", ")
-    )]
-    Left {
-        /// The channel.
-        channel: String,
-        /// The names of the objects that are left.
-        objects: Vec<String>,
-        /// Why the first of them can't be removed.
-        source: ObjectError,
-    },
-    /// One of its objects can't be opened or removed.
-    #[error("channel {channel:?} can't be removed: {source}")]
-    Object {
-        /// The channel.
-        channel: String,
-        /// The object, and what is wrong with it.
-        source: ObjectError,
-    },
+fn version_text(channel: &str, found: u64, expected: u64) -> String {
+    format!(
+        "channel {channel:?} was made with layout version {found}, this library uses version \
+         {expected}: use the same version of tearless in all processes; if no process writes the \
+         channel, `tearless gc` or `Namespace::clean` removes it"
+    )
+}
+
+fn collision_text(channel: &str, other: &str) -> String {
+    format!(
+        "channel {channel:?} has the same object name as channel {other:?}: choose another name \
+         for one of them"
+    )
+}
+
+/// What to do about states in another format.
+fn mismatch_text(found_codec: &str, expected_codec: &str) -> &'static str {
+    // The page may have no room for all of the codec's name.
+    if control::CODEC.cut(expected_codec) == found_codec {
+        "use the writer's type, give both sides one `type_name`, or choose by `accept` what else \
+         is accepted (`accept::MatchingFields` compares fields instead of type names, \
+         `accept::Any` nothing)"
+    } else {
+        "choose the writer's codec (`codec` of a builder, or `Hub::with_codec`), or take the \
+         encoded bytes (the codec `Bytes` with `accept::Any`)"
+    }
+}
+
+/// Why a writer can't use an object. The text of the error itself advises readers, whom a writer
+/// may admit.
+fn text_for_writers(error: &ObjectError) -> String {
+    match error {
+        ObjectError::OtherOwner { object, owner }
+        | ObjectError::PermissionDenied { object, owner: Some(owner) } => format!(
+            "shared-memory object {object} belongs to user {owner}, and all writers of a namespace \
+             run as one user: run this writer as user {owner}, or open it in another namespace; if \
+             user {owner} is none of the fleet's, that user or root must remove the object"
+        ),
+        ObjectError::PermissionDenied { object, owner: None } => format!(
+            "no permission to create shared-memory object {object}: run this writer as a user that \
+             may create files in /dev/shm"
+        ),
+        other => other.to_string(),
+    }
+}
+
+/// Why a channel can't be removed. The text of the error itself advises readers, whom a writer may
+/// admit.
+fn text_for_removal(error: &ObjectError) -> String {
+    match error {
+        ObjectError::OtherOwner { object, owner }
+        | ObjectError::PermissionDenied { object, owner: Some(owner) } => format!(
+            "shared-memory object {object} belongs to user {owner}: run this as user {owner}; if user \
+             {owner} is none of the fleet's, that user or root must remove the object"
+        ),
+        other => other.to_string(),
+    }
+}
+
+/// The text of a codec's error, and the texts of its sources unless it has them, too.
+fn chain_text(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        next = source.source();
+    }
+    text
 }

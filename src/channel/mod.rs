@@ -27,8 +27,8 @@ pub use cleanup::{RemovalReason, Removed, Retention};
 pub(crate) use control_page::{ControlPage, Progress, instance_of, read_text, write_text};
 pub(crate) use error::last_text;
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
-pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
+pub use name::{KnownChannels, NameError, similar};
 pub(crate) use open::open;
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use options::SchemaBytes;

@@ -1,9 +1,11 @@
 //! Names of namespaces and channels.
 
+use std::sync::Arc;
+
 use crate::layout::{ObjectNames, control};
 
 /// Why a name can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// It has no characters.
@@ -26,7 +28,8 @@ pub enum NameError {
     },
     /// It contains a control character, which would garble output.
     #[error(
-        "the name of a {what} must not contain control characters, {name:?} contains {character:?}: remove it"
+        "the name of a {what} must not contain control characters, {name:?} contains \
+         {character:?}: remove it"
     )]
     ControlCharacter {
         /// `namespace` or `channel`.
@@ -43,6 +46,8 @@ pub enum NameError {
         name: String,
     },
 }
+
+debug_as_display!(NameError);
 
 /// The checked full name of a channel, and the names of its objects.
 #[derive(Clone, Debug)]
@@ -61,6 +66,47 @@ impl ChannelName {
     }
 }
 
+/// The channels of a namespace in which another one was not found, as far as they are known.
+#[derive(Clone, Default)]
+pub struct KnownChannels(pub(crate) Arc<[(Arc<str>, u64)]>);
+
+impl KnownChannels {
+    /// How many there may be for an error to compare their names with the missing one. A program
+    /// may ask for a channel, and log why there is none, again and again.
+    pub(crate) const MAX_COMPARED: usize = 1024;
+
+    /// The names that are most like `channel`, the most similar first; none if the namespace has
+    /// more than 1,024 channels, or can't be listed.
+    #[must_use]
+    pub fn similar_to(&self, channel: &str) -> Vec<&str> {
+        let few = if self.0.len() > Self::MAX_COMPARED { &[] } else { &*self.0 };
+        similar(channel, few.iter().map(|(name, _)| &**name))
+    }
+
+    /// A question that names them, after the name of the missing one.
+    pub(super) fn question(&self, channel: &str) -> String {
+        let names: Vec<_> = self.similar_to(channel).iter().map(|name| format!("{name:?}")).collect();
+        if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", names.join(", ")) }
+    }
+}
+
+/// At most three of `names`: those that are most like `wanted`, the most similar first. For errors
+/// that propose what the user may have meant.
+///
+/// Cost: some tenths of a microsecond for each name.
+#[must_use]
+pub fn similar<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    const MAX_PROPOSED: usize = 3;
+    /// The similarity from which a name is proposed.
+    const MIN_SIMILARITY: f64 = 0.75;
+    let wanted = wanted.to_lowercase();
+    let similarity = |name: &str| strsim::jaro_winkler(&wanted, &name.to_lowercase());
+    let mut found: Vec<_> = names.into_iter().map(|name| (similarity(name), name)).collect();
+    found.retain(|(similarity, _)| *similarity >= MIN_SIMILARITY);
+    found.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
+    found.into_iter().take(MAX_PROPOSED).map(|(_, name)| name).collect()
+}
+
 /// Checks the name of a namespace alone.
 pub(crate) fn check_namespace(name: &str) -> Result<(), NameError> {
     check("namespace", name, control::NAMESPACE.max)
@@ -77,5 +123,29 @@ fn check(what: &'static str, name: &str, max: usize) -> Result<(), NameError> {
     match name.chars().find(|character| character.is_control()) {
         Some(character) => Err(NameError::ControlCharacter { what, name: name.into(), character }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_similar_names_come_first_and_others_are_left_out() {
+        let names = ["worker-1", "worker-2", "worker-17", "database", "wroker-7"];
+        assert_eq!(similar("worker-7", names).len(), 3);
+        assert_eq!(similar("worker-7", names)[0], "worker-17");
+        assert_eq!(similar("Worker-1", names)[0], "worker-1");
+        assert!(similar("zzz", names).is_empty());
+        assert_eq!(similar("job_done", ["jobs_done", "queue"]), ["jobs_done"]);
+    }
+
+    #[test]
+    fn an_error_compares_no_more_names_than_it_says() {
+        let known = |count| KnownChannels((0..count).map(|it| (format!("worker-{it}").into(), it)).collect());
+        let (few, many) = (known(1024), known(1025));
+        assert_eq!(few.similar_to("wroker-7")[0], "worker-7");
+        assert!(few.question("wroker-7").starts_with(" (did you mean \"worker-7\", "));
+        assert!(many.similar_to("wroker-7").is_empty() && many.question("wroker-7").is_empty());
     }
 }

@@ -30,10 +30,10 @@ const MAX_LEVELS: u32 = 64;
 /// Elements of sequences and maps that a payload may have beyond one for each of its bytes.
 pub(super) const MAX_EMPTY_ELEMENTS: usize = 1024;
 
-/// A payload whose decoding would cost too much. It is the source of [`SnapshotError::Decode`].
+/// A payload whose decoding would cost too much. It is the `source` in [`SnapshotError::Decode`].
 ///
 /// [`SnapshotError::Decode`]: crate::error::SnapshotError::Decode
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CapError {
     /// The values nest too deep.
@@ -46,6 +46,8 @@ pub enum CapError {
         len: usize,
     },
 }
+
+debug_as_display!(CapError);
 
 /// The data that a type asks its deserializer for, or gives its serializer.
 #[derive(Clone, Copy)]

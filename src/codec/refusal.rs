@@ -12,16 +12,14 @@ use super::type_name_of;
 pub(super) type Name = &'static str;
 
 /// A state that a codec refuses, because no reader could decode it, or because readers would decode
-/// another state. It is the source of [`PublishError::Encode`].
+/// another state. It is the `source` in [`PublishError::Encode`].
 ///
 /// The text names the type and, unless it is the state's own, its place in the state, and says what
 /// to use instead.
 ///
 /// [`PublishError::Encode`]: crate::error::PublishError::Encode
-#[derive(Debug)]
 pub struct EncodeError(Box<Refusal>);
 
-#[derive(Debug)]
 struct Refusal {
     /// Where in the state, for example `queue[3].deadline`.
     path: String,
@@ -35,6 +33,12 @@ struct Refusal {
 const MAX_PATH: usize = 80;
 
 impl EncodeError {
+    /// The cap on the cost of decoding that the state exceeds, if that is why it is refused.
+    #[must_use]
+    pub fn cap(&self) -> Option<CapError> {
+        self.0.cap
+    }
+
     #[cold]
     #[inline(never)]
     pub(super) fn new(reason: impl Into<String>) -> EncodeError {
@@ -91,11 +95,9 @@ impl Display for EncodeError {
     }
 }
 
-impl std::error::Error for EncodeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.cap.as_ref().map(|cap| cap as _)
-    }
-}
+debug_as_display!(EncodeError);
+
+impl std::error::Error for EncodeError {}
 
 impl ser::Error for EncodeError {
     #[cold]

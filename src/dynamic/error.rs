@@ -13,7 +13,7 @@ pub(super) const MAX_ELEMENT_MEMORY: usize = 1024;
 pub(super) const MAX_LISTED: usize = 20;
 
 /// A payload that cannot be decoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// Payloads of this codec cannot be decoded without a schema.
@@ -61,7 +61,8 @@ pub enum DecodeError {
     },
     /// The value would take too much memory: the schema has long names for values of few bytes.
     #[error(
-        "the value would take more than {} bytes for each of the payload's {len}: give the fields shorter names",
+        "the value would take more than {} bytes for each of the payload's {len}: give the \
+         fields shorter names",
         MAX_ELEMENT_MEMORY
     )]
     TooLarge {
@@ -76,8 +77,10 @@ pub enum DecodeError {
     },
 }
 
+debug_as_display!(DecodeError);
+
 /// A [`DynamicReader`](super::DynamicReader) that returned no value.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DynamicError {
     /// The reader got no payload.
@@ -91,10 +94,13 @@ pub enum DynamicError {
         /// The number of the publication.
         publication: u64,
         /// The reason.
-        source: DecodeError,
+        r#source: DecodeError,
     },
     /// The state has no such field.
-    #[error("channel {channel:?} has no field {path}: {}", listed(fields, *count))]
+    #[error(
+        "channel {channel:?} has no field {path}: {}",
+        listed(fields, *count)
+    )]
     NoSuchField {
         /// The channel.
         channel: String,
@@ -106,6 +112,8 @@ pub enum DynamicError {
         count: usize,
     },
 }
+
+debug_as_display!(DynamicError);
 
 fn listed(fields: &[String], count: usize) -> String {
     let more = match count.saturating_sub(fields.len()) {

@@ -14,7 +14,9 @@ use papaya::{Guard, LocalGuard, Operation};
 use super::HubStatistics;
 use super::error::QueryError;
 use crate::accept::{Accept, Candidate, FieldPlan};
-use crate::channel::{AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions};
+use crate::channel::{
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, KnownChannels, ReaderOptions,
+};
 use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
@@ -285,7 +287,14 @@ impl Shared {
         let attach = |_: Option<&mut Readers>| {
             crate::channel::attach(self.handle.backend(), &name, &options).map_err(QueryError::from)
         };
-        let reader = self.with_room(round, |attached| attached.as_ref().err(), attach)?;
+        let mut attached = self.with_room(round, |attached| attached.as_ref().err(), attach);
+        if let Err(QueryError::Attach(AttachError::NotFound { known, .. })) = &mut attached {
+            // Waits for no thread: one that lists at this moment leaves the error without.
+            let listing = self.listing.try_lock();
+            *known =
+                KnownChannels(listing.ok().and_then(|mut it| self.update(&mut it).ok()).unwrap_or_default());
+        }
+        let reader = attached?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
         Ok(reader)
     }

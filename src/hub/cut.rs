@@ -9,7 +9,7 @@ use crossbeam_utils::Backoff as Spins;
 use super::attached::{Accepted, Readers, Shared};
 use super::error::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
-use crate::clock::{self, TimestampSource};
+use crate::clock;
 use crate::codec::Decode;
 use crate::layout::Publication;
 use crate::object;
@@ -73,8 +73,8 @@ pub enum Skew {
     /// or the writer overwrote its older slots faster than the cut could copy them.
     Later(Duration),
     /// Its timestamp is that of the kernel's tick
-    /// ([`TimestampSource::Coarse`](crate::clock::TimestampSource::Coarse)): the state was current
-    /// at the moment or up to a tick before it.
+    /// ([`TimestampSource::Coarse`](crate::clock::TimestampSource::Coarse)), also if only a former
+    /// writer had that clock: the state was current at the moment or up to a tick before it.
     Coarse,
     /// Its writer gives publications no timestamps: it is the latest state, whenever it was
     /// published.
@@ -263,9 +263,46 @@ impl Cutting<'_> {
         if timestamp > time {
             return Some(Skew::Later(Duration::from_nanos(timestamp - time)));
         }
-        match self.reader.page().timestamps() {
-            TimestampSource::Precise => Some(Skew::None),
-            _ => Some(Skew::Coarse),
+        Some(if self.reader.page().is_precise(publication) { Skew::None } else { Skew::Coarse })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept::SameType;
+    use crate::clock::TimestampSource;
+    use crate::{Namespace, Pod};
+
+    #[test]
+    fn a_state_is_judged_by_the_clock_of_the_writer_that_published_it() {
+        use TimestampSource::{Coarse, None, Precise};
+        let namespace = Namespace::in_process("clocks").unwrap();
+        let hub = namespace.hub();
+        let builder = namespace.writer_builder::<u64>("worker").codec::<Pod>().slots(16);
+        let mut skews = Vec::new();
+        for (number, source) in (1..).zip([Precise, Coarse, None, Precise, Precise]) {
+            let mut writer = builder.clone().timestamps(source).open().unwrap();
+            if number < 5 {
+                assert_eq!(writer.publish(&number).unwrap(), number, "it is resumed");
+            }
+            writer.close_lingering().unwrap();
+            let (reader, accepted) =
+                hub.shared.reader_of::<u64, Pod, SameType>("worker", Option::None).unwrap();
+            let mut cutting = Cutting::new(&hub.shared, reader, accepted);
+            let mut skew = |number| cutting.skew_of(Publication::new(number)?, clock::now());
+            skews.push([1, 2, 3, 4].map(&mut skew));
         }
+        let (none, coarse) = (Some(Skew::None), Some(Skew::Coarse));
+        // Each row is what a cut finds after one more writer.
+        let expected = [
+            [none, Option::None, Option::None, Option::None],
+            // The clock of a writer before a coarse one is forgotten.
+            [coarse, coarse, Option::None, Option::None],
+            [coarse, coarse, Option::None, Option::None],
+            [coarse, coarse, Option::None, none],
+            [coarse, coarse, Option::None, none],
+        ];
+        assert_eq!(skews, expected);
     }
 }

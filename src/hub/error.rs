@@ -1,33 +1,56 @@
 //! Why a hub has no state of a channel.
 
-use std::error::Error;
-use std::fmt;
-
 use crate::channel::{AttachError, SnapshotError, last_text};
 use crate::object::{ObjectError, ResourceLimit};
 
 /// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
-#[derive(Debug)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
     /// The hub could not attach: there is no such channel, or its states have another format.
+    #[error(
+        "{}",
+        attach_text(.0)
+    )]
     Attach(AttachError),
     /// No whole state could be read, or it can't be decoded.
+    #[error(
+        "{}",
+        snapshot_text(.0)
+    )]
     Snapshot(SnapshotError),
     /// The channels of the namespace can't be listed.
+    #[error("the channels of namespace {namespace:?} can't be listed: {source}")]
     List {
         /// The namespace.
         namespace: String,
         /// What is wrong with its registry.
-        source: ObjectError,
+        r#source: ObjectError,
     },
     /// This process cannot determine the state of the channel's writer.
+    #[error("cannot determine the state of the writer of channel {channel:?}: {source}")]
     Writer {
         /// The channel.
         channel: String,
         /// What is wrong with which object.
-        source: ObjectError,
+        r#source: ObjectError,
     },
+}
+
+debug_as_display!(QueryError);
+
+// By hand, because `#[from]` would make the error a `source`, whose text the error has already.
+
+impl From<AttachError> for QueryError {
+    fn from(error: AttachError) -> QueryError {
+        QueryError::Attach(error)
+    }
+}
+
+impl From<SnapshotError> for QueryError {
+    fn from(error: SnapshotError) -> QueryError {
+        QueryError::Snapshot(error)
+    }
 }
 
 impl QueryError {
@@ -69,61 +92,31 @@ impl QueryError {
     }
 }
 
-impl fmt::Display for QueryError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            QueryError::Attach(AttachError::NotReady { channel, waited }) => write!(
-                formatter,
-                "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
-                 wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
-                 opening a writer for the channel cleans up"
-            ),
-            QueryError::Attach(error) => error.fmt(formatter),
-            QueryError::Snapshot(SnapshotError::Empty { channel }) => write!(
-                formatter,
-                "nothing has been published on channel {channel:?} yet: query it again, or wait for a change \
-                 with `HubWatch::wait_any`"
-            ),
-            QueryError::Snapshot(SnapshotError::Closed { channel, last }) => write!(
-                formatter,
-                "channel {channel:?} was closed {}: the hub finds it again when a writer opens it",
-                last_text(*last)
-            ),
-            QueryError::Snapshot(SnapshotError::Contended { channel, attempts, waited }) => write!(
-                formatter,
-                "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give \
-                 the channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
-            ),
-            QueryError::Snapshot(error) => error.fmt(formatter),
-            QueryError::List { namespace, source } => {
-                write!(formatter, "the channels of namespace {namespace:?} can't be listed: {source}")
-            }
-            QueryError::Writer { channel, source } => {
-                write!(formatter, "cannot determine the state of the writer of channel {channel:?}: {source}")
-            }
-        }
+fn attach_text(error: &AttachError) -> String {
+    match error {
+        AttachError::NotReady { channel, waited } => format!(
+            "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
+             wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
+             opening a writer for the channel cleans up"
+        ),
+        error => error.to_string(),
     }
 }
 
-impl Error for QueryError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            // The text already has that of the error itself.
-            QueryError::Attach(error) => error.source(),
-            QueryError::Snapshot(error) => error.source(),
-            QueryError::List { source, .. } | QueryError::Writer { source, .. } => Some(source),
-        }
-    }
-}
-
-impl From<AttachError> for QueryError {
-    fn from(error: AttachError) -> QueryError {
-        QueryError::Attach(error)
-    }
-}
-
-impl From<SnapshotError> for QueryError {
-    fn from(error: SnapshotError) -> QueryError {
-        QueryError::Snapshot(error)
+fn snapshot_text(error: &SnapshotError) -> String {
+    match error {
+        SnapshotError::Empty { channel } => format!(
+            "nothing has been published on channel {channel:?} yet: query it again, or wait for a change with \
+             `HubWatch::wait_any`"
+        ),
+        SnapshotError::Closed { channel, last } => format!(
+            "channel {channel:?} was closed {}: the hub finds it again when a writer opens it",
+            last_text(*last)
+        ),
+        SnapshotError::Contended { channel, attempts, waited } => format!(
+            "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give the \
+             channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
+        ),
+        error => error.to_string(),
     }
 }

@@ -77,10 +77,11 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// for each side that has grown, and no descriptor. Each thread that reads encoded states keeps a
 /// buffer of the size of the largest one.
 ///
-/// When this process has few mappings left (15/16 of `vm.max_map_count`, or of the addresses that
-/// `ulimit -v` allows), the hub evicts an eighth of its channels: those that it has not read for
-/// longest. A query that still can't map a state evicts more, until nothing is left. The next query
-/// of an evicted channel attaches again. Watches, cuts and open rounds keep their channels.
+/// When the mappings of this library are 15/16 of `vm.max_map_count`, or this process uses 15/16 of
+/// the addresses that `ulimit -v` allows, the hub evicts an eighth of its channels: those that it
+/// has not read for longest. A query that still can't map a state, because other code of the
+/// process has mappings, too, evicts more, until nothing is left. The next query of an evicted
+/// channel attaches again. Watches, cuts and open rounds keep their channels.
 pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
     query: PhantomData<fn() -> (C, A)>,

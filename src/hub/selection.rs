@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::fmt::{self, Display, Formatter};
+use std::marker::PhantomData;
 use std::mem;
 use std::sync::{Arc, Mutex};
 
@@ -133,72 +134,54 @@ impl<C: 'static, A: 'static> Selection<C, A> {
             readers.all.fill(None);
         }
         readers.read_at = self.hub.shared.counts.attachments();
-        let mut round = Round { hub: &self.hub, readers, place: &self.place };
+        let mut round = Round { hub: &self.hub, readers, place: &self.place, states: PhantomData };
         Ok(self
             .names
             .iter()
             .enumerate()
-            .map(move |(index, name)| HubState { channel: &**name, state: round.read::<T>(index, name) }))
+            .map(move |(index, name)| HubState { channel: &**name, state: round.read(index, name) }))
     }
 }
 
-/// One round over a selection.
-struct Round<'a, C, A> {
+/// What one channel of a round gave.
+type Received = Result<SnapshotInfo, QueryError>;
+
+/// One round over a selection, for states of type `T`.
+struct Round<'a, T, C, A> {
     hub: &'a Hub<C, A>,
     readers: Readers,
     place: &'a Mutex<Readers>,
+    states: PhantomData<fn() -> T>,
 }
 
-impl<C: 'static, A: 'static> Round<'_, C, A> {
+impl<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static> Round<'_, T, C, A> {
     #[inline]
-    fn read<T: 'static>(&mut self, index: usize, channel: &str) -> Result<Snapshot<T>, QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
-    {
+    fn read(&mut self, index: usize, channel: &str) -> Result<Snapshot<T>, QueryError> {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
-            let info = self.receive::<T>(index, channel, &mut direct.destination(&mut state))?;
+            let info = self.receive(index, channel, &mut direct.destination(&mut state))?;
             return Ok(Snapshot::new(state, info));
         }
         with_scratch(|scratch| {
-            let info = self.receive::<T>(index, channel, &mut &mut *scratch)?;
+            let info = self.receive(index, channel, &mut &mut *scratch)?;
             Ok(Snapshot::decoded(C::decode(scratch), C::NAME, channel, info)?)
         })
     }
 
     #[inline]
-    fn receive<T: 'static>(
-        &mut self,
-        index: usize,
-        channel: &str,
-        destination: &mut impl Destination,
-    ) -> Result<SnapshotInfo, QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
-    {
+    fn receive<D: Destination>(&mut self, index: usize, channel: &str, destination: &mut D) -> Received {
         if let Some(reader) = &self.readers.all[index]
             && let Ok(info) = reader.try_fast(destination)
         {
             return Ok(info);
         }
-        self.slow::<T>(index, channel, destination)
+        self.slow(index, channel, destination)
     }
 
     /// The same if the channel is not attached, or if the first attempt failed.
     #[cold]
     #[inline(never)]
-    fn slow<T: 'static>(
-        &mut self,
-        index: usize,
-        channel: &str,
-        destination: &mut impl Destination,
-    ) -> Result<SnapshotInfo, QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
-    {
+    fn slow<D: Destination>(&mut self, index: usize, channel: &str, destination: &mut D) -> Received {
         // A replaced segment is unmapped when no reader has it.
         self.readers.all[index] = None;
         let (shared, round) = (&*self.hub.shared, Some(&mut self.readers));
@@ -208,7 +191,7 @@ impl<C: 'static, A: 'static> Round<'_, C, A> {
     }
 }
 
-impl<C, A> Drop for Round<'_, C, A> {
+impl<T, C, A> Drop for Round<'_, T, C, A> {
     fn drop(&mut self) {
         put(self.place, mem::take(&mut self.readers));
     }

@@ -89,7 +89,13 @@ fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
         mismatch.into(),
         AttachError::NoSchema { channel: channel() }.into(),
         AttachError::SchemaUnknown { channel: channel(), reason: "it is newer".into() }.into(),
-        AttachError::NotFound { namespace: "fleet".into(), channel: channel(), waited }.into(),
+        AttachError::NotFound {
+            namespace: "fleet".into(),
+            channel: channel(),
+            waited,
+            known: crate::error::KnownChannels::default(),
+        }
+        .into(),
         SnapshotError::WrongLength { channel: channel(), publication: 7, len: 24, expected: 16 }.into(),
         decode("1 byte is left over").into(),
         AttachError::NotReady { channel: channel(), waited }.into(),

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::report::{Inspection, SegmentInspection, SlotInspection, SlotState};
 use crate::channel::{
-    self, AttachError, ChannelName, ChannelReader, ReaderOptions, WriterState, writer_state,
+    AttachError, ChannelName, ChannelReader, KnownChannels, ReaderOptions, WriterState, writer_state,
 };
 use crate::clock;
 use crate::health::look_at_one_writer;
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, SlotHeader};
 use crate::object::{Backend, ObjectError, if_exists};
+use crate::registry::Registry;
 use crate::seqlock::{ChannelState, Published, Ring, SlotStatus};
 
 /// Attempts to map the current segment while the writer replaces it.
@@ -24,13 +25,14 @@ const MAX_ANNOUNCEMENTS: usize = 8;
 
 /// The contents of a channel.
 pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Inspection, AttachError> {
-    let mut reader = channel::attach(backend, name, &ReaderOptions::default())?;
+    let mut reader = Registry::of(backend, &name.namespace).attach(name, &ReaderOptions::default())?;
     let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
     let status = if_exists(backend.status(&name.objects.object(Kind::Control))).map_err(failed)?;
     let Some(status) = status else {
         // Removed since the reader attached.
         let (namespace, channel) = (name.namespace.clone(), name.channel.clone());
-        return Err(AttachError::NotFound { namespace, channel, waited: Duration::ZERO });
+        let (waited, known) = (Duration::ZERO, KnownChannels::default());
+        return Err(AttachError::NotFound { namespace, channel, waited, known });
     };
     look_at_one_writer(&mut reader, |reader| look(name, reader, status.owner)).map_err(failed)
 }

@@ -6,6 +6,7 @@
 //! * [`Namespace::channels`](crate::Namespace::channels): the [`ChannelInfo`]s of a namespace;
 //!   [`ChannelWatch`] notices changes.
 //! * [`namespaces`] and [`objects`]: what exists on this machine, without a name to begin with.
+//! * [`similar`]: the names that a user may have meant.
 //! * [`capabilities`]: whether this machine can hold channels.
 //!
 //! An inspection takes no lock, stores nothing, and trusts nothing that it finds.
@@ -16,7 +17,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use crate::channel::{SchemaInspection, WriterState};
+pub use crate::channel::{SchemaInspection, WriterState, similar};
 pub use crate::layout::Side as SegmentSide;
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;

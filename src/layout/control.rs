@@ -72,7 +72,9 @@ pub(crate) const HEARTBEAT_INTERVAL: usize = HEARTBEAT + 1;
 /// Time at which the writer opened the channel, in nanoseconds since the machine's boot; 0 if it
 /// neither timestamps its publications nor promises a heartbeat interval.
 pub(crate) const OPENED: usize = HEARTBEAT_INTERVAL + 1;
-/// Source of the publications' timestamps: 0 to the nanosecond, 1 to the kernel's tick, 2 none.
+/// Source of the publications' timestamps, in the lowest two bits: 0 to the nanosecond, 1 to the
+/// kernel's tick, 2 none. Above them the number up to which publications are of former writers
+/// whose timestamps may be to the tick.
 pub(crate) const TIMESTAMPS: usize = OPENED + 1;
 /// Nanoseconds for which the machine had slept since its boot, at the writer's last sign of life;
 /// sleep during a shorter pause between two signs may be missing.

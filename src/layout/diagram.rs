@@ -66,7 +66,8 @@ fn control_page() -> String {
             control::TIMESTAMPS,
             1,
             "timestamps",
-            "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 none",
+            "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 none; the higher 62 bits: number up \
+             to which former writers' may be to the tick",
         ),
         (control::SLEPT, 1, "slept", "how long the machine had slept at the writer's last sign of life"),
         (control::ENDED, 1, "ended", "time at which the writer closed the channel or exited, or 0"),

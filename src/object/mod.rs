@@ -175,7 +175,7 @@ impl ClaimOptions {
 }
 
 /// An error of one shared-memory object. The texts name the object as `/dev/shm` lists it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectError {
     /// There is no object of that name.
@@ -220,7 +220,7 @@ pub enum ObjectError {
     #[error(
         "no permission for shared-memory object {object}{}: run as its owner; all writers can admit \
          other readers to their namespace (NamespaceBuilder::permissions, NamespaceBuilder::group)",
-        owner_text(*.owner)
+        owner_text(*owner)
     )]
     PermissionDenied {
         /// Its name.
@@ -336,9 +336,11 @@ pub enum ObjectError {
         /// The operation that failed.
         operation: &'static str,
         /// The system's reason.
-        source: io::Error,
+        r#source: io::Error,
     },
 }
+
+debug_as_display!(ObjectError);
 
 /// A limit that an operation has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,7 +350,9 @@ pub enum ResourceLimit {
     FileSize(u64),
     /// The memory that this process may lock: it locks all that it maps.
     LockedMemory,
-    /// The number of mappings, or their size.
+    /// The number of mappings, or their size. The library makes up to 15/16 of the mappings that
+    /// the system allows, so that the rest of the process can still allocate memory. It counts its
+    /// own mappings only: with more than a sixteenth by other code, the process reaches the limit.
     Mappings,
     /// The number of open descriptors.
     Descriptors,
@@ -370,7 +374,8 @@ impl fmt::Display for ResourceLimit {
             }
             ResourceLimit::Mappings => {
                 "this process has too many mappings, or too much memory is mapped: raise \
-                 vm.max_map_count or the limit of its address space (ulimit -v)"
+                 vm.max_map_count or the limit of its address space (ulimit -v), or drop readers; \
+                 /proc/self/maps shows what other code of the process maps"
             }
             ResourceLimit::Descriptors => {
                 "too many descriptors are open: raise that limit (ulimit -n, in a systemd unit \

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::accept::{Accept, Candidate, SameType};
-use crate::channel::{self, AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
+use crate::channel::{AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
 use crate::codec::{Decode, MessagePack};
+use crate::registry::Registry;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 /// Options of a [`Reader`]. Made by
@@ -72,6 +73,7 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     /// # Errors
     ///
     /// [`AttachError`]; by default [`AttachError::NotFound`] at once if there is no such channel.
+    /// It proposes similar names if the namespace has at most 1,024 channels, which are listed.
     pub fn open(self) -> Result<Reader<T, C>, AttachError>
     where
         C: Decode<T>,
@@ -79,7 +81,8 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     {
         let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
         let expected = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
-        let channel = channel::attach(self.handle.backend(), &name, &self.options)?;
+        let registry = Registry::of(self.handle.backend(), self.handle.namespace());
+        let channel = registry.attach(&name, &self.options)?;
         let plan = A::check(&Candidate::new(&channel, &expected))?;
         Ok(Reader::new(channel, plan, self.handle, self.wait))
     }

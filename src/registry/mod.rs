@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::channel::WaitersPage;
+use crate::channel::{AttachError, ChannelName, ChannelReader, KnownChannels, ReaderOptions, WaitersPage};
 use crate::clock::Timer;
 use crate::layout::registry::{self, Chunk, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
@@ -182,6 +182,24 @@ impl<'a> Registry<'a> {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// [`channel::attach`]; the error of a missing channel knows those that there are, unless they
+    /// are many.
+    pub(crate) fn attach(
+        &self,
+        name: &ChannelName,
+        options: &ReaderOptions,
+    ) -> Result<ChannelReader, AttachError> {
+        let mut attached = crate::channel::attach(self.backend, name, options);
+        if let Err(AttachError::NotFound { known, .. }) = &mut attached
+            && let Ok(Some(view)) = self.view()
+            && Table::new(view).count() <= KnownChannels::MAX_COMPARED
+        {
+            let listed = self.list().unwrap_or_default().into_iter();
+            known.0 = listed.map(|info| (info.name.into(), info.instance)).collect();
+        }
+        attached
     }
 
     /// The waiters' page of the table; `None` while there is no table.

@@ -5,7 +5,7 @@ mod change;
 pub(super) use change::Obstacle;
 
 use crate::channel::{ChannelWriter, WriterState, read_text};
-use crate::layout::registry::{self, CHANGES, Chunk, ENDED, HIGH, NAMESPACE, entry};
+use crate::layout::registry::{self, CHANGES, COUNT, Chunk, ENDED, HIGH, NAMESPACE, entry};
 use crate::layout::{Geometry, WORD_BYTES, control, fingerprint};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, MemoryMut};
@@ -250,6 +250,11 @@ impl<M: Memory> Table<M> {
     /// A number below `max`, or `max`.
     fn number(&self, word: usize, max: usize) -> usize {
         usize::try_from(self.head.load(word)).unwrap_or(max).min(max)
+    }
+
+    /// The number of used entries.
+    pub(super) fn count(&self) -> usize {
+        self.number(COUNT, registry::MAX)
     }
 
     fn high(&self) -> usize {

@@ -36,7 +36,7 @@ pub enum Step {
 }
 
 /// A text that is not a [`FieldPath`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {column} of the path: {reason}")]
 #[non_exhaustive]
 pub struct PathError {
@@ -45,6 +45,8 @@ pub struct PathError {
     /// What is wrong, and what is right.
     pub reason: &'static str,
 }
+
+debug_as_display!(PathError);
 
 impl FieldPath {
     /// The path of the state itself.

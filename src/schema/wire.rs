@@ -51,7 +51,7 @@ mod tag {
 }
 
 /// Bytes that are not a schema, or a schema that a channel cannot carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
     /// The schema is too long.
@@ -97,7 +97,8 @@ pub enum SchemaError {
     },
     /// Two fields of a struct, or two variants of an enum, have the same name.
     #[error(
-        "the name that ends at byte {at} of the schema occurs twice: rename one of the fields or variants"
+        "the name that ends at byte {at} of the schema occurs twice: rename one of the fields \
+         or variants"
     )]
     SameName {
         /// The offset of the end of the second name.
@@ -119,6 +120,8 @@ pub enum SchemaError {
         bytes: usize,
     },
 }
+
+debug_as_display!(SchemaError);
 
 /// The bytes of a schema.
 pub(super) fn encode(schema: &Schema) -> Vec<u8> {

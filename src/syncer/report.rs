@@ -45,7 +45,7 @@ counters! {
 }
 
 /// Why a syncer could not be started.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
     /// The interval is too short. It is not raised silently, because readers rely on it, too.
@@ -67,24 +67,26 @@ pub enum SpawnError {
         "the predecessor's state can't be resumed: {0}; to begin with the initial state instead, \
          leave out `resume`"
     )]
-    Resume(#[source] SnapshotError),
+    Resume(SnapshotError),
     /// The initial state can't be published.
     #[error("the initial state can't be published: {0}")]
-    Publish(#[source] PublishError),
+    Publish(PublishError),
     /// The system gave no thread.
     #[error("the thread that publishes can't be started: {0}")]
-    Thread(#[source] io::Error),
+    Thread(io::Error),
 }
 
+debug_as_display!(SpawnError);
+
 /// The step of a shutdown that failed. The other steps succeeded.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ShutdownError {
     /// The last state could not be published: readers see the previous publication.
     #[error("the last state was not published: {source}")]
     Publish {
         /// Why.
-        source: PublishError,
+        r#source: PublishError,
         /// The syncer's final statistics; all zero in a fork.
         statistics: Box<SyncerStatistics>,
     },
@@ -92,7 +94,7 @@ pub enum ShutdownError {
     #[error("{source}")]
     Close {
         /// Why.
-        source: RemoveError,
+        r#source: RemoveError,
         /// The syncer's final statistics.
         statistics: Box<SyncerStatistics>,
     },
@@ -105,6 +107,8 @@ pub enum ShutdownError {
         statistics: Box<SyncerStatistics>,
     },
 }
+
+debug_as_display!(ShutdownError);
 
 impl ShutdownError {
     /// The syncer's final statistics.

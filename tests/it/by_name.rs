@@ -260,8 +260,8 @@ fn message_pack_fields_are_found_by_name() {
         .open()
         .unwrap();
     let error = reader.snapshot().unwrap_err();
-    let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(matches!(error, SnapshotError::Decode { .. }) && cause.contains("restarts"), "{cause}");
+    let SnapshotError::Decode { source, .. } = &error else { panic!("{error}") };
+    assert!(source.to_string().contains("restarts"), "{source}");
 
     let _writer = own.writer_builder::<u64>("other").codec::<tearless::Postcard>().open().unwrap();
     let result =

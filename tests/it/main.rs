@@ -34,6 +34,7 @@ mod dynamic_reader;
 #[cfg(feature = "dynamic")]
 mod dynamic_values;
 mod ends;
+mod errors;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod half_made;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]

@@ -3,7 +3,6 @@
 //! writers learn that no process finds them.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -400,7 +399,7 @@ fn a_syncer_says_why_it_cannot_restore_a_name() {
         assert!(text.contains(object) && text.contains("it is a directory"), "{text}");
         if name == "c" {
             let error = syncer.flush().unwrap_err();
-            assert_eq!(error.source().map(ToString::to_string), Some(text), "a flush says it, too");
+            assert_eq!(why(&error), Some(text), "a flush says it, too");
         } else {
             syncer.replace(large(2));
             assert_eq!(syncer.flush().unwrap(), 2, "the state was published");

@@ -343,6 +343,8 @@ fn drop_privileges(namespace: &Namespace) {
         let refused = open(namespace, "second").unwrap_err();
         let CreateError::Object { source, .. } = &refused else { panic!("{refused}") };
         assert!(matches!(source, ObjectError::PermissionDenied { owner: Some(0), .. }), "{source}");
+        assert!(refused.to_string().contains("run this writer as user 0"), "{refused}");
+        assert!(!refused.to_string().contains("readers"), "{refused}");
     }
     writer.publish(&pattern(12)).unwrap();
     assert_eq!(*reader.snapshot().unwrap(), pattern(12));
@@ -399,6 +401,9 @@ fn no_user_resumes_another_users_channel() {
     }
     let own = OwnNamespace::new(&[]);
     Actor::start(test, "worker", &own).finish();
+    let refused = open(&own, "worker").unwrap_err().to_string();
+    assert!(refused.contains("run this writer as user 54001, or open it in another namespace"), "{refused}");
+    assert!(!refused.contains("trust"), "to trust the owner helps readers only: {refused}");
     let trusting = trusting(&own, WORKER);
     let Err(CreateError::Object { source, .. }) = open(&trusting, "worker") else { panic!("resumed") };
     assert!(matches!(source, ObjectError::NotOwner { owner: WORKER, user: 0, .. }), "{source}");

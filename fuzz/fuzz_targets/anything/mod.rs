@@ -1,7 +1,6 @@
 //! A recursive type, and what must hold for any payload of it.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 
 use serde::{Deserialize, Serialize};
 use tearless::{
@@ -36,9 +35,9 @@ pub fn check<C: Encode<Anything> + Decode<Anything>>(payload: &[u8]) {
             // A payload that encodes the same value in more bytes than necessary may have more
             // elements.
             Err(error) => {
-                let cap = error.downcast_ref::<EncodeError>().and_then(|error| error.source()?.downcast_ref());
+                let cap = error.downcast_ref::<EncodeError>().and_then(EncodeError::cap);
                 let Some(CapError::TooManyElements { len }) = cap else { panic!("{error}") };
-                assert!(*len < payload.len(), "{error}");
+                assert!(len < payload.len(), "{error}");
             }
         },
         Err(error) => {

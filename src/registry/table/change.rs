@@ -127,11 +127,6 @@ impl<M: MemoryMut> Table<M> {
         self.is_usable(namespace, object)
     }
 
-    /// The number of used entries.
-    pub(in crate::registry) fn count(&self) -> usize {
-        self.number(COUNT, registry::MAX)
-    }
-
     /// The number of the last chunk.
     pub(in crate::registry) fn last(&self) -> Chunk {
         Chunk(self.number(LAST, Chunk::MAX.0))

@@ -1,0 +1,85 @@
+//! Errors as people meet them: printed by `main`, by `unwrap`, and after a typing error.
+
+use std::panic::catch_unwind;
+use std::process::{Command, Termination};
+
+use crate::common::OwnNamespace;
+use tearless::{
+    Bytes, Namespace, Pod,
+    error::{AttachError, QueryError},
+    inspect,
+};
+
+const ROLE: &str = "TEARLESS_ERRORS_MAIN";
+
+#[test]
+fn a_main_that_returns_an_error_prints_what_to_do() {
+    let failed = || -> Result<(), tearless::Error> {
+        let namespace = Namespace::in_process("fleet")?;
+        namespace.reader_builder::<u64>("worker-7").codec::<Pod>().open()?;
+        Ok(())
+    };
+    if std::env::var_os(ROLE).is_some() {
+        // What the standard library does with the result of `main`.
+        failed().report();
+        return;
+    }
+    let test = "errors::a_main_that_returns_an_error_prints_what_to_do";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.args([test, "--exact", "--nocapture"]).env(ROLE, "").output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("Error: {}\n", failed().unwrap_err());
+    assert!(expected.contains("there is no channel \"worker-7\" in namespace \"fleet\": start its writer"));
+    assert!(printed.contains(&expected), "{printed}");
+}
+
+#[test]
+fn an_unwrapped_error_is_one_readable_line() {
+    let panic = catch_unwind(|| Namespace::open("a\nb").unwrap()).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert_eq!(
+        text,
+        "called `Result::unwrap()` on an `Err` value: the name of a namespace must not contain control \
+         characters, \"a\\nb\" contains '\\n': remove it"
+    );
+}
+
+#[test]
+fn a_mistyped_name_is_answered_with_similar_ones() {
+    let own = OwnNamespace::new(&["worker-1", "worker-2", "database"]);
+    let open = |name: &str| own.writer_builder::<u64>(name).codec::<Pod>().open().unwrap();
+    let _writers = ["worker-1", "worker-2", "database"].map(open);
+    let question = "(did you mean \"worker-1\", \"worker-2\"?)";
+    let attach = |name: &str| own.reader_builder::<u64>(name).codec::<Pod>().open().unwrap_err();
+    let hub = own.hub_builder().codec::<Pod>().open();
+    let query = |name: &str| match hub.get::<u64>(name).unwrap_err() {
+        QueryError::Attach(error) => error,
+        other => panic!("{other}"),
+    };
+    let inspected = own.inspect("wroker-1").unwrap_err();
+    for error in [attach("wroker-1"), query("wroker-1"), inspected] {
+        assert!(error.to_string().contains(question), "{error}");
+        let AttachError::NotFound { known, .. } = &error else { panic!("{error}") };
+        assert_eq!(known.similar_to("wroker-1"), ["worker-1", "worker-2"]);
+    }
+    for error in [attach("zzz"), query("zzz"), own.inspect("zzz").unwrap_err()] {
+        assert!(!error.to_string().contains("did you mean"), "{error}");
+    }
+    let _late = open("zzy");
+    assert!(query("zzz").to_string().contains("(did you mean \"zzy\"?)"), "a hub knows later ones");
+    let names: Vec<_> = own.channels().unwrap().into_iter().map(|info| info.name).collect();
+    let similar = inspect::similar("wroker-1", names.iter().map(String::as_str));
+    assert_eq!(similar, ["worker-1", "worker-2"], "by the same rule");
+}
+
+#[test]
+fn the_advice_on_another_codec_leads_to_the_states() {
+    let namespace = Namespace::in_process("codecs").unwrap();
+    let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
+    writer.publish(&7).unwrap();
+    let builder = namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>();
+    let error = builder.clone().open().unwrap_err();
+    assert!(error.to_string().contains("(the codec `Bytes` with `accept::Any`)"), "{error}");
+    let mut reader = builder.accept(tearless::accept::Any).open().unwrap();
+    assert_eq!(*reader.snapshot().unwrap(), 7_u64.to_ne_bytes());
+}
