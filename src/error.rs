@@ -444,9 +444,26 @@ mod tests {
             assert!(create.contains(advice), "{create}");
             let remove = RemoveError::Object { channel: text(), source: source() }.to_string();
             assert!(remove.contains("belongs to user 54001: run this as user 54001; if"), "{remove}");
-            for advice in ["trust", "readers", "NamespaceBuilder"] {
-                assert!(!create.contains(advice) && !remove.contains(advice), "{create}\n{remove}");
+            let left = RemoveError::Left { channel: text(), objects: vec![text()], source: source() };
+            let growth = PublishError::Growth { channel: text(), bytes: 1, source: source() };
+            let registry = PublishError::RegistryNotRestored { source: Arc::new(source()) };
+            for text in [create, remove, left.to_string(), growth.to_string(), registry.to_string()] {
+                for advice in ["trust", "readers", "NamespaceBuilder"] {
+                    assert!(!text.contains(advice), "{text}");
+                }
             }
+        }
+    }
+
+    /// A filter of system calls or a security module may refuse what the owner may do.
+    #[test]
+    fn the_owner_of_a_refused_object_is_not_told_to_become_its_owner() {
+        let owner = Some(rustix::process::geteuid().as_raw());
+        let source = || ObjectError::PermissionDenied { object: text(), owner };
+        let create = CreateError::Object { channel: text(), source: source() }.to_string();
+        let remove = RemoveError::Object { channel: text(), source: source() }.to_string();
+        for text in [source().to_string(), create, remove] {
+            assert!(text.contains("a filter of system calls") && !text.contains("run as"), "{text}");
         }
     }
 }

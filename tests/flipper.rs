@@ -169,8 +169,7 @@ fn a_hostile_process_gives_errors_and_neither_panics_nor_hangs() {
 /// last letter.
 fn object_prefix() -> String {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let objects = maps.lines().filter_map(|line| line.split_once("/dev/shm/").map(|(_, name)| name));
-    // The registry is mapped, too: its name is shorter.
-    let page = objects.max_by_key(|name| name.len()).unwrap();
-    page.strip_suffix('c').unwrap().into()
+    let mut objects = maps.lines().filter_map(|line| Some(line.split_once("/dev/shm/")?.1));
+    // The registry is mapped, too.
+    objects.find_map(|name| name.strip_suffix('c')).unwrap().into()
 }

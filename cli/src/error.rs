@@ -146,9 +146,18 @@ from_each! {
         AttachError::FormatMismatch { .. } => Undecodable
     }
     // The writers of a namespace have one user: to trust another one does not help.
-    CreateError { CreateError::Name(_) => Usage, CreateError::AlreadyOwned { .. } => Owned }
+    CreateError {
+        CreateError::Name(_) => Usage,
+        CreateError::AlreadyOwned { .. } => Owned,
+        CreateError::Object { source: ObjectError::NotFound { .. }, .. } => NotFound
+    }
     PublishError { _ => Failed }
-    RemoveError (RemoveError::Object { source, .. } => source) { RemoveError::Name(_) => Usage, RemoveError::AlreadyOwned { .. } => Owned }
+    RemoveError {
+        RemoveError::Name(_) => Usage,
+        RemoveError::AlreadyOwned { .. } => Owned,
+        RemoveError::Left { source: ObjectError::NotFound { .. }, .. } => NotFound,
+        RemoveError::Object { source: ObjectError::NotFound { .. }, .. } => NotFound
+    }
     ObjectError (object => object) {}
 }
 

@@ -260,7 +260,7 @@ impl<M: Memory> ControlPage<M> {
     pub(crate) fn is_precise(&self, publication: Publication) -> bool {
         let word = self.load(control::TIMESTAMPS);
         let source = TimestampSource::of_word(word & SOURCE);
-        source == TimestampSource::Precise && publication.get() > word / (SOURCE + 1)
+        source != TimestampSource::Coarse && publication.get() > word / (SOURCE + 1)
     }
 
     /// Time since the writer's last heartbeat; `None` before the first.
@@ -357,7 +357,10 @@ impl<M: MemoryMut> ControlPage<M> {
             TimestampSource::Coarse => self.publication(),
             _ => self.load(control::TIMESTAMPS) / (SOURCE + 1),
         };
-        self.store(control::TIMESTAMPS, coarse.wrapping_mul(SOURCE + 1) | options.timestamps as u64);
+        self.store(
+            control::TIMESTAMPS,
+            coarse.min(u64::MAX / (SOURCE + 1)) * (SOURCE + 1) | options.timestamps as u64,
+        );
         // The publications of a former writer stay deferred.
         let deferred = if options.deferred { u64::MAX } else { self.deferred().min(self.publication()) };
         self.store(control::DEFERRED, deferred);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{KnownChannels, NameError, OverBudget, SizeLimit};
 use crate::layout::control;
-use crate::object::ObjectError;
+use crate::object::{ObjectError, is_own_user};
 
 /// Why a writer could not be opened. Nothing has changed that another process could see.
 #[derive(thiserror::Error)]
@@ -314,7 +314,7 @@ pub enum PublishError {
         r#source: Box<dyn Error + Send + Sync>,
     },
     /// A segment had to grow and could not.
-    #[error("channel {channel:?} can't grow to {bytes} bytes: {source}")]
+    #[error("channel {channel:?} can't grow to {bytes} bytes: {}", text_for_writers(source))]
     Growth {
         /// The channel.
         channel: String,
@@ -343,8 +343,9 @@ pub enum PublishError {
     /// use, and can't be made again. The channel has its names and was published, if asked for.
     #[error(
         "the namespace's list of channels was removed from /dev/shm and can't be made again: \
-         {source}; the channel can be read by its name, and `touch` tries again each second: if \
-         another user has taken the list's name, that user or root must remove it"
+         {}; the channel can be read by its name, and `touch` tries again each second: if another \
+         user has taken the list's name, that user or root must remove it",
+        text_for_writers(source)
     )]
     RegistryNotRestored {
         /// The registry's object, and what is wrong with it.
@@ -501,9 +502,9 @@ pub enum RemoveError {
     },
     /// The channel has ended for its readers, but some of its objects can't be removed.
     #[error(
-        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
+        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({}): run \
          `tearless gc` or `Namespace::clean` as the objects' owner, which removes them",
-        objects.join(", ")
+        objects.join(", "), text_for_removal(source)
     )]
     Left {
         /// The channel.
@@ -592,11 +593,15 @@ fn mismatch_text(found_codec: &str, expected_codec: &str) -> &'static str {
 fn text_for_writers(error: &ObjectError) -> String {
     match error {
         ObjectError::OtherOwner { object, owner }
-        | ObjectError::PermissionDenied { object, owner: Some(owner) } => format!(
-            "shared-memory object {object} belongs to user {owner}, and all writers of a namespace \
+        | ObjectError::PermissionDenied { object, owner: Some(owner) }
+            if !is_own_user(*owner) =>
+        {
+            format!(
+                "shared-memory object {object} belongs to user {owner}, and all writers of a namespace \
              run as one user: run this writer as user {owner}, or open it in another namespace; if \
              user {owner} is none of the fleet's, that user or root must remove the object"
-        ),
+            )
+        }
         ObjectError::PermissionDenied { object, owner: None } => format!(
             "no permission to create shared-memory object {object}: run this writer as a user that \
              may create files in /dev/shm"
@@ -610,10 +615,14 @@ fn text_for_writers(error: &ObjectError) -> String {
 fn text_for_removal(error: &ObjectError) -> String {
     match error {
         ObjectError::OtherOwner { object, owner }
-        | ObjectError::PermissionDenied { object, owner: Some(owner) } => format!(
-            "shared-memory object {object} belongs to user {owner}: run this as user {owner}; if user \
+        | ObjectError::PermissionDenied { object, owner: Some(owner) }
+            if !is_own_user(*owner) =>
+        {
+            format!(
+                "shared-memory object {object} belongs to user {owner}: run this as user {owner}; if user \
              {owner} is none of the fleet's, that user or root must remove the object"
-        ),
+            )
+        }
         other => other.to_string(),
     }
 }

@@ -1,5 +1,6 @@
 //! Names of namespaces and channels.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::layout::{ObjectNames, control};
@@ -87,6 +88,12 @@ impl KnownChannels {
     pub(super) fn question(&self, channel: &str) -> String {
         let names: Vec<_> = self.similar_to(channel).iter().map(|name| format!("{name:?}")).collect();
         if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", names.join(", ")) }
+    }
+}
+
+impl fmt::Debug for KnownChannels {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("KnownChannels").field(&self.0.len()).finish()
     }
 }
 

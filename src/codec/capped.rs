@@ -272,7 +272,11 @@ impl<'de, V: Visitor<'de>, M: Mode> Visitor<'de> for CappedVisitor<'_, V, M> {
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let elements = self.elements(inner.size_hint(), inner)?;
+        let len = inner.size_hint();
+        if let Some(len) = len.filter(|len| *len < self.fields) {
+            return Err(Error::invalid_length(len, &self.inner));
+        }
+        let elements = self.elements(len, inner)?;
         self.inner.visit_seq(elements)
     }
 
@@ -287,9 +291,6 @@ impl<'de, 'a, V: Visitor<'de>, M: Mode> CappedVisitor<'a, V, M> {
     /// `len` is `None` if it exceeds the number of bytes left, or if the codec does not know it.
     #[inline(always)]
     fn elements<A, E: Error>(&self, len: Option<usize>, inner: A) -> Result<Elements<'a, A, M>, E> {
-        if let Some(len) = len.filter(|len| *len < self.fields) {
-            return Err(Error::invalid_length(len, &self.inner));
-        }
         let depth = self.depth.inside(self.request)?;
         let open = matches!(self.request, Request::Open | Request::Any);
         if let (true, Some(len)) = (open, len) {

@@ -110,7 +110,8 @@ pub(super) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&bytes[marker..])
 }
 
-/// Remembers `len`, and forgets smaller numbers, or returns a larger one.
+/// Remembers `len`, and forgets numbers that are smaller by less than 64, or returns such a larger
+/// one.
 #[cold]
 fn note_largest(len: usize, is_buffered: bool, shape_of: impl Fn(usize) -> Shape) -> Result<(), usize> {
     let others = if is_buffered { 0 } else { 64 };
@@ -118,7 +119,7 @@ fn note_largest(len: usize, is_buffered: bool, shape_of: impl Fn(usize) -> Shape
         return Err(larger);
     }
     shape_of(len).set_readable();
-    (0..len.min(others)).for_each(|smaller| shape_of(smaller).forget());
+    (len.saturating_sub(others)..len).for_each(|smaller| shape_of(smaller).forget());
     Ok(())
 }
 

@@ -289,10 +289,12 @@ impl Shared {
         };
         let mut attached = self.with_room(round, |attached| attached.as_ref().err(), attach);
         if let Err(QueryError::Attach(AttachError::NotFound { known, .. })) = &mut attached {
-            // Waits for no thread: one that lists at this moment leaves the error without.
-            let listing = self.listing.try_lock();
-            *known =
-                KnownChannels(listing.ok().and_then(|mut it| self.update(&mut it).ok()).unwrap_or_default());
+            // Waits for no thread: one that lists at this moment leaves the error without. A large
+            // namespace is not listed for an error that would compare no names.
+            let is_small = |names: &Names| names.len() <= KnownChannels::MAX_COMPARED;
+            let listing = self.listing.try_lock().ok();
+            let listing = listing.filter(|listing| listing.names.as_ref().is_none_or(is_small));
+            *known = KnownChannels(listing.and_then(|mut it| self.update(&mut it).ok()).unwrap_or_default());
         }
         let reader = attached?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });

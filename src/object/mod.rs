@@ -130,7 +130,7 @@ pub(crate) struct ObjectStatus {
 impl ObjectStatus {
     /// Whether this process may remove it: a regular file of this user.
     pub(crate) fn is_ours(&self) -> bool {
-        self.is_regular && self.owner == rustix::process::geteuid().as_raw()
+        self.is_regular && is_own_user(self.owner)
     }
 
     /// An error unless this process runs as the owner of `object`, whose status this is.
@@ -217,11 +217,7 @@ pub enum ObjectError {
         bytes: usize,
     },
     /// The system doesn't allow it.
-    #[error(
-        "no permission for shared-memory object {object}{}: run as its owner; all writers can admit \
-         other readers to their namespace (NamespaceBuilder::permissions, NamespaceBuilder::group)",
-        owner_text(*owner)
-    )]
+    #[error("no permission for shared-memory object {object}{}", refusal_text(*owner))]
     PermissionDenied {
         /// Its name.
         object: String,
@@ -353,6 +349,7 @@ pub enum ResourceLimit {
     /// The number of mappings, or their size. The library makes up to 15/16 of the mappings that
     /// the system allows, so that the rest of the process can still allocate memory. It counts its
     /// own mappings only: with more than a sixteenth by other code, the process reaches the limit.
+    /// Of the size, it counts all that the process has.
     Mappings,
     /// The number of open descriptors.
     Descriptors,
@@ -393,8 +390,20 @@ impl ObjectError {
 }
 
 /// `, which belongs to user 7`, if the owner is known.
-fn owner_text(owner: Option<u32>) -> String {
-    owner.map_or_else(String::new, |owner| format!(", which belongs to user {owner}"))
+/// Whether a user is that of this process.
+pub(crate) fn is_own_user(user: u32) -> bool {
+    user == rustix::process::geteuid().as_raw()
+}
+
+fn refusal_text(owner: Option<u32>) -> String {
+    let whose = owner.map_or_else(String::new, |owner| format!(", which belongs to user {owner}"));
+    let advice = if owner.is_some_and(is_own_user) {
+        "this process is of that user, so a filter of system calls or a security module refuses it"
+    } else {
+        "run as its owner; all writers can admit other readers to their namespace \
+         (NamespaceBuilder::permissions, NamespaceBuilder::group)"
+    };
+    format!("{whose}: {advice}")
 }
 
 /// The result of looking at an object by its name; `None` if the object does not exist, or no

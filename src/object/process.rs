@@ -50,6 +50,13 @@ impl ForkToken {
         ForkToken { page: &NO_PAGE, process: pid, pid }
     }
 
+    /// A token of this process on a kernel without such a page.
+    #[cfg(test)]
+    pub(crate) fn without_page() -> ForkToken {
+        let pid = u64::from(std::process::id());
+        ForkToken { page: &NO_PAGE, process: pid, pid }
+    }
+
     /// The pid of the process that took it.
     pub(crate) fn pid(self) -> u64 {
         self.pid

@@ -40,6 +40,22 @@ fn a_fork_counts_its_own_failures() {
     assert_eq!(writer.statistics().failed, 1);
 }
 
+/// It asks for the pid, and does the rest as others do.
+#[test]
+fn a_writer_that_can_not_see_forks_publishes_and_counts_alike() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, &options()).unwrap();
+    writer.owner = ForkToken::without_page();
+    let mut reader = attach(&heap).unwrap();
+    for number in 1..=5_u8 {
+        assert_eq!(writer.publish(&[number; 3]).unwrap(), u64::from(number));
+        assert_eq!(snapshot(&mut reader).unwrap(), (u64::from(number), vec![number; 3]));
+    }
+    let counts = writer.statistics();
+    assert_eq!((counts.publications, counts.bytes, counts.failed, counts.growths), (5, 15, 0, 0));
+    assert!(reader.latest_info().unwrap().age().is_some());
+}
+
 #[test]
 fn a_counter_of_former_growths_may_be_anything() {
     let heap = Heap::new();
