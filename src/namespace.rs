@@ -345,8 +345,8 @@ impl Namespace {
     ///
     /// Cost: maps and unmaps the channel's objects, copies and checks the schema, and loads four
     /// words of each slot, which brings in a page for each slot of a channel of large states.
-    /// Without such a channel, lists the namespace to propose names, up to 1,024. Bounded; waits only
-    /// for a creator, up to 100 ms.
+    /// Without such a channel, lists the namespace to propose names, up to 1,024. Bounded; waits
+    /// only for a creator, up to 100 ms.
     ///
     /// # Errors
     ///

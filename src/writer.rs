@@ -19,8 +19,9 @@ use crate::snapshot::Snapshot;
 ///
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
-/// channel as [`Writer::close`] does, without a result. A killed process leaves the channel to its
-/// successor, and the last state stays readable.
+/// channel as [`Writer::close`] does, without a result; but if it has published nothing, the last
+/// state of a former writer stays. A killed process leaves the channel to its successor, and the
+/// last state stays readable.
 #[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,

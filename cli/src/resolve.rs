@@ -100,7 +100,9 @@ fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failu
     let names: Vec<&str> = channels.iter().map(|info| info.name.as_str()).collect();
     let others = match names.len() {
         0 => "the namespace has no channels any more".to_owned(),
-        count => format!("`tearless ls` lists its {count} channels"),
+        count => format!(
+            "`tearless ls` lists its {count} channels; one that its writer closed or dropped is gone, unless it lingers"
+        ),
     };
     // The doctor writes NAMESPACE/CHANNEL.
     let last = channel.rsplit('/').next().unwrap_or(channel);

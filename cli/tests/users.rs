@@ -101,8 +101,6 @@ fn a_user_outside_of_the_group_is_refused_by_name_and_never_shown_an_empty_list(
         &["export", "--prometheus", "--once"],
         &["export", "--prometheus", "--listen", "127.0.0.1:0"],
         &["stat", "w"],
-        &["put", "w", "--linger"],
-        &["put", "x", "--linger"],
     ] {
         let trusting = [&["--trust-owner", WORKER], arguments].concat();
         let message = everywhere.run(STRANGER, STRANGER, &trusting, "3").fails(1);
@@ -111,6 +109,13 @@ fn a_user_outside_of_the_group_is_refused_by_name_and_never_shown_an_empty_list(
             "{arguments:?}: {message}"
         );
         assert!(message.contains("--permissions, --group"), "{arguments:?}: {message}");
+    }
+    // A writer can't be admitted.
+    for channel in ["w", "x"] {
+        let put = ["--trust-owner", WORKER, "put", channel, "--linger"];
+        let message = everywhere.run(STRANGER, STRANGER, &put, "3").fails(1);
+        assert!(message.contains("run this writer as user 54001"), "{message}");
+        assert!(!message.contains("--permissions") && !message.contains("--trust-owner"), "{message}");
     }
     let message = everywhere.run(STRANGER, STRANGER, &["ls"], "").fails(1);
     assert!(message.contains("no permission"), "{message}");

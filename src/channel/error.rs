@@ -132,8 +132,8 @@ pub enum AttachError {
     /// There is no such channel.
     #[error(
         "there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, under \
-         the same names, or wait for it (`attach_policy`); a writer that is dropped removes its \
-         channel, unless it lingers",
+         the same names, or wait longer for it (`attach_within`); a writer that is dropped, also by \
+         a panic, removes its channel, unless it lingers",
         waited_text(*waited), known.question(channel)
     )]
     NotFound {
@@ -385,8 +385,9 @@ pub enum SnapshotError {
     },
     /// The writer reused the slot during every attempt.
     #[error(
-        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: \
-         give the channel a greater depth, or set a retry policy with a longer deadline"
+        "the writer of channel {channel:?} was faster than {} in {waited:.1?}: give the channel more \
+         slots, or set a retry policy with a longer deadline",
+        attempts_text(*attempts)
     )]
     Contended {
         /// The channel.
@@ -456,9 +457,8 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but the codec can't decode it.
     #[error(
-        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {}; use the \
-         writer's type, with the same fields",
-        chain_text(&**source)
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {}",
+        advised(chain_text(&**source))
     )]
     Decode {
         /// The channel.
@@ -625,6 +625,16 @@ fn text_for_removal(error: &ObjectError) -> String {
         }
         other => other.to_string(),
     }
+}
+
+pub(crate) fn attempts_text(attempts: u32) -> String {
+    if attempts == 1 { "one attempt".into() } else { format!("{attempts} attempts") }
+}
+
+/// The text of an error while decoding, with an advice, which most of our codecs' have.
+fn advised(text: String) -> String {
+    let has_advice = ["the writer", "schema"].iter().any(|word| text.contains(word));
+    if has_advice { text } else { text + "; use the writer's type, with the same fields" }
 }
 
 /// The text of a codec's error, and the texts of its sources unless it has them, too.

@@ -84,8 +84,12 @@ impl KnownChannels {
         similar(channel, few.iter().map(|(name, _)| &**name))
     }
 
-    /// A question that names them, after the name of the missing one.
+    /// A question that names them, after the name of the missing one; or why that one is missing.
     pub(super) fn question(&self, channel: &str) -> String {
+        if self.0.iter().any(|(name, _)| **name == *channel) {
+            return " (a writer opened it, and its object was removed: `Writer::reopen` makes it again)"
+                .into();
+        }
         let names: Vec<_> = self.similar_to(channel).iter().map(|name| format!("{name:?}")).collect();
         if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", names.join(", ")) }
     }

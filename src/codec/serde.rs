@@ -370,7 +370,8 @@ mod compact {
     }
 
     const OTHER_FIELDS: &str = "the writer's type has other fields or variants than the reader's: use one type, or \
-                                give the channel a schema (`with_schema`), from which readers learn what differs";
+                                give the channel a schema (`with_schema`), from which readers that accept \
+                                `accept::SameSchema` learn what differs";
 
     /// What is wrong with a type that does not even read what it has written.
     const DISAGREE: &str = "its `Serialize` and `Deserialize` do not agree (perhaps a variant that is skipped comes \

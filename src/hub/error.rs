@@ -1,6 +1,6 @@
 //! Why a hub has no state of a channel.
 
-use crate::channel::{AttachError, SnapshotError, last_text};
+use crate::channel::{AttachError, SnapshotError, attempts_text, last_text};
 use crate::object::{ObjectError, ResourceLimit};
 
 /// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
@@ -114,8 +114,9 @@ fn snapshot_text(error: &SnapshotError) -> String {
             last_text(*last)
         ),
         SnapshotError::Contended { channel, attempts, waited } => format!(
-            "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give the \
-             channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
+            "the writer of channel {channel:?} was faster than {} in {waited:.1?}: give the \
+             channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)",
+            attempts_text(*attempts)
         ),
         error => error.to_string(),
     }

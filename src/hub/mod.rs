@@ -74,9 +74,9 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a
 /// [`Reader`](crate::Reader); a round over a [`Selection`] costs what readers cost. The first query
 /// of a channel attaches, which takes system calls; one of a channel that does not exist also lists
-/// the channels if they have changed, up to 1,024 of them. An attached channel costs one mapping, one more
-/// for each side that has grown, and no descriptor. Each thread that reads encoded states keeps a
-/// buffer of the size of the largest one.
+/// the channels if they have changed, up to 1,024 of them. An attached channel costs one mapping,
+/// one more for each side that has grown, and no descriptor. Each thread that reads encoded states
+/// keeps a buffer of the size of the largest one.
 ///
 /// When the mappings of this library are 15/16 of `vm.max_map_count`, or this process uses 15/16 of
 /// the addresses that `ulimit -v` allows, the hub evicts an eighth of its channels: those that it

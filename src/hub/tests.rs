@@ -187,7 +187,7 @@ fn the_error_of_a_missing_channel_names_the_ways_to_miss_it() {
     // The writer is dropped at the end of the statement.
     namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap().publish(&1).unwrap();
     let error = namespace.hub_builder().codec::<Pod>().open().get::<u64>("worker").unwrap_err();
-    for part in ["under the same names", "`attach_policy`", "dropped", "unless it lingers"] {
+    for part in ["under the same names", "`attach_within`", "dropped", "unless it lingers"] {
         assert!(error.to_string().contains(part), "{error}");
     }
 }

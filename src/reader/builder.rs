@@ -74,8 +74,8 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     ///
     /// [`AttachError`]; by default [`AttachError::NotFound`] at once if there is no such channel.
     /// It proposes similar names if the namespace has at most 1,024 channels, which it lists: a
-    /// program that expects the channel waits by [`attach_policy`](Self::attach_policy), which lists
-    /// once.
+    /// program that expects the channel waits by [`attach_within`](Self::attach_within), which
+    /// lists once.
     pub fn open(self) -> Result<Reader<T, C>, AttachError>
     where
         C: Decode<T>,

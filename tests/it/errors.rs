@@ -9,6 +9,7 @@ use tearless::{
     error::{AttachError, QueryError},
     inspect,
 };
+use testkit::objects::Objects;
 
 const ROLE: &str = "TEARLESS_ERRORS_MAIN";
 
@@ -70,6 +71,32 @@ fn a_mistyped_name_is_answered_with_similar_ones() {
     let names: Vec<_> = own.channels().unwrap().into_iter().map(|info| info.name).collect();
     let similar = inspect::similar("wroker-1", names.iter().map(String::as_str));
     assert_eq!(similar, ["worker-1", "worker-2"], "by the same rule");
+}
+
+#[test]
+fn a_channel_whose_object_was_removed_is_not_proposed_in_its_own_place() {
+    let own = OwnNamespace::new(&["worker"]);
+    let mut writer = own.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
+    writer.publish(&7).unwrap();
+    std::fs::remove_file(Objects::of(own.name(), "worker").path("c")).unwrap();
+    let error = own.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap_err().to_string();
+    assert!(
+        error.contains("its object was removed: `Writer::reopen`") && !error.contains("did you mean"),
+        "{error}"
+    );
+    writer.reopen().unwrap();
+    assert!(own.reader_builder::<u64>("worker").codec::<Pod>().open().is_ok());
+}
+
+/// A decoding error has one advice: that of the codec, or the general one.
+#[test]
+fn an_error_of_decoding_has_one_advice() {
+    let namespace = Namespace::in_process("decoding").unwrap();
+    let mut writer = namespace.writer_builder::<u64>("worker").type_name("state").open().unwrap();
+    writer.publish(&7).unwrap();
+    let mut reader = namespace.reader_builder::<Vec<u8>>("worker").type_name("state").open().unwrap();
+    let error = reader.snapshot().unwrap_err().to_string();
+    assert!(error.contains("use one type") && !error.contains("with the same fields"), "{error}");
 }
 
 #[test]

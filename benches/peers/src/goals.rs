@@ -102,9 +102,9 @@ const PROCESSES: &[Goal] = &[
     ratio("attach + first snapshot : bare open + map", "channels/attach and snapshot 64 B µs", "channels/bare open and map µs", AtMost(1.5)),
 ];
 
-/// Why some goals are missed on the machine of docs/experiments.md: the beginning of their claims, and the
-/// cause. `benches/peers/steps` counts instructions, `benches/peers/profile` the cost of one
-/// operation.
+/// Why some goals are missed on the machine of docs/experiments.md: the beginning of their claims,
+/// and the cause. `benches/peers/steps` counts instructions, `benches/peers/profile` the cost of
+/// one operation.
 #[rustfmt::skip]
 const CAUSES: &[(&str, &str)] = &[
     ("snapshot 64 B : the floor", "55 instructions beside 41: the bounds of number, length and slot, statistics, and the number that `has_changed` compares"),

@@ -21,15 +21,16 @@
 //! compiler moves no other access across it.
 //!
 //! Small sizes are moved in place, so that a payload of a size known at compile time becomes a few
-//! moves, up to [`NARROW`] bytes without a branch. Larger ones go through a function that aligns the destination and uses
-//! AVX if the processor has it, or fast string moves for most sizes from [`STRING`] bytes on.
-//! Measured beside `memcpy` (docs/experiments.md): wider registers gain nothing further.
+//! moves, up to [`NARROW`] bytes without a branch. Larger ones go through a function that aligns
+//! the destination and uses AVX if the processor has it, or fast string moves for most sizes from
+//! [`STRING`] bytes on. Measured beside `memcpy` (docs/experiments.md): wider registers gain
+//! nothing further.
 //!
 //! A state is published just after it has changed, mostly by stores of eight bytes. A processor
 //! gives a load the value of a store that is still on its way to the cache only if that store has
 //! all bytes of the load; any other load waits, for as long as a small copy takes. So the copy of a
-//! small payload loads words, and AVX moves the beginning of a larger one last: stores become visible
-//! in order, and those behind one that waits would wait, too.
+//! small payload loads words, and AVX moves the beginning of a larger one last: stores become
+//! visible in order, and those behind one that waits would wait, too.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
