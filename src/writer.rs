@@ -19,9 +19,9 @@ use crate::snapshot::Snapshot;
 ///
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
-/// channel as [`Writer::close`] does, without a result; but if it has published nothing, the last
-/// state of a former writer stays. A killed process leaves the channel to its successor, and the
-/// last state stays readable.
+/// channel as [`Writer::close`] does, without a result, also if it has published nothing and a
+/// former writer's state goes with it; [`linger`](crate::WriterBuilder::linger) keeps that. A killed
+/// process leaves the channel to its successor, and the last state stays readable.
 #[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
@@ -89,7 +89,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
 impl<T, C: Decode<T>> Writer<T, C> {
     /// The channel's latest state, `None` before the first publication. After a takeover it is the
     /// predecessor's last state, from which a successor can resume. Plain data is returned by
-    /// value, unless the writer's states are [`Boxed`](crate::Boxed).
+    /// value, unless the writer's states are [`Boxed`](crate::Boxed). If it can't be decoded, it
+    /// stays for another program only if this writer lingers, or is killed.
     ///
     /// Cost: attaches a reader, which takes system calls, and a snapshot.
     ///

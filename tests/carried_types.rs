@@ -212,7 +212,7 @@ const ROWS: &[Row] = &[
         check: enums,
     },
     Row {
-        what: "two variants, or two fields, of one name (rustc warns); another name for each side",
+        what: "two variants, or two fields, of one name; another name for each side",
         message_pack: "reads the first; a reader refuses it; reads its default",
         postcard: "carried",
         shown: "what is written",

@@ -30,8 +30,6 @@ pub(crate) struct Session {
     check: Timer,
     /// Whether an object of the channel had lost its name at the last check.
     has_lost_name: bool,
-    /// Whether a drop leaves a former writer's state, if this one has published nothing.
-    leaves_found_state: bool,
     /// Why the entry could not be made again at the last check, if its objects had lost a name.
     not_listed: Option<Arc<ObjectError>>,
 }
@@ -48,9 +46,7 @@ impl Session {
         let channel = channel::open(backend, name, options)?;
         let (backend, name, check) = (Arc::clone(backend), name.clone(), Timer::new(CHECK_NAMES_AFTER));
         let (entry, has_lost_name, not_listed) = (None, false, None);
-        let leaves_found_state = true;
-        let mut session =
-            Session { channel, backend, name, entry, check, has_lost_name, leaves_found_state, not_listed };
+        let mut session = Session { channel, backend, name, entry, check, has_lost_name, not_listed };
         session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
     }
@@ -68,7 +64,6 @@ impl Session {
         // Dropping the former channel unlinks the names that still mean its objects. Its last state
         // does not stay: the new channel replaces it.
         self.channel.set_linger(false);
-        self.leaves_found_state = false;
         *self = session;
         Ok(())
     }
@@ -103,7 +98,6 @@ impl Session {
     /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop`
     /// does the same, without a result.
     pub(crate) fn close(&mut self) -> Result<(), RemoveError> {
-        self.leaves_found_state = false;
         self.channel.end()?;
         self.leave().map_err(|source| RemoveError::Object { channel: self.channel.channel().into(), source })
     }
@@ -196,10 +190,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // A worker that fails before its first publication takes no state with it.
-        if self.leaves_found_state && self.channel.last() > 0 && self.channel.statistics().publications == 0 {
-            self.channel.set_linger(true);
-        }
         // In this order: the entry is removed after the channel.
         let _ = self.channel.end();
         let _ = self.leave();
