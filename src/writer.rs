@@ -20,8 +20,8 @@ use crate::snapshot::Snapshot;
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
 /// channel as [`Writer::close`] does, without a result, also if it has published nothing and a
-/// former writer's state goes with it; [`linger`](crate::WriterBuilder::linger) keeps that. A killed
-/// process leaves the channel to its successor, and the last state stays readable.
+/// former writer's state goes with it; [`linger`](crate::WriterBuilder::linger) keeps that. A
+/// killed process leaves the channel to its successor, and the last state stays readable.
 #[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
