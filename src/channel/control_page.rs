@@ -357,10 +357,8 @@ impl<M: MemoryMut> ControlPage<M> {
             TimestampSource::Coarse => self.publication(),
             _ => self.load(control::TIMESTAMPS) / (SOURCE + 1),
         };
-        self.store(
-            control::TIMESTAMPS,
-            coarse.min(u64::MAX / (SOURCE + 1)) * (SOURCE + 1) | options.timestamps as u64,
-        );
+        let coarse = coarse.min(u64::MAX / (SOURCE + 1)) * (SOURCE + 1);
+        self.store(control::TIMESTAMPS, coarse | options.timestamps as u64);
         // The publications of a former writer stay deferred.
         let deferred = if options.deferred { u64::MAX } else { self.deferred().min(self.publication()) };
         self.store(control::DEFERRED, deferred);
