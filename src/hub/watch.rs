@@ -97,8 +97,8 @@ impl HubWatch {
     /// is enough for any number of channels. A writer that publishes while a process waits makes
     /// two to four system calls for it.
     ///
-    /// Cost: two loads for each watched channel at the first wait, after a change of the list, and
-    /// ten times a second. Otherwise the writers say where to look: one channel in a thousand for
+    /// Cost: two loads for each watched channel at the first wait, after a change of the list, ten
+    /// times a second, and at the timeout. Otherwise the writers say where to look: one channel in a thousand for
     /// each that was published on.
     ///
     /// # Errors
@@ -411,6 +411,28 @@ mod tests {
         writers[0].publish(&b"state".to_vec()).unwrap();
         assert_eq!(watch.wait_any(LONG).unwrap().len(), 1);
         wait_until(&mut watch, [2, 1]);
+    }
+
+    /// The kernel may take the processor away from a writer that has just published.
+    #[test]
+    fn a_publication_whose_writer_has_woken_nobody_yet_is_named_at_the_timeout() {
+        let heap = Heap::new();
+        let namespace = Namespace::on_heap(&heap, "preempted").unwrap();
+        let mut writer: BytesWriter = namespace.writer_builder("worker").codec::<Bytes>().open().unwrap();
+        writer.publish(&b"state".to_vec()).unwrap();
+        let policy = WaitPolicy::default().spin(Duration::ZERO).slice(LONG);
+        let mut watch = namespace.hub_builder().wait_policy(policy).open().watch("*");
+        assert_eq!(names(&mut watch), ["worker"]);
+        let page = Registry::of(&heap.shared(), "preempted").waiters_page().unwrap().unwrap();
+        while page.words.load(waiters::ANNOUNCED + waiters::group_of("worker")) == 0 {
+            assert!(watch.wait_any(Duration::from_millis(5)).unwrap().is_empty());
+        }
+        let name = ChannelName::new("preempted", "worker").unwrap();
+        let words = heap.reopen(&name.objects.object(Kind::Control)).unwrap();
+        words.store(control::PUBLISHED, 2);
+        assert_eq!(watch.wait_any(Duration::from_millis(1)).unwrap().len(), 1);
+        words.store(control::PUBLISHED, 3);
+        assert_eq!(watch.wait_any(Duration::ZERO).unwrap().len(), 1);
     }
 
     #[test]

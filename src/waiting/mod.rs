@@ -250,16 +250,18 @@ impl AnyWaiter {
             }
             // A writer may have been killed before it woke the waiter, or the page be spoiled.
             let is_due = self.looked_at_all.is_none_or(|last| last.elapsed() >= slice);
-            let scope = if is_due { &Scope::All } else { &self.pending };
-            if matches!(scope, Scope::All) {
+            let looks_at_all = is_due || matches!(self.pending, Scope::All);
+            if looks_at_all {
                 self.looked_at_all = Some(Instant::now());
             }
-            if channels.look(scope) {
+            if channels.look(if looks_at_all { &Scope::All } else { &self.pending }) {
                 return Waited::Newer;
             }
             let waited = begin.elapsed();
             if waited >= timeout {
-                return Waited::TimedOut;
+                // A writer that has published may not have come to wake the waiter yet.
+                let is_found = !looks_at_all && channels.look(&Scope::All);
+                return if is_found { Waited::Newer } else { Waited::TimedOut };
             }
             if waited < spin {
                 hint::spin_loop();

@@ -90,6 +90,7 @@ fn a_channel_whose_object_was_removed_is_not_proposed_in_its_own_place() {
 
 /// A decoding error has one advice: that of the codec, or the general one.
 #[test]
+#[cfg(feature = "message-pack")]
 fn an_error_of_decoding_has_one_advice() {
     let namespace = Namespace::in_process("decoding").unwrap();
     let mut writer = namespace.writer_builder::<u64>("worker").type_name("state").open().unwrap();
