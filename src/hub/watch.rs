@@ -98,8 +98,8 @@ impl HubWatch {
     /// two to four system calls for it.
     ///
     /// Cost: two loads for each watched channel at the first wait, after a change of the list, ten
-    /// times a second, and at the timeout. Otherwise the writers say where to look: one channel in a thousand for
-    /// each that was published on.
+    /// times a second, and at the timeout. Otherwise the writers say where to look: one channel in
+    /// a thousand for each that was published on.
     ///
     /// # Errors
     ///
