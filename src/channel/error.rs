@@ -588,43 +588,43 @@ fn mismatch_text(found_codec: &str, expected_codec: &str) -> &'static str {
     }
 }
 
-/// Why a writer can't use an object. The text of the error itself advises readers, whom a writer
-/// may admit.
-fn text_for_writers(error: &ObjectError) -> String {
+/// The text of an error, with `advice` for this process if another user owns the object: the text
+/// of the error itself advises readers, whom a writer may admit.
+fn text_for_owners(error: &ObjectError, advice: impl Fn(u32) -> String) -> String {
     match error {
         ObjectError::OtherOwner { object, owner }
         | ObjectError::PermissionDenied { object, owner: Some(owner) }
             if !is_own_user(*owner) =>
         {
+            let advice = advice(*owner);
             format!(
-                "shared-memory object {object} belongs to user {owner}, and all writers of a namespace \
-             run as one user: run this writer as user {owner}, or open it in another namespace; if \
-             user {owner} is none of the fleet's, that user or root must remove the object"
+                "shared-memory object {object} belongs to user {owner}{advice}; if user {owner} is \
+                 none of the fleet's, that user or root must remove the object"
             )
         }
-        ObjectError::PermissionDenied { object, owner: None } => format!(
-            "no permission to create shared-memory object {object}: run this writer as a user that \
-             may create files in /dev/shm"
-        ),
         other => other.to_string(),
     }
 }
 
-/// Why a channel can't be removed. The text of the error itself advises readers, whom a writer may
-/// admit.
-fn text_for_removal(error: &ObjectError) -> String {
-    match error {
-        ObjectError::OtherOwner { object, owner }
-        | ObjectError::PermissionDenied { object, owner: Some(owner) }
-            if !is_own_user(*owner) =>
-        {
-            format!(
-                "shared-memory object {object} belongs to user {owner}: run this as user {owner}; if user \
-             {owner} is none of the fleet's, that user or root must remove the object"
-            )
-        }
-        other => other.to_string(),
+/// Why a writer can't use an object.
+fn text_for_writers(error: &ObjectError) -> String {
+    if let ObjectError::PermissionDenied { object, owner: None } = error {
+        return format!(
+            "no permission to create shared-memory object {object}: run this writer as a user that \
+             may create files in /dev/shm"
+        );
     }
+    text_for_owners(error, |user| {
+        format!(
+            ", and all writers of a namespace run as one user: run this writer as user {user}, or \
+             open it in another namespace"
+        )
+    })
+}
+
+/// Why a channel can't be removed.
+fn text_for_removal(error: &ObjectError) -> String {
+    text_for_owners(error, |user| format!(": run this as user {user}"))
 }
 
 pub(crate) fn attempts_text(attempts: u32) -> String {

@@ -178,7 +178,9 @@ impl System {
             Crash::BeforeAnnouncing => ring.write(publication, &lost, 1, 1),
             Crash::GrownNotCurrent | Crash::GrownNotAnnounced => {
                 let generation = inner.generation(side) + 1;
-                let geometry = Geometry::fit(2 * lost.len(), self.depth).unwrap();
+                // As large as a writer makes it.
+                let capacity = (2 * lost.len()).min(MAX_STATE_LEN).max(lost.len());
+                let geometry = Geometry::fit(capacity, self.depth).unwrap();
                 let fresh = writer.segments.create(side, generation, geometry, Access::OWNER).unwrap();
                 fresh.ring.write(publication, &lost, 1, 1);
                 if matches!(crash, Crash::GrownNotAnnounced) {
