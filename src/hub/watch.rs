@@ -92,6 +92,11 @@ impl HubWatch {
     /// Waits until any of the channels has changed or a new one has come, at most for `timeout`.
     /// Returns the same as [`HubWatch::changed`]: nothing after the timeout.
     ///
+    /// A writer may be stopped, killed or preempted between its publication and waking those that
+    /// wait. If another channel's change ends the wait meanwhile, the next calls name that
+    /// publication: at the latest the first one that begins after
+    /// [`WaitPolicy::slice`](crate::options::WaitPolicy::slice), or that ends with nothing else.
+    ///
     /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
     /// [`Reader::wait_after`](crate::Reader::wait_after) does and with the same limits. One sleep
     /// is enough for any number of channels. A writer that publishes while a process waits makes
@@ -433,6 +438,29 @@ mod tests {
         assert_eq!(watch.wait_any(Duration::from_millis(1)).unwrap().len(), 1);
         words.store(control::PUBLISHED, 3);
         assert_eq!(watch.wait_any(Duration::ZERO).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_publication_whose_writer_has_woken_nobody_is_named_after_others() {
+        let heap = Heap::new();
+        let namespace = Namespace::on_heap(&heap, "stopped").unwrap();
+        let open = |channel| namespace.writer_builder(channel).codec::<Bytes>().open().unwrap();
+        let mut writers: [BytesWriter; 2] = ["a", "b"].map(open);
+        writers.iter_mut().for_each(|writer| assert_eq!(writer.publish(&b"state".to_vec()).unwrap(), 1));
+        let policy = WaitPolicy::default().spin(Duration::ZERO).slice(Duration::from_millis(50));
+        let mut watch = namespace.hub_builder().wait_policy(policy).open().watch("*");
+        assert_eq!(names(&mut watch), ["a", "b"]);
+        assert!(watch.wait_any(Duration::from_millis(5)).unwrap().is_empty());
+        let name = ChannelName::new("stopped", "a").unwrap();
+        let words = heap.reopen(&name.objects.object(Kind::Control)).unwrap();
+        words.store(control::PUBLISHED, 2);
+        let mut named = Vec::new();
+        let begin = Instant::now();
+        while !named.contains(&"a".to_owned()) {
+            assert!(begin.elapsed() < LONG, "only {named:?}");
+            writers[1].publish(&b"other".to_vec()).unwrap();
+            named.extend(watch.wait_any(LONG).unwrap().iter().map(|name| name.to_string()));
+        }
     }
 
     #[test]
