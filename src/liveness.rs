@@ -110,6 +110,11 @@ impl ProcessIdentity {
         let Some(pid) = i32::try_from(self.pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
             return ProcessState::Unknown;
         };
+        // What this process knows of itself stays the same if it is restored from a checkpoint,
+        // and where `/proc` does not show it.
+        if self == observer && self.start_time != 0 {
+            return ProcessState::Running;
+        }
         match test_kill_process(pid) {
             Err(Errno::SRCH) => ProcessState::Dead,
             _ => self.state_by_status(of),

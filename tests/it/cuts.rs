@@ -109,7 +109,7 @@ impl AddAssign<&Cut<Account>> for Met {
 
 /// The time limit for every kind of cut to occur often enough, even on a busy machine.
 fn patience() -> Duration {
-    Duration::from_secs(rounds(100, 2_000).into())
+    Duration::from_secs(rounds(400, 2_000).into())
 }
 
 /// Takes cuts until `enough` is true, and panics if that takes too long. Every other cut reads

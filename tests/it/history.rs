@@ -119,7 +119,7 @@ fn write(namespace: &Namespace, role: &str) {
 
 /// The time limit for every expected case to occur.
 fn patience() -> Duration {
-    Duration::from_secs(rounds(100, 2_000).into())
+    Duration::from_secs(rounds(400, 2_000).into())
 }
 
 fn words_of(role: &str) -> fn(u64) -> usize {

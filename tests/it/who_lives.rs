@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, eventually, is_root, orders, role, say};
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{Namespace, Reader, error::CreateError, hub::Health, inspect::WriterState};
+use tearless::{
+    Namespace, Reader, cleanup::Retention, error::CreateError, hub::Health, inspect::WriterState,
+};
 use testkit::fork::{Forked, fork, put_children_ahead};
 use testkit::objects::{Objects, START_TIME};
 
@@ -266,6 +268,44 @@ impl Drop for Group {
     }
 }
 
+/// What a process knew of itself is from before the checkpoint, what `/proc` shows from after it.
+#[test]
+fn a_restored_process_knows_that_it_lives() {
+    let test = "who_lives::a_restored_process_knows_that_it_lives";
+    if let Some((_, shared)) = role() {
+        let in_process = Namespace::in_process("restored").unwrap();
+        let pid = std::process::id();
+        let status = format!("/proc/{pid}/task/{pid}/stat");
+        let start_time =
+            || fs::read_to_string(&status).unwrap().split(' ').nth_back(52 - 22).unwrap().to_owned();
+        let before = start_time();
+        let mut writers = [&in_process, &shared].map(|namespace| namespace.writer::<u64>("worker").unwrap());
+        let restored = std::env::temp_dir().join(format!("tearless-restored-{pid}"));
+        let shown = fs::read_to_string(&status).unwrap();
+        fs::write(&restored, shown.replacen(&format!(" {before} "), " 1 ", 1)).unwrap();
+        let mount =
+            Command::new("mount").arg("--bind").args([restored.as_os_str(), status.as_ref()]).status();
+        fs::remove_file(&restored).unwrap();
+        assert!(mount.unwrap().success());
+        assert_eq!(start_time(), "1");
+        for (namespace, writer) in [&in_process, &shared].into_iter().zip(&mut writers) {
+            assert_eq!(namespace.channels().unwrap()[0].writer_state(), WriterState::Alive, "{namespace:?}");
+            assert!(namespace.clean(Retention::Nothing).unwrap().removed.is_empty());
+            let contended = namespace.writer::<u64>("worker").map(drop).unwrap_err();
+            assert!(matches!(contended, CreateError::AlreadyOwned { .. }), "{contended}");
+            assert_eq!(writer.publish(&1).unwrap(), 1);
+            assert_eq!(state(&namespace.reader::<u64>("worker").unwrap()), WriterState::Alive);
+        }
+        return say("all is well");
+    }
+    if !is_root("to mount over a file of /proc") {
+        return;
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut restored = Actor::start_by(&["unshare", "-m"], test, "restored", &own);
+    restored.await_line("all is well");
+    restored.finish();
+}
 #[test]
 fn a_writer_in_a_frozen_control_group_is_stopped() {
     if let Some((role, namespace)) = role() {
