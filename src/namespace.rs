@@ -31,7 +31,7 @@ use crate::{
 ///
 /// Opening a namespace has no effect on shared memory and makes no system call: the first writer
 /// creates its objects, and [`Namespace::clean`] removes what dead processes have left.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Namespace {
     handle: NamespaceHandle,
     /// What each writer begins with.
@@ -411,3 +411,5 @@ impl Namespace {
         Cleanup { backend, namespace, retention, spare: Duration::ZERO, patience: PATIENCE }
     }
 }
+
+debug_by!(Namespace<>, |it| name: it.name());

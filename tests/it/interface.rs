@@ -171,3 +171,25 @@ fn every_way_to_read_finds_fields_at_other_offsets() {
     assert_eq!(*reader.clone().field(field_of!(Old, id)).unwrap(), 2);
     assert_eq!(*reader.wait_after(1, Duration::ZERO).unwrap().unwrap(), expected(2));
 }
+
+/// What a program prints of them in its log.
+#[test]
+fn the_debug_output_of_each_handle_is_short_and_names_it() {
+    let namespace = Namespace::in_process("fleet").unwrap();
+    let writer = namespace.writer::<u64>("worker").unwrap();
+    let reader = namespace.reader::<u64>("worker").unwrap();
+    let hub = namespace.hub();
+    let shown = [
+        format!("{namespace:?}"),
+        format!("{writer:?}"),
+        format!("{reader:?}"),
+        format!("{hub:?}"),
+        format!("{:?}", hub.watch("worker")),
+        format!("{:?}", hub.select("worker")),
+        format!("{:?}", namespace.writer_builder::<u64>("other-worker").syncer(1).spawn().unwrap()),
+    ];
+    for shown in shown {
+        assert!(shown.contains("fleet") || shown.contains("worker"), "{shown}");
+        assert!(shown.len() < 300, "{shown}");
+    }
+}
