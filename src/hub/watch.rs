@@ -89,12 +89,13 @@ impl HubWatch {
         self.watching.take_changes()
     }
 
-    ///Waits until any of the channels has changed or a new one has come, at most for `timeout`.
-    ///Returns the same as [`HubWatch::changed`]: nothing after the timeout.  A writer may be
-    ///stopped, killed or preempted between its publication and waking those that wait. If another
-    ///channel's change ends the wait before that, a later call names that publication: at the
-    ///latest the first call that begins after
-    ///[`WaitPolicy::slice`](crate::options::WaitPolicy::slice), or that ends with nothing else.
+    /// Waits until any of the channels has changed or a new one has come, at most for `timeout`.
+    /// Returns the same as [`HubWatch::changed`]: nothing after the timeout.
+    ///
+    /// A writer may be stopped, killed or preempted between its publication and waking those that
+    /// wait. If another channel's change ends the wait before that, a later call names that
+    /// publication: at the latest the first call that begins after
+    /// [`WaitPolicy::slice`](crate::options::WaitPolicy::slice), or that ends with nothing else.
     ///
     /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
     /// [`Reader::wait_after`](crate::Reader::wait_after) does and with the same limits. One sleep
