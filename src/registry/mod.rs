@@ -48,7 +48,7 @@ pub(crate) struct Registry<'a> {
     backend: &'a Arc<dyn Backend>,
     namespace: &'a str,
     object: String,
-    /// How long to wait for a process that changes the table.
+    /// How long to wait for a process that holds the table and does not change it.
     patience: Duration,
 }
 
@@ -153,14 +153,24 @@ impl<'a> Registry<'a> {
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
-    /// there: waits for that process as long as its patience lasts.
+    /// there: waits as long as others change the table, and gives up once there is no change for
+    /// as long as its patience lasts.
     fn claim(&self, create: bool) -> Result<Held<'_>, ObjectError> {
-        let options =
-            ClaimOptions { create, patience: self.patience, ..ClaimOptions::create(Size::Exactly(BYTES)) };
-        let begin = Instant::now();
+        // Half of it before the first look at the table, half of it after the last change.
+        let patience = self.patience / 2;
+        let options = ClaimOptions { create, patience, ..ClaimOptions::create(Size::Exactly(BYTES)) };
+        let (mut begin, mut seen) = (Instant::now(), None);
         loop {
             match self.backend.claim(&self.object, options, &|_| true) {
-                Err(ObjectError::Claimed { .. }) if begin.elapsed() < options.patience => thread::yield_now(),
+                Err(ObjectError::Claimed { .. }) if !patience.is_zero() => {
+                    let now = self.view().ok().flatten().map(|view| Table::new(view).version());
+                    if seen.replace(now) != Some(now) {
+                        begin = Instant::now();
+                    } else if begin.elapsed() >= patience {
+                        return Err(ObjectError::Claimed { object: self.object.clone() });
+                    }
+                    thread::yield_now();
+                }
                 Err(error) => return Err(error),
                 Ok(claim) => {
                     let table = Table::new(claim.memory().clone());

@@ -951,3 +951,32 @@ proptest! {
         remove();
     }
 }
+
+/// Many processes that register at once are in each other's way.
+#[test]
+fn a_table_that_others_change_is_waited_for_beyond_the_patience() {
+    let (heap, tries) = (Heap::new(), Arc::new(AtomicU32::new(0)));
+    let (others, held_until) = (heap.clone(), Arc::clone(&tries));
+    let patience = Duration::from_millis(4);
+    let backend = hooked(&heap, move |call, object| {
+        if call != "claim" || held_until.fetch_add(1, Ordering::Relaxed) >= 20 {
+            return Ok(());
+        }
+        register(&others, &info("other", 1)).unwrap();
+        thread::sleep(patience);
+        Err(ObjectError::Claimed { object: object.into() })
+    });
+    let registry = Registry { patience, ..Registry::of(&backend, NAMESPACE) };
+    registry.register(&info("a", 2), Access::OWNER).unwrap();
+    assert!(tries.load(Ordering::Relaxed) > 20);
+
+    let backend = hooked(&heap, |call, object| match call {
+        "claim" => Err(ObjectError::Claimed { object: object.into() }),
+        _ => Ok(()),
+    });
+    for patience in [patience, Duration::ZERO] {
+        let registry = Registry { patience, ..Registry::of(&backend, NAMESPACE) };
+        let error = registry.register(&info("a", 3), Access::OWNER).map(drop).unwrap_err();
+        assert!(matches!(error, ObjectError::Claimed { .. }), "{error}");
+    }
+}
