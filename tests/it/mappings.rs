@@ -129,19 +129,15 @@ fn a_fork_enters_channels_of_its_own_beside_those_of_its_parent() {
         let worker = open(&namespace, "worker");
         let prefix = prefix_of(&namespace);
         let resting = Forked::start(wait_for_end);
-        let busy = Forked::start(|| {
-            let own = open(&namespace, "childs");
-            assert_eq!(names(&namespace), BTreeSet::from(["childs".into(), "worker".into()]));
-            drop(own);
-        });
-        for round in 0..50 {
-            let other = open(&namespace, "other");
-            assert!(
-                names(&namespace).is_superset(&BTreeSet::from(["other".into(), "worker".into()])),
-                "{round}"
-            );
-            drop(other);
-        }
+        let enter_and_leave = |channel: &str| {
+            for _ in 0..50 {
+                let _writer = open(&namespace, channel);
+                let both = BTreeSet::from(["worker".to_owned(), channel.into()]);
+                assert!(names(&namespace).is_superset(&both));
+            }
+        };
+        let busy = Forked::start(|| enter_and_leave("childs"));
+        enter_and_leave("parents");
         assert_eq!(busy.wait().exit_status(), Some(0));
         assert_eq!((names(&namespace).len(), mapped(&prefix).len()), (1, 1));
         drop((worker, resting));
