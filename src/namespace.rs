@@ -31,6 +31,10 @@ use crate::{
 ///
 /// Opening a namespace has no effect on shared memory and makes no system call: the first writer
 /// creates its objects, and [`Namespace::clean`] removes what dead processes have left.
+///
+/// The writers and waiters of a process share what it maps of the list of channels: each object
+/// once, as long as one of them uses it. If the list is removed by hand, that is until the writers
+/// have entered their channels in the next one ([`Writer::touch`]). No descriptor is kept.
 #[derive(Clone)]
 pub struct Namespace {
     handle: NamespaceHandle,

@@ -77,9 +77,7 @@ fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachE
         Err(PageProblem::OtherVersion(found)) => {
             return Err(AttachError::LayoutVersion { channel: channel(), found, expected: layout::VERSION });
         }
-        Err(problem @ (PageProblem::WrongSize(_) | PageProblem::Foreign(_))) => {
-            return Err(failed(ObjectError::Foreign { object, reason: problem.reason() }));
-        }
+        Err(problem) => return Err(failed(problem.foreign(object))),
     };
     let header = page.header();
     if let Some(other) = header.collides_with(name) {

@@ -261,9 +261,7 @@ impl<'a, const W: bool> Leftovers<'a, W> {
         objects: &'a [String],
     ) -> Result<Leftovers<'a, W>, ObjectError> {
         match ControlPage::validate(memory.clone()) {
-            Err(problem @ PageProblem::WrongSize(_)) => {
-                Err(ObjectError::Foreign { object: names.object(Kind::Control), reason: problem.reason() })
-            }
+            Err(problem @ PageProblem::WrongSize(_)) => Err(problem.foreign(names.object(Kind::Control))),
             page => Ok(Leftovers { backend, names, memory, page, objects }),
         }
     }
@@ -435,10 +433,7 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
             leftovers.and_then(|leftovers| leftovers.remove_all(claim.as_ref(), reason)).map_err(failed)?;
             return Ok(Some(0));
         }
-        Err(problem) => {
-            let reason = problem.reason();
-            return Err(failed(ObjectError::Foreign { object: page_name, reason }));
-        }
+        Err(problem) => return Err(failed(problem.foreign(page_name))),
     }
     let instance = claim.memory().load(control::INSTANCE);
     destroy(claim.as_ref(), &Segments::new(backend, &name.objects, instance)).map_err(failed)?;

@@ -15,7 +15,7 @@ use crate::layout::{
 };
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, MemoryMut, Page, SharedWords};
-use crate::object::Mode;
+use crate::object::{Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{ChannelState, Generations, Published, Ring, Segment, WakeMode};
 
@@ -44,9 +44,9 @@ pub(crate) enum PageProblem {
 }
 
 impl PageProblem {
-    /// Why the object is not ours, for an error that names the object.
-    pub(super) fn reason(self) -> String {
-        match self {
+    /// The error of an object that is not ours.
+    pub(super) fn foreign(self, object: String) -> ObjectError {
+        let reason = match self {
             PageProblem::WrongSize(bytes) => format!("it has {bytes} bytes, which are not full pages"),
             PageProblem::NotReady => "its creator has not finished it".into(),
             PageProblem::OtherVersion(version) => format!("it is a control page of layout version {version}"),
@@ -57,7 +57,8 @@ impl PageProblem {
                      little-endian words)"
                 )
             }
-        }
+        };
+        ObjectError::Foreign { object, reason }
     }
 }
 

@@ -93,13 +93,13 @@ impl Opening<'_> {
         CreateError::LayoutVersion { channel: self.name.channel.clone(), found, expected: layout::VERSION }
     }
 
-    /// The access that all objects of the channel get: the writer's permissions, and the group that
-    /// the page has. An error if the page is another user's: no reader could read a channel whose
-    /// objects belong to two users.
-    fn access_of(&self, claim: &dyn Claim) -> Result<Access, CreateError> {
+    /// The access that the page has, and the one that all objects of the channel get: the writer's
+    /// permissions, and the group that the page has. An error if the page is another user's: no
+    /// reader could read a channel whose objects belong to two users.
+    fn access_of(&self, claim: &dyn Claim) -> Result<(Access, Access), CreateError> {
         let status = claim.status().map_err(|source| self.failed(source))?;
         status.must_be_ours(&self.page_name()).map_err(|source| self.failed(source))?;
-        Ok(Access { mode: self.options.access.mode, group: Some(status.group) })
+        Ok((status.access(), Access { mode: self.options.access.mode, group: Some(status.group) }))
     }
 
     fn collides_with(&self, other: String) -> CreateError {
@@ -114,10 +114,7 @@ impl Opening<'_> {
             Ok(page) => page,
             Err(PageProblem::NotReady) => return Ok(Existing::Blank),
             Err(PageProblem::OtherVersion(found)) => return Err(self.other_version(found)),
-            Err(problem @ (PageProblem::Foreign(_) | PageProblem::WrongSize(_))) => {
-                let (object, reason) = (self.page_name(), problem.reason());
-                return Err(self.failed(ObjectError::Foreign { object, reason }));
-            }
+            Err(problem) => return Err(self.failed(problem.foreign(self.page_name()))),
         };
         let header = page.header();
         if let Some(other) = header.collides_with(name) {
@@ -127,7 +124,7 @@ impl Opening<'_> {
         if !is_ended && !self.options.resumes {
             return Err(self.already_owned());
         }
-        let access = self.access_of(claim)?;
+        let (_, access) = self.access_of(claim)?;
         let wanted = self.options.access.admitted_group();
         let has_group = wanted.is_none() || wanted == access.group;
         match !is_ended && has_group && self.has_same_format(&page, &header) {
@@ -152,10 +149,13 @@ impl Opening<'_> {
     /// larger than this channel needs: a creator died there, and it is removed.
     fn create(&self, mut claim: Box<dyn Claim>) -> Result<Option<ChannelWriter>, CreateError> {
         // Before anything is changed: another user may have left a half-made object, which stays.
-        let made = self.access_of(claim.as_ref()).and_then(|_| {
+        let made = self.access_of(claim.as_ref()).and_then(|(found, access)| {
             let instance = getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))?;
-            claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
-            let access = self.access_of(claim.as_ref())?;
+            let group = self.options.access.admitted_group().or(access.group);
+            let access = Access { group, ..access };
+            if access != found {
+                claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
+            }
             let bytes = claim.memory().len() * WORD_BYTES;
             if bytes > self.first.object_bytes() {
                 claim.remove().map_err(|source| self.failed(source))?;
@@ -170,12 +170,11 @@ impl Opening<'_> {
         let (instance, access) = match made {
             Ok(Some(made)) => made,
             Ok(None) => return Ok(None),
+            Err(error @ CreateError::Object { source: ObjectError::NotOwner { .. }, .. }) => {
+                return Err(error);
+            }
             Err(error) => {
-                let is_anothers =
-                    matches!(&error, CreateError::Object { source: ObjectError::NotOwner { .. }, .. });
-                if !is_anothers {
-                    let _ = claim.remove();
-                }
+                let _ = claim.remove();
                 return Err(error);
             }
         };
@@ -289,8 +288,8 @@ impl Opening<'_> {
             _ => segment::FIRST + 1,
         };
         let object = segments.name(Side::A, free);
-        segments
-            .object_over_leftover(&object, self.first.object_bytes(), self.options.access)
+        self.backend
+            .create_over_leftover(&object, self.first.object_bytes(), self.options.access)
             .and_then(|trial| self.backend.remove(&object, &trial))
             .and_then(|()| destroy(claim, &segments))
             .map_err(|source| self.failed(source))

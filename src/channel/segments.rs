@@ -56,23 +56,6 @@ impl Segments {
         self.backend.is_named(&self.names.object(kind), id)
     }
 
-    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for the
-    /// holder of the channel's claim.
-    pub(super) fn object_over_leftover(
-        &self,
-        name: &str,
-        bytes: usize,
-        access: Access,
-    ) -> Result<Words, ObjectError> {
-        match self.backend.create(name, bytes, access) {
-            Err(ObjectError::Exists { .. }) => {
-                self.backend.remove_leftover(name)?;
-                self.backend.create(name, bytes, access)
-            }
-            created => created,
-        }
-    }
-
     /// Creates a segment. Only for the holder of the channel's claim.
     pub(super) fn create(
         &self,

@@ -342,9 +342,13 @@ impl ChannelWriter {
     pub(crate) fn wake_waiters_of(&mut self, page: WaitersPage) {
         let Some(waker) = Waker::new(page, &self.channel, self.options.wake_mode) else { return };
         let page = self.writer.control();
+        let is_first = page.incarnation() == 1 && page.waiters_instance() == 0;
         page.set_waiters(waker.instance, waker.wake_mode);
-        // Processes that wait for a new writer re-read which waiters' page to use.
-        waker.wake(page.memory());
+        // Processes that wait for a new writer re-read which waiters' page to use. None sleeps on
+        // the page of a first writer before this: the page has named no waiters' page.
+        if !is_first {
+            waker.wake(page.memory());
+        }
         self.waker = waker;
         self.update_fits_below();
     }

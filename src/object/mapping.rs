@@ -3,17 +3,22 @@
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use rustix::process::{Resource, getrlimit};
 
+use super::process::OfThisProcess;
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
 /// The number of mappings of this process.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// The writable mappings that this process shares. They live no longer than the words of them that
+/// are in use. A fork has a list of its own: it could inherit this one locked.
+static SHARED: OfThisProcess<&Mutex<Vec<Weak<Mapping>>>> = OfThisProcess::new();
 
 /// The part of a limit that this room leaves to the rest of the process: a sixteenth. A process at
 /// a limit of mappings or addresses can't allocate memory either, and aborts.
@@ -76,6 +81,8 @@ struct Mapping {
     base: NonNull<u64>,
     bytes: usize,
     object: ObjectId,
+    /// Where in the object it begins.
+    start: usize,
 }
 
 // SAFETY: the pages are mapped for the whole process, and any thread may unmap them.
@@ -102,28 +109,42 @@ impl Drop for Mapping {
 pub(super) fn writable(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> Result<Words, Errno> {
     let mapping = Mapping::new(fd, 0, bytes, object, ProtFlags::READ | ProtFlags::WRITE)?;
     // SAFETY: mapped writable.
-    Ok(unsafe { mapping.into_words() })
+    Ok(unsafe { Arc::new(mapping).words() })
 }
 
-/// Maps `bytes` from `start` on, full pages of the layout in the object behind `fd`, writable. A
-/// kernel with larger `pages` maps what else is in them; the words are those that were asked for.
+/// The words of `bytes` from `start` on, full pages of the layout in the object behind `fd`,
+/// writable: of a mapping that this process shares, if one has them all, and else of a new one. A
+/// kernel with larger `pages` maps what else is in them.
 ///
 /// Every kernel takes the same steps: the mapping begins where the largest pages do, and what
 /// precedes the kernel's page of `start` is unmapped.
-pub(super) fn writable_part(
+pub(super) fn shared(
     fd: BorrowedFd<'_>,
     start: usize,
     bytes: usize,
     object: ObjectId,
     pages: usize,
 ) -> Result<Words, Errno> {
-    let before = start % MAX_PAGE_BYTES;
-    let (from, access) = ((start - before) as u64, ProtFlags::READ | ProtFlags::WRITE);
-    let mut mapping = Mapping::new(fd, from, before + bytes, object, access)?;
-    mapping.unmap_front(before - before % pages);
-    let first = (mapping.bytes - bytes) / WORD_BYTES;
-    // SAFETY: mapped writable.
-    let words = unsafe { mapping.into_words() };
+    let shared = SHARED.get(|| Box::leak(Box::default()));
+    // A panic under the lock leaves a list that is whole.
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let has_all =
+        |it: &Arc<Mapping>| it.object == object && it.start <= start && start + bytes <= it.start + it.bytes;
+    let mapping = match shared.iter().filter_map(Weak::upgrade).find(has_all) {
+        Some(mapping) => mapping,
+        None => {
+            let (before, access) = (start % MAX_PAGE_BYTES, ProtFlags::READ | ProtFlags::WRITE);
+            let mut mapping = Mapping::new(fd, start - before, before + bytes, object, access)?;
+            mapping.unmap_front(before - before % pages);
+            let mapping = Arc::new(mapping);
+            shared.retain(|mapping| mapping.strong_count() > 0);
+            shared.push(Arc::downgrade(&mapping));
+            mapping
+        }
+    };
+    let first = (start - mapping.start) / WORD_BYTES;
+    // SAFETY: mapped writable, as all in the list.
+    let words = unsafe { mapping.words() };
     words.part(first, bytes / WORD_BYTES).ok_or(Errno::INVAL)
 }
 
@@ -131,13 +152,13 @@ pub(super) fn writable_part(
 pub(super) fn read_only(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> Result<ReadOnlyWords, Errno> {
     let mapping = Mapping::new(fd, 0, bytes, object, ProtFlags::READ)?;
     // SAFETY: read-only words need not be writable.
-    Ok(unsafe { mapping.into_words() })
+    Ok(unsafe { Arc::new(mapping).words() })
 }
 
 impl Mapping {
     fn new(
         fd: BorrowedFd<'_>,
-        start: u64,
+        start: usize,
         bytes: usize,
         object: ObjectId,
         protection: ProtFlags,
@@ -149,7 +170,7 @@ impl Mapping {
         let populate = if touches_all { MapFlags::POPULATE } else { MapFlags::empty() };
         let flags = MapFlags::SHARED | populate;
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let address = unsafe { mmap(ptr::null_mut(), bytes, protection, flags, fd, start) }?;
+        let address = unsafe { mmap(ptr::null_mut(), bytes, protection, flags, fd, start as u64) }?;
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
         // Relaxed: the number orders nothing.
         LIVE.fetch_add(1, Ordering::Relaxed);
@@ -159,7 +180,7 @@ impl Mapping {
             // SAFETY: the mapping is ours and of that length; the advice changes nothing it shows.
             let _ = unsafe { madvise(address, bytes, Advice::LinuxDontDump) };
         }
-        Ok(Mapping { base, bytes, object })
+        Ok(Mapping { base, bytes, object, start })
     }
 
     /// Unmaps the first `bytes`: full pages of the kernel, less than all. If the kernel refuses,
@@ -170,20 +191,20 @@ impl Mapping {
         // SAFETY: the bytes are full pages (the assertion), so the kernel unmaps no others; they
         // belong to the mapping, which is ours, and no words refer to them yet.
         if bytes > 0 && unsafe { munmap(self.base.as_ptr().cast(), bytes) }.is_ok() {
-            (self.base, self.bytes) = (rest, self.bytes - bytes);
+            (self.base, self.bytes, self.start) = (rest, self.bytes - bytes, self.start + bytes);
         }
     }
 
     /// # Safety
     ///
     /// If `WRITABLE`, the mapping must be writable.
-    unsafe fn into_words<const WRITABLE: bool>(self) -> SharedWords<WRITABLE> {
+    unsafe fn words<const WRITABLE: bool>(self: Arc<Self>) -> SharedWords<WRITABLE> {
         let (base, words) = (self.base, self.bytes / WORD_BYTES);
         // SAFETY: the kernel returned a page-aligned mapping of `bytes` bytes, readable, and
         // writable if `WRITABLE` (the caller's promise). The mapping lives as long as its owner,
         // and is accessed only as atomic words. The object had that size when it was mapped, and no
         // mapping is larger than `isize::MAX`. If a process truncates the object later, accesses
         // fault (documented in docs/protocol.md).
-        unsafe { SharedWords::new(base, words, Arc::new(self)) }
+        unsafe { SharedWords::new(base, words, self) }
     }
 }

@@ -451,6 +451,18 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// one. Only for the holder of the claim that the name belongs to.
     fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError>;
 
+    /// Creates `object` in place of a leftover of that name, if there is one. Only for the holder
+    /// of the claim that the name belongs to.
+    fn create_over_leftover(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
+        match self.create(object, bytes, access) {
+            Err(ObjectError::Exists { .. }) => {
+                self.remove_leftover(object)?;
+                self.create(object, bytes, access)
+            }
+            created => created,
+        }
+    }
+
     /// Opens `object`, or creates it if `options` say so, and claims it. The lock ends with this
     /// process, however it ends.
     ///

@@ -104,12 +104,14 @@ impl<T: Copy + Send + Sync> OfThisProcess<T> {
         let own = (ForkToken::take(), read());
         let fresh = Box::into_raw(Box::new(own));
         // Once in a process: of threads that come here at the same time, the first one's stays.
-        // Release: pairs with the load above.
-        if self.0.compare_exchange(known, fresh, Ordering::Release, Ordering::Relaxed).is_err() {
-            // SAFETY: it was made of a box just now, and no other thread has seen it.
-            drop(unsafe { Box::from_raw(fresh) });
-        }
-        own.1
+        // Release: pairs with the load above, and with the failed exchange's acquire.
+        let Err(first) = self.0.compare_exchange(known, fresh, Ordering::Release, Ordering::Acquire) else {
+            return own.1;
+        };
+        // SAFETY: it was made of a box just now, and no other thread has seen it.
+        drop(unsafe { Box::from_raw(fresh) });
+        // SAFETY: as above; another thread of this process has replaced `known`.
+        unsafe { first.as_ref() }.map_or(own.1, |(_, value)| *value)
     }
 }
 
@@ -268,6 +270,25 @@ mod tests {
         for lost in [of_parent, replaced] {
             // SAFETY: both were made of boxes, are replaced, and no other thread uses them.
             drop(unsafe { Box::from_raw(lost) });
+        }
+    }
+
+    #[test]
+    fn threads_that_read_a_property_at_the_same_time_have_the_same() {
+        for _ in 0..200 {
+            let known: &OfThisProcess<u64> = Box::leak(Box::new(OfThisProcess::new()));
+            let barrier = &std::sync::Barrier::new(4);
+            let read = |thread: u64| {
+                move || {
+                    barrier.wait();
+                    known.get(|| thread)
+                }
+            };
+            let found: Vec<u64> = thread::scope(|scope| {
+                let threads = [0, 1, 2, 3].map(|thread| scope.spawn(read(thread)));
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert_eq!(found, [known.get(|| unreachable!("it is known")); 4]);
         }
     }
 

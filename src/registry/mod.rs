@@ -6,7 +6,11 @@
 //! next change counts it.
 //!
 //! A table begins small. When it is full, it gets a chunk that doubles it, an object of its own. A
-//! change maps the last chunk, which has the index of all entries, and that of its entry.
+//! change needs the last chunk, which has the index of all entries, and that of its entry. What a
+//! writer mapped to enter its channel stays mapped as long as it is entered, and the process shares
+//! it: the next change opens and checks each object, and maps none. A kept descriptor would save
+//! that, too. But forks share its lock: if the process is killed during a change, a fork that was
+//! made long before would keep the table locked for as long as it lives.
 //!
 //! The table is an index; a channel's control page is the truth. A channel can be read without
 //! being in the table, and cleanup removes an entry whose channel is gone. The objects exist as
@@ -359,8 +363,7 @@ impl Chunks<Words> for HeldObjects<'_> {
 impl ChunksMut<Words> for HeldObjects<'_> {
     fn create(&self, chunk: Chunk) -> Result<Words, ObjectError> {
         let (name, access) = (self.registry.name(chunk), self.claim.status()?.access());
-        self.registry.backend.remove_leftover(&name)?;
-        self.registry.backend.create(&name, chunk.bytes(), access)
+        self.registry.backend.create_over_leftover(&name, chunk.bytes(), access)
     }
 
     fn remove(&self, chunk: Chunk) -> Result<bool, ObjectError> {

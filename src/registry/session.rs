@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::table::Table;
 use super::{ChannelInfo, EntryObjects, Registry};
 use crate::channel::{
     self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, ControlPage, CreateError, Found, PublishError,
@@ -11,6 +12,7 @@ use crate::channel::{
 };
 use crate::clock::Timer;
 use crate::layout::{Kind, ObjectNames, Side, segment};
+use crate::memory::Words;
 use crate::object::{Backend, ObjectError, if_exists};
 
 /// A state that was published within this time is not removed.
@@ -24,8 +26,10 @@ pub(crate) struct Session {
     pub(crate) channel: ChannelWriter,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) name: ChannelName,
-    /// The registry's objects that have the channel's entry, if any have it.
-    entry: Option<EntryObjects>,
+    /// The registry's objects that have the channel's entry, if any have it, and its table, as far
+    /// as it was mapped to enter the channel. While it is mapped, the other writers of this process
+    /// need no mapping of their own to enter a channel or to leave.
+    entry: Option<(EntryObjects, Table<Words>)>,
     /// When to check the names of the channel's objects and of those.
     check: Timer,
     /// Whether an object of the channel had lost its name at the last check.
@@ -86,8 +90,8 @@ impl Session {
     #[cold]
     fn check_names(&mut self) {
         self.has_lost_name = self.channel.has_all_names().map_or(self.has_lost_name, |has_all| !has_all);
-        let entry = self.entry.filter(|_| !self.has_lost_name);
-        if let Some(is_lost) = entry.and_then(|entry| self.registry().has_lost(entry)) {
+        let entry = self.entry.as_ref().filter(|_| !self.has_lost_name);
+        if let Some(is_lost) = entry.and_then(|(objects, _)| self.registry().has_lost(*objects)) {
             // Without patience: a process may be stopped while it holds the registry. The next
             // check tries again.
             let failed = if is_lost { self.register(Duration::ZERO).err() } else { None };
@@ -142,7 +146,7 @@ impl Session {
             let (options, registry) = (self.channel.options(), Registry { patience, ..self.registry() });
             let mut entered = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
             let others = entered.next_few(options.max_dead);
-            (entered.objects, entered.page, others)
+            ((entered.objects, entered.held.table), entered.page, others)
         };
         self.entry = Some(entry);
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
@@ -181,10 +185,12 @@ impl Session {
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
         let stays = self.channel.options().linger || !self.channel.owner.is_ours();
-        let Some(entry) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
+        let Some((objects, _table)) = self.entry.take().filter(|_| !stays) else { return Ok(()) };
         let left = self.registry().deregister(&[(self.channel.channel(), self.channel.instance())]);
         // A registry that took its name does not have the entry.
-        left.or_else(|error| if self.registry().has_lost(entry) == Some(true) { Ok(()) } else { Err(error) })
+        left.or_else(
+            |error| if self.registry().has_lost(objects) == Some(true) { Ok(()) } else { Err(error) },
+        )
     }
 }
 
@@ -209,12 +215,7 @@ fn objects_of(backend: &dyn Backend, names: &ObjectNames) -> Result<Vec<String>,
         let around = first..=(current + 1).min(ObjectNames::MAX_GENERATION);
         around.map(move |generation| Kind::Segment(side, generation))
     });
-    let mut found = Vec::new();
-    for kind in segments.chain([Kind::Control]) {
-        let object = names.object(kind);
-        if if_exists(backend.size(&object))?.is_some() {
-            found.push(object);
-        }
-    }
-    Ok(found)
+    let objects = segments.chain([Kind::Control]).map(|kind| names.object(kind));
+    let found = objects.map(|object| Ok(if_exists(backend.size(&object))?.map(|_| object)));
+    found.filter_map(Result::transpose).collect()
 }

@@ -53,6 +53,8 @@ mod large_pages;
 mod large_states;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod liveness;
+#[cfg(feature = "message-pack")]
+mod mappings;
 mod memory;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod opening_cleans;

@@ -10,7 +10,7 @@ use super::*;
 use crate::channel::{PublishError, SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::MemoryMut;
-use crate::object::{Backend, ObjectError, hooked};
+use crate::object::{Access, Backend, ObjectError, hooked};
 
 /// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
@@ -89,7 +89,9 @@ fn formats() -> [WriterOptions; 2] {
 
 #[test]
 fn a_failing_creation_leaves_nothing() {
-    for options in formats() {
+    // One more call, as the object is not made with these permissions.
+    let shared = WriterOptions { access: Access { mode: 0o640, group: None }, ..options() };
+    for options in formats().into_iter().chain([shared]) {
         every_call_fails_once(|backend| {
             let opened = crate::channel::open(&backend.shared(), &name(), &options).map(drop);
             let left = backend.heap.names();

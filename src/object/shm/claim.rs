@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Stat;
 
-use super::super::{Access, Claim, ClaimOptions, ForkToken, ObjectError, ObjectStatus, lock};
+use super::super::{Access, Claim, ClaimOptions, ForkToken, ObjectError, ObjectStatus, Size, lock, mapping};
 use super::object::{
-    empty, extend, failed, failed_io, foreign, identity, is_named, map, remove_if_same, reserved_bytes,
-    set_access, status_of,
+    empty, extend, failed, failed_io, foreign, map, remove_if_same, reserved_bytes, set_access,
+    stat_if_named, status_of,
 };
 use crate::layout::WORD_BYTES;
-use crate::memory::{Memory, Words};
+use crate::memory::{Memory, ObjectId, Words};
 
 /// Pause before the next try to pass the gate.
 const GATE_PAUSE: Duration = Duration::from_micros(100);
@@ -26,9 +26,10 @@ pub(super) struct ShmClaim {
 }
 
 impl ShmClaim {
-    /// One try; `None` if the name has come to mean another object.
+    /// One try, by a descriptor of the object `id`; `None` if the name has come to mean another
+    /// one.
     pub(super) fn take(
-        fd: OwnedFd,
+        (fd, id): (OwnedFd, ObjectId),
         object: &str,
         options: ClaimOptions,
         abandoned: &dyn Fn(&Words) -> bool,
@@ -36,24 +37,16 @@ impl ShmClaim {
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
-        // Objects get their size and memory behind the gate. An object that has less is one whose
-        // creator was killed there.
-        let stat = lock.stat(object)?;
-        if stat.st_nlink == 0 {
-            // The process that passed the gate before has unlinked it.
-            return Ok(None);
-        }
-        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-        if size != 0 && !options.size.includes(size) {
-            return Err(foreign(object, format!("it has {size} bytes instead of {}", options.size.of_new())));
-        }
-        let is_whole = options.size.is_whole(size, reserved_bytes(&stat));
-        // One that is not whole begins again: its size may be anything.
-        let bytes = if is_whole { size } else { options.size.of_new() };
         let os = |error| failed_io(object, "lock", error);
         let vacancy = lock::vacancy(lock.fd.as_fd()).map_err(os)?;
         if vacancy.is_behind_another() {
-            let is_live = !is_whole || !abandoned(&map(&lock.fd, &stat, object, bytes)?);
+            let stat = lock.stat(object)?;
+            if stat.st_nlink == 0 {
+                // The process that passed the gate before has unlinked it.
+                return Ok(None);
+            }
+            let (size, is_whole) = size_behind_gate(&stat, object, options.size)?;
+            let is_live = !is_whole || !abandoned(&map(&lock.fd, id, object, size)?);
             if is_live {
                 return Err(ObjectError::Claimed { object: object.into() });
             }
@@ -61,26 +54,43 @@ impl ShmClaim {
         vacancy.fill(lock.fd.as_fd()).map_err(os)?;
         // An owner that ends unlinks the name without passing the gate, and then its lock is gone.
         // Only now, without another owner, does the name keep its meaning.
-        if !is_named(object, identity(&stat))? {
-            return Ok(None);
-        }
+        let Some(stat) = stat_if_named(object, id)? else { return Ok(None) };
+        let (size, is_whole) = size_behind_gate(&stat, object, options.size)?;
+        // One that is not whole begins again: its size may be anything.
+        let bytes = if is_whole { size } else { options.size.of_new() };
         // This sets the size after the memory is reserved: a process that sees the size can access
         // all of the object.
         let claimed = match is_whole {
             true => Ok(()),
             false => empty(&lock.fd, object, size).and_then(|()| extend(&lock.fd, object, 0, bytes)),
         };
-        match claimed.and_then(|()| map(&lock.fd, &stat, object, bytes)) {
+        let mapped = claimed.and_then(|()| match options.size {
+            // Of the registry, which each writer of this process claims in turn.
+            Size::Exactly(_) => mapping::shared(lock.fd.as_fd(), 0, bytes, id, mapping::page_bytes())
+                .map_err(|errno| failed(object, "mmap", errno)),
+            _ => map(&lock.fd, id, object, bytes),
+        });
+        match mapped {
             Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),
             Err(error) => {
                 if !is_whole {
                     // It holds nothing yet: it is not left behind for lack of memory.
-                    let _ = remove_if_same(object, identity(&stat));
+                    let _ = remove_if_same(object, id);
                 }
                 Err(error)
             }
         }
     }
+}
+
+/// The size of an object whose gate this process holds, and whether it is whole. Objects get their
+/// size and memory behind the gate. An object that has less is one whose creator was killed there.
+fn size_behind_gate(stat: &Stat, object: &str, expected: Size) -> Result<(usize, bool), ObjectError> {
+    let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+    if size != 0 && !expected.includes(size) {
+        return Err(foreign(object, format!("it has {size} bytes instead of {}", expected.of_new())));
+    }
+    Ok((size, expected.is_whole(size, reserved_bytes(stat))))
 }
 
 /// The descriptor that holds the locks of a claim. Dropping it releases them.
@@ -143,7 +153,7 @@ impl Claim for ShmClaim {
         let known = self.words.len() * WORD_BYTES;
         let Some(more) = bytes.checked_sub(known).filter(|more| *more > 0) else { return Ok(()) };
         extend(&self.lock.fd, &self.object, known, more)?;
-        self.words = map(&self.lock.fd, &self.lock.stat(&self.object)?, &self.object, bytes)?;
+        self.words = map(&self.lock.fd, self.words.object(), &self.object, bytes)?;
         Ok(())
     }
 

@@ -25,7 +25,8 @@ use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
 use object::{
     OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, path, remove_if_same,
-    reserve_range, reserved_bytes, set_access, size_of_object, stat_by_name, status_of, unlink,
+    reserve_range, reserved_bytes, set_access, size_of_object, stat_by_name, stat_if_named, status_of,
+    unlink,
 };
 pub(crate) use object::{group_id, try_steps};
 
@@ -102,7 +103,7 @@ impl SharedMemory {
         };
         set_access(&fd, &stat, object, access)?;
         reserve_range(&fd, object, 0, bytes)?;
-        map(&fd, &stat, object, bytes)
+        map(&fd, identity(&stat), object, bytes)
     }
 }
 
@@ -138,7 +139,7 @@ impl Backend for SharedMemory {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let bytes = size_of_object(object, &stat)?;
         reserve_range(&fd, object, 0, bytes)?;
-        map(&fd, &stat, object, bytes)
+        map(&fd, identity(&stat), object, bytes)
     }
 
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
@@ -147,7 +148,7 @@ impl Backend for SharedMemory {
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat), mapping::page_bytes())
+        mapping::shared(fd.as_fd(), start, bytes, identity(&stat), mapping::page_bytes())
             .map_err(|errno| failed(object, "mmap", errno))
     }
 
@@ -187,7 +188,7 @@ impl Backend for SharedMemory {
                 }
                 opened => opened?,
             };
-            match ShmClaim::take(fd, object, options, abandoned) {
+            match ShmClaim::take((fd, identity(&stat)), object, options, abandoned) {
                 Ok(Some(claim)) => return Ok(Box::new(claim)),
                 Ok(None) => {}
                 Err(error) => {
@@ -219,7 +220,7 @@ impl Backend for SharedMemory {
     }
 
     fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {
-        object::is_named(object, id)
+        Ok(stat_if_named(object, id)?.is_some())
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {

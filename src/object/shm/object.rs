@@ -41,9 +41,8 @@ pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), Objec
         }
         Err(ShmemError::MappingIdExists) => Err(ObjectError::Exists { object: object.into() }),
         Err(ShmemError::MapCreateFailed(code) | ShmemError::UnknownOsError(code)) => {
-            let error = failed(object, "shm_open", errno(code));
-            Err(match error {
-                ObjectError::NoSpace { .. } => ObjectError::NoSpace { object: object.into(), bytes },
+            Err(match failed(object, "shm_open", errno(code)) {
+                ObjectError::NoSpace { object, .. } => ObjectError::NoSpace { object, bytes },
                 other => other,
             })
         }
@@ -55,8 +54,9 @@ pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), Objec
     }
 }
 
-pub(super) fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<Words, ObjectError> {
-    mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
+/// Maps the first `bytes` of the object `id`.
+pub(super) fn map(fd: &OwnedFd, id: ObjectId, object: &str, bytes: usize) -> Result<Words, ObjectError> {
+    mapping::writable(fd.as_fd(), bytes, id).map_err(|errno| failed(object, "mmap", errno))
 }
 
 /// Gives the object exactly this access, regardless of the umask. The group comes first: the
@@ -195,13 +195,14 @@ pub(super) fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectE
 }
 
 pub(super) fn remove_if_same(object: &str, ours: ObjectId) -> Result<(), ObjectError> {
-    if is_named(object, ours)? { unlink(object) } else { Ok(()) }
+    stat_if_named(object, ours)?.map_or(Ok(()), |_| unlink(object))
 }
 
-pub(super) fn is_named(object: &str, id: ObjectId) -> Result<bool, ObjectError> {
+/// Status of the object `id`; `None` if the name means another object or none.
+pub(super) fn stat_if_named(object: &str, id: ObjectId) -> Result<Option<Stat>, ObjectError> {
     match stat_by_name(object) {
-        Ok(stat) => Ok(identity(&stat) == id),
-        Err(Errno::NOENT) => Ok(false),
+        Ok(stat) => Ok(Some(stat).filter(|stat| identity(stat) == id)),
+        Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(failed(object, "stat", errno)),
     }
 }
@@ -316,7 +317,7 @@ pub(crate) fn try_steps() -> Vec<(&'static str, Option<ObjectError>)> {
         let reserved = extend(fd, &object, 0, PAGE_BYTES);
         let locked = lock::try_lock_gate(fd.as_fd()).map_err(|error| failed_io(&object, "lock", error));
         let stat = rustix::fs::fstat(fd).map_err(|errno| failed(&object, "fstat", errno));
-        let mapped = stat.and_then(|stat| map(fd, &stat, &object, PAGE_BYTES));
+        let mapped = stat.and_then(|stat| map(fd, identity(&stat), &object, PAGE_BYTES));
         if let (Ok(()), Ok(words)) = (&reserved, &mapped) {
             // The word has another value: a system that can sleep returns at once.
             let slept = threads::sleep(words, 0, 1, Duration::ZERO);

@@ -136,7 +136,7 @@ fn of_a_part_kernels_map_the_pages_that_hold_it() {
     let (fd, stat) = backend.open(&name.0, OFlags::RDWR).unwrap();
     for size in [4 << 10, 16 << 10, 64 << 10].into_iter().filter(|size| *size >= mapping::page_bytes()) {
         for start in (0..pages).map(|page| page * PAGE_BYTES) {
-            let part = mapping::writable_part(fd.as_fd(), start, PAGE_BYTES, identity(&stat), size).unwrap();
+            let part = mapping::shared(fd.as_fd(), start, PAGE_BYTES, identity(&stat), size).unwrap();
             assert_eq!(mapped_from(part.address()), start - start % size);
             part.store(0, (start + size) as u64);
             assert_eq!(memory.load(start / WORD_BYTES), (start + size) as u64);

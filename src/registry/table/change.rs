@@ -68,9 +68,7 @@ struct Index<'a, M> {
 impl<M: MemoryMut> Index<'_, M> {
     /// The word of `tag`.
     fn first(&self, tag: u64) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "masked to less than the words")]
-        let first = (tag & self.mask() as u64) as usize;
-        first
+        usize::try_from(tag & self.mask() as u64).unwrap_or(0)
     }
 
     fn mask(&self) -> usize {
