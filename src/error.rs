@@ -247,6 +247,7 @@ mod tests {
             E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
             E::AlreadyOwned { channel: text(), pid: 0 },
             E::Left { channel: text(), objects: vec![text()], source: cause() },
+            E::Entry { channel: text(), source: cause() },
             E::Object { channel: text(), source: cause() },
         ]
     }
@@ -266,6 +267,7 @@ mod tests {
             E::NotMember { object: object(), group: 7 },
             E::OtherGroup { object: object(), found: 7, wanted: 8 },
             E::Foreign { object: object(), reason: text() },
+            E::OtherVersion { object: object(), found: 1 },
             E::OtherNamespace { object: object(), namespace: text().into(), other: text().into() },
             E::OtherOwner { object: object(), owner: 7 },
             E::Unusable { problem: text() },
@@ -302,10 +304,10 @@ mod tests {
         check_all!(SnapshotError:
             Empty Contended Closed Corrupt WrongLength OutOfRange Decode Object;
             &snapshots(), 2);
-        check_all!(RemoveError: Name AlreadyOwned Left Object; &removals(), 3);
+        check_all!(RemoveError: Name AlreadyOwned Left Entry Object; &removals(), 4);
         check_all!(ObjectError:
             NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
-            OtherGroup Foreign OtherNamespace OtherOwner Unusable Limit Full Os;
+            OtherGroup Foreign OtherVersion OtherNamespace OtherOwner Unusable Limit Full Os;
             &objects(), 1);
         check_all!(NameError: Empty TooLong ControlCharacter UnknownGroup; &names(), 0);
         let statistics = Box::<crate::syncer::SyncerStatistics>::default;

@@ -297,7 +297,7 @@ impl Namespace {
             return Ok(false);
         };
         let removed = self.registry().deregister(&[(channel, instance)]);
-        removed.map_err(|source| RemoveError::Object { channel: channel.into(), source }).map(|()| true)
+        removed.map_err(|source| RemoveError::Entry { channel: channel.into(), source }).map(|()| true)
     }
 
     /// The channels of this namespace, in no particular order, as their writers entered them. Takes

@@ -72,8 +72,16 @@ fn refused(error: &io::Error) -> Failure {
     Failure::new(ExitStatus::Failed, format!("can't wait for signals: {error}"))
 }
 
+/// Whether the program that started this one wants the signal ignored, as `nohup` does.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|it| it >> (signal - 1) & 1 == 1)
+}
+
 /// Waits for the signals that ask the process to end. They are caught from the moment of
-/// construction.
+/// construction, unless the process was started to ignore them.
 #[derive(Debug)]
 pub(crate) struct Caught(Signals);
 
@@ -82,7 +90,8 @@ impl Caught {
     ///
     /// The system refuses a handler.
     pub(crate) fn catch() -> Result<Caught, Failure> {
-        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Caught).map_err(|error| refused(&error))
+        let caught = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+        Signals::new(caught).map(Caught).map_err(|error| refused(&error))
     }
 
     /// Returns at the next of these signals; one that arrived since the last wait counts.

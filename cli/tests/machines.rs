@@ -83,3 +83,33 @@ fn huge_pages_and_a_budget_hold_as_many_channels_as_without() {
     let [document] = ran.json().try_into().unwrap();
     assert!(document["bytes"].as_u64().unwrap() < 512 << 10, "{document}");
 }
+
+#[test]
+fn a_file_system_without_inodes_or_of_another_kind_is_named() {
+    // The folder itself takes one inode, and the channel and its registry the two others.
+    let Some(ran) = script(
+        "mount -t tmpfs -o nr_inodes=3 none /dev/shm; echo 3 | tearless put w --linger || exit 9; \
+         echo 4 | tearless put v --linger && exit 8; \
+         echo 5 | tearless put w --linger || exit 7; tearless get w; \"$program\" doctor",
+    ) else {
+        return;
+    };
+    assert!(ran.stdout.starts_with("5\n") && ran.stderr.contains("nr_inodes"), "{ran:?}");
+    assert!(ran.stdout.contains("nr_inodes") && ran.stdout.contains("reading, and states that fit, work"));
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for (mount, problem) in [
+        ("mount -t hugetlbfs none /dev/shm || exit 77", "is hugetlbfs"),
+        ("mount -t tmpfs none /dev; touch /dev/shm", "/dev/shm is not a directory"),
+    ] {
+        for command in ["echo 3 | tearless put w --linger --bytes", "\"$program\" doctor"] {
+            let ran = script(&format!("{mount}; {command}")).unwrap();
+            if ran.code == Some(77) {
+                println!("skipped: no hugetlbfs here");
+                continue;
+            }
+            assert_eq!(ran.code, Some(1), "{ran:?}");
+            let text = ran.stdout.clone() + &ran.stderr;
+            assert!(text.contains(problem) && text.contains("mount -t tmpfs -o mode=1777"), "{ran:?}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::json;
-use support::{Fleet, Ran, eventually, signal};
+use support::{Fleet, Ran, eventually, ignores, signal};
 
 fn has_state(fleet: &Fleet, channel: &str, state: &str) -> bool {
     let ran = fleet.run(&["get", channel, "--json"]);
@@ -201,4 +201,56 @@ fn a_script_that_breaks_its_promise_is_stalled() {
     eventually("it is stalled", || fleet.run(&["ls"]).stdout.contains("stalled"));
     drop(input);
     put.wait().unwrap();
+}
+
+#[test]
+fn a_signal_that_the_caller_ignores_stays_ignored() {
+    let fleet = Fleet::new();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tearless")]);
+    command.args(["-n", fleet.name(), "put", "demo", "--each-line", "--linger"]);
+    let mut put = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = put.stdin.take().unwrap();
+    writeln!(input, "1").unwrap();
+    eventually("the line is published", || has_state(&fleet, "demo", "1"));
+    for ignored in [Signal::HUP, Signal::INT] {
+        assert!(ignores(put.id(), ignored.as_raw()), "{ignored:?}");
+        signal(put.id(), ignored);
+    }
+    writeln!(input, "2").unwrap();
+    eventually("it goes on", || has_state(&fleet, "demo", "2"));
+    signal(put.id(), Signal::TERM);
+    assert!(put.wait().unwrap().success(), "this one was not ignored");
+    drop(input);
+}
+
+#[test]
+fn two_members_of_one_name_are_refused() {
+    let fleet = Fleet::new();
+    for json in [r#"{"a":1,"a":2}"#, r#"[{"b":{"a\"":1,"a\"":":"}}]"#] {
+        let message = fleet.run_with(&["put", "demo", "--linger"], json.as_bytes()).fails(2);
+        assert!(message.contains("two members of one name"), "{message}");
+    }
+    let fine = r#"{"a":":","b":{"a":[{"a":1},{"a":2}],"c:":null}}"#;
+    fleet.run_with(&["put", "demo", "--linger"], fine.as_bytes()).ok();
+    assert!(has_state(&fleet, "demo", fine));
+}
+
+#[test]
+fn a_name_of_spaces_is_quoted_in_tables() {
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", " ", "--linger"], b"1").ok();
+    assert!(fleet.run(&["ls"]).ok().contains("\" \" "));
+}
+
+#[test]
+fn a_channel_that_cannot_be_read_is_called_so() {
+    use std::os::unix::fs::FileExt;
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "demo", "--linger"], b"1").ok();
+    let page = std::fs::File::options().write(true).open(fleet.object("demo", "c")).unwrap();
+    page.write_all_at(&[9], 6).unwrap();
+    assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "unreadable");
+    let exported = fleet.run(&["export", "--prometheus", "--once"]).ok();
+    assert!(exported.contains("tearless_writer{channel=\"demo\",state=\"unreadable\"} 1"), "{exported}");
 }

@@ -151,3 +151,65 @@ fn a_page_that_may_not_be_opened_is_reported_once_and_with_its_channel() {
     assert_eq!(message.lines().count(), 1, "{message}");
     assert!(message.starts_with("not removed: channel \"w\": no permission"), "{message}");
 }
+
+/// Runs the command in a user namespace that maps no user, started as `user`.
+fn unmapped(everywhere: &Everywhere, user: &str, arguments: &[&str], input: &str) -> Ran {
+    let program = everywhere.folder.join("tearless");
+    let all =
+        [&["unshare", "-U", program.to_str().unwrap(), "-n", everywhere.fleet.name()], arguments].concat();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]).args(all);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+    Ran::of(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_user_namespace_that_maps_nobody_trusts_only_the_objects_of_its_own_user() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    if !unmapped(&everywhere, STRANGER, &["namespaces"], "").stderr.is_empty() {
+        return println!("skipped: no user namespaces here");
+    }
+    for permissions in ["666", "600"] {
+        let put = ["put", "w", "--linger", "--permissions", permissions];
+        everywhere.work(&put, r#""of the worker""#).ok();
+        for arguments in [&["ls"][..], &["get", "w"], &["put", "w", "--linger"], &["put", "x", "--linger"]] {
+            let message = unmapped(&everywhere, STRANGER, arguments, "5").fails(1);
+            assert!(message.contains("user namespace") && message.contains("--map-users"), "{message}");
+        }
+        unmapped(&everywhere, STRANGER, &["gc", "--keep", "nothing"], "");
+        assert_eq!(everywhere.work(&["get", "w"], "").ok(), "of the worker\n");
+        let doctor = unmapped(&everywhere, STRANGER, &["doctor"], "").stdout;
+        assert!(doctor.contains("--map-users") && !doctor.contains("rm /dev/shm"), "{doctor}");
+        // The system knows that these are the user's own, whatever id it shows.
+        assert_eq!(unmapped(&everywhere, WORKER, &["get", "w"], "").ok(), "of the worker\n");
+        unmapped(&everywhere, WORKER, &["put", "w", "--linger"], "7").ok();
+        assert_eq!(everywhere.work(&["get", "w"], "").ok(), "7\n");
+        let would = unmapped(&everywhere, WORKER, &["gc", "--dry-run", "--keep", "nothing"], "").ok();
+        assert!(would.contains("would remove channel w"), "{would}");
+        unmapped(&everywhere, WORKER, &["gc", "--keep", "nothing"], "").ok();
+        everywhere.work(&["get", "w"], "").fails(3);
+    }
+}
+
+#[test]
+fn a_registry_whose_name_another_user_has_is_a_problem() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    everywhere.fleet.run_with(&["put", "w", "--linger"], b"3").ok();
+    let objects = everywhere.fleet.objects();
+    let registry = objects.iter().find(|path| path.to_string_lossy().ends_with("r3")).unwrap();
+    fs::remove_file(registry).unwrap();
+    fs::File::create(registry).unwrap();
+    std::os::unix::fs::chown(registry, Some(STRANGER.parse().unwrap()), None).unwrap();
+    everywhere.fleet.run_with(&["put", "w", "--linger"], b"4").fails(1);
+    everywhere.fleet.run(&["ls"]).fails(1);
+    let doctor = everywhere.fleet.run(&["doctor"]);
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    let registry_name = registry.file_name().unwrap().to_str().unwrap();
+    for part in ["problem: ", "user 54003 has the name", registry_name, "that user or root must remove it"] {
+        assert!(doctor.stdout.contains(part), "{doctor:?}");
+    }
+    fs::remove_file(registry).unwrap();
+    everywhere.fleet.run_with(&["put", "w", "--linger"], b"5").ok();
+}

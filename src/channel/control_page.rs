@@ -49,7 +49,7 @@ impl PageProblem {
         let reason = match self {
             PageProblem::WrongSize(bytes) => format!("it has {bytes} bytes, which are not full pages"),
             PageProblem::NotReady => "its creator has not finished it".into(),
-            PageProblem::OtherVersion(version) => format!("it is a control page of layout version {version}"),
+            PageProblem::OtherVersion(found) => return ObjectError::OtherVersion { object, found },
             PageProblem::Foreign(found) => {
                 let expected = layout::READY;
                 format!(

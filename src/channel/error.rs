@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{KnownChannels, NameError, OverBudget, SizeLimit};
 use crate::layout::control;
-use crate::object::{ObjectError, is_own_user};
+use crate::object::{ObjectError, is_own_user, may_be_unmapped};
 
 /// Why a writer could not be opened. Nothing has changed that another process could see.
 #[derive(thiserror::Error)]
@@ -326,7 +326,7 @@ pub enum PublishError {
     /// The channel's names, or some of them, were unlinked or taken over while it was in use.
     #[error(
         "names of the channel were removed from /dev/shm while it was in use; attached readers keep \
-         the last state: call `Writer::reopen`, or open a new writer"
+         the last state: call `Writer::reopen` and publish again, or open a new writer"
     )]
     NamesRemoved,
     /// The channel's names, or some of them, were unlinked or taken over while its syncer was in
@@ -514,6 +514,17 @@ pub enum RemoveError {
         /// Why the first of them can't be removed.
         r#source: ObjectError,
     },
+    /// The channel was removed, and the namespace's list of channels still has its entry.
+    #[error(
+        "channel {channel:?} was removed, but its entry in the namespace's list of channels was not \
+         ({source}): `tearless gc` or `Namespace::clean` removes it"
+    )]
+    Entry {
+        /// The channel.
+        channel: String,
+        /// The list's object, and what is wrong with it.
+        r#source: ObjectError,
+    },
     /// One of its objects can't be opened or removed.
     #[error("channel {channel:?} can't be removed: {}", text_for_removal(source))]
     Object {
@@ -528,7 +539,7 @@ debug_as_display!(RemoveError);
 
 fn process_text(pid: u64) -> String {
     match pid {
-        0 => "a process that has not recorded its id yet".into(),
+        0 => "a process that has not recorded its id yet, or has another version of tearless".into(),
         own if own == u64::from(std::process::id()) => format!("this process ({own})"),
         pid => format!("process {pid}"),
     }
@@ -594,7 +605,7 @@ fn text_for_owners(error: &ObjectError, advice: impl Fn(u32) -> String) -> Strin
     match error {
         ObjectError::OtherOwner { object, owner }
         | ObjectError::PermissionDenied { object, owner: Some(owner) }
-            if !is_own_user(*owner) =>
+            if !is_own_user(*owner) && !may_be_unmapped(*owner) =>
         {
             let advice = advice(*owner);
             format!(

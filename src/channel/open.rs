@@ -72,20 +72,21 @@ impl Opening<'_> {
         // An existing channel's object has the size that its creator gave it.
         let options = ClaimOptions::create(Size::AtLeast(PAGE_BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
-        claim.map_err(|source| match source {
-            ObjectError::Claimed { .. } => match collision(self.backend, self.name) {
-                Some(other) => self.collides_with(other),
-                None => self.already_owned(),
-            },
-            // Another version's page may have another size.
-            source @ ObjectError::Foreign { .. } => {
-                let found = self.backend.view(&self.page_name()).ok().map(ControlPage::validate);
-                match found {
-                    Some(Err(PageProblem::OtherVersion(found))) => self.other_version(found),
-                    _ => self.failed(source),
-                }
+        claim.map_err(|source| {
+            if !matches!(source, ObjectError::Claimed { .. } | ObjectError::Foreign { .. }) {
+                return self.failed(source);
             }
-            source => self.failed(source),
+            match self.backend.view(&self.page_name()).map(ControlPage::validate) {
+                // Its page may have another size, too.
+                Ok(Err(PageProblem::OtherVersion(found))) | Err(ObjectError::OtherVersion { found, .. }) => {
+                    self.other_version(found)
+                }
+                _ if !matches!(source, ObjectError::Claimed { .. }) => self.failed(source),
+                _ => match collision(self.backend, self.name) {
+                    Some(other) => self.collides_with(other),
+                    None => self.already_owned(),
+                },
+            }
         })
     }
 
@@ -121,13 +122,15 @@ impl Opening<'_> {
             return Err(self.collides_with(other));
         }
         let is_ended = page.state() == ChannelState::Removed;
-        if !is_ended && !self.options.resumes {
+        // A copy of the channel that is opened again has its name, and no process holds the copy.
+        let is_copy = self.options.again == Some(page.instance());
+        if !is_ended && !is_copy && self.options.again.is_some() {
             return Err(self.already_owned());
         }
         let (_, access) = self.access_of(claim)?;
         let wanted = self.options.access.admitted_group();
         let has_group = wanted.is_none() || wanted == access.group;
-        match !is_ended && has_group && self.has_same_format(&page, &header) {
+        match !is_ended && !is_copy && has_group && self.has_same_format(&page, &header) {
             true => Ok(Existing::Resumable(page, access)),
             false => Ok(Existing::Replaceable(page)),
         }

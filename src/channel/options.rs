@@ -36,8 +36,9 @@ pub(crate) struct WriterOptions {
     pub(crate) access: Access,
     /// The users that may open the namespace's registry.
     pub(crate) registry_access: Access,
-    /// Whether the writer may resume or replace a channel that another writer has left.
-    pub(crate) resumes: bool,
+    /// The instance of the channel that its writer opens again, which is replaced; no other one is
+    /// then. `None`: the writer resumes or replaces what another one has left.
+    pub(crate) again: Option<u64>,
     /// See [`NamespaceBuilder::max_dead_channels`](crate::NamespaceBuilder::max_dead_channels).
     pub(crate) max_dead: usize,
     /// Whether the last state stays readable after a clean close.
@@ -138,7 +139,7 @@ impl WriterOptions {
             timestamps: TimestampSource::default(),
             access: Access::OWNER,
             registry_access: Access::OWNER,
-            resumes: true,
+            again: None,
             max_dead: usize::MAX,
             linger: false,
             wake_mode: WakeMode::default(),

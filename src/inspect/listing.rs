@@ -6,7 +6,7 @@ use super::report::{NamespaceInfo, ObjectInfo, ObjectKind, ObjectState};
 use crate::catalog;
 use crate::layout::ObjectNames;
 use crate::memory::Memory;
-use crate::object::{self, Backend, ObjectError, ObjectStatus, SharedMemory, if_exists};
+use crate::object::{self, Backend, ObjectError, ObjectStatus, SharedMemory, if_exists, may_be_unmapped};
 use crate::seqlock::ready::{self, Readiness};
 
 /// Something that channels use of the system, as one try found it: see [`capabilities`].
@@ -249,7 +249,11 @@ impl Listed {
             Err(ObjectError::NotFound { .. }) => return None,
             Err(ObjectError::Unfinished { .. }) => ObjectState::Unfinished,
             Err(ObjectError::OtherOwner { .. }) => ObjectState::NotOpened,
+            Err(ObjectError::PermissionDenied { owner: Some(owner), .. }) if may_be_unmapped(owner) => {
+                ObjectState::NotOpened
+            }
             Err(ObjectError::Foreign { reason, .. }) => ObjectState::Foreign { reason },
+            Err(ObjectError::OtherVersion { found, .. }) => ObjectState::OtherVersion { found },
             Err(error) => ObjectState::Unreadable { reason: error.to_string() },
         })
     }

@@ -27,11 +27,11 @@ pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
-use std::fmt;
-use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
+use std::{fmt, fs, io};
 
-use crate::layout::PAGE_BYTES;
+use crate::layout::{self, PAGE_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 
 /// Permission bits of an object, for example `0o600`.
@@ -207,13 +207,14 @@ pub enum ObjectError {
     },
     /// Its memory can't be reserved.
     #[error(
-        "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or \
-         enlarge it (mount -o remount,size=… /dev/shm)"
+        "no room for {} ({object}): free memory in /dev/shm, or enlarge it (mount -o \
+         remount,size=… /dev/shm)",
+        room_text(*bytes)
     )]
     NoSpace {
         /// Its name.
         object: String,
-        /// Requested bytes.
+        /// Requested bytes; 0 if the object itself could not be made.
         bytes: usize,
     },
     /// The system doesn't allow it.
@@ -273,6 +274,19 @@ pub enum ObjectError {
         /// Why it is not one of our objects.
         reason: String,
     },
+    /// Another version of the library made it.
+    #[error(
+        "/dev/shm/{object} has layout version {found}, this library uses version {}: use the same version of \
+         tearless in all processes; if no process uses the object, `tearless gc` or `Namespace::clean` \
+         removes it",
+        layout::VERSION
+    )]
+    OtherVersion {
+        /// Its name.
+        object: String,
+        /// The object's version.
+        found: u64,
+    },
     /// It is the registry of another namespace, whose name has the same hash.
     #[error(
         "/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
@@ -288,8 +302,9 @@ pub enum ObjectError {
     },
     /// It belongs to another user.
     #[error(
-        "shared-memory object {object} belongs to user {owner}, which is not trusted: trust that \
-         user explicitly (NamespaceBuilder::trust_owner), or use another namespace"
+        "shared-memory object {object} belongs to user {owner}, which is not trusted: {}trust that user \
+         explicitly (NamespaceBuilder::trust_owner), or use another namespace",
+        unmapped_text(*owner)
     )]
     OtherOwner {
         /// Its name.
@@ -353,6 +368,8 @@ pub enum ResourceLimit {
     Mappings,
     /// The number of open descriptors.
     Descriptors,
+    /// The number of files in `/dev/shm`.
+    Inodes,
 }
 
 impl fmt::Display for ResourceLimit {
@@ -378,6 +395,10 @@ impl fmt::Display for ResourceLimit {
                 "too many descriptors are open: raise that limit (ulimit -n, in a systemd unit \
                  LimitNOFILE=)"
             }
+            ResourceLimit::Inodes => {
+                "/dev/shm has no inode left for another file: remove files, or raise that limit (mount -o \
+                 remount,nr_inodes=… /dev/shm)"
+            }
         })
     }
 }
@@ -389,21 +410,49 @@ impl ObjectError {
     }
 }
 
-/// `, which belongs to user 7`, if the owner is known.
-/// Whether a user is that of this process.
+/// Whether a user is that of this process, and certainly no other one.
 pub(crate) fn is_own_user(user: u32) -> bool {
-    user == rustix::process::geteuid().as_raw()
+    user == rustix::process::geteuid().as_raw() && !may_be_unmapped(user)
 }
 
+/// Whether the system shows other users with this id, too: those to whom this process's user
+/// namespace gives no id.
+pub(crate) fn may_be_unmapped(user: u32) -> bool {
+    static SHOWN: OnceLock<u32> = OnceLock::new();
+    let read = |file| fs::read_to_string(file).unwrap_or_default();
+    let shown = || read("/proc/sys/fs/overflowuid").trim().parse().unwrap_or(65_534);
+    // Each line has the first id inside, the first one outside, and their number.
+    let count = |line: &str| line.split_ascii_whitespace().nth(2)?.parse::<u64>().ok();
+    user == *SHOWN.get_or_init(shown)
+        && read("/proc/self/uid_map").lines().filter_map(count).sum::<u64>() < u64::from(u32::MAX)
+}
+
+fn room_text(bytes: usize) -> String {
+    if bytes == 0 { "another shared-memory object".into() } else { format!("{bytes} bytes of shared memory") }
+}
+
+/// What to do first about an owner that may be any of several users.
+fn unmapped_text(owner: u32) -> String {
+    if !may_be_unmapped(owner) {
+        return String::new();
+    }
+    format!(
+        "the user namespace of this process shows all users without an id there as {owner}: map the owner's \
+         id into it (`unshare --map-users`, or the container's map of users), or "
+    )
+}
+
+/// `, which belongs to user 7`, if the owner is known, and what to do.
 fn refusal_text(owner: Option<u32>) -> String {
     let whose = owner.map_or_else(String::new, |owner| format!(", which belongs to user {owner}"));
+    let unmapped = owner.map(unmapped_text).unwrap_or_default();
     let advice = if owner.is_some_and(is_own_user) {
         "this process is of that user, so a filter of system calls or a security module refuses it"
     } else {
         "run as its owner; all writers can admit other readers to their namespace \
          (NamespaceBuilder::permissions, NamespaceBuilder::group)"
     };
-    format!("{whose}: {advice}")
+    format!("{whose}: {unmapped}{advice}")
 }
 
 /// The result of looking at an object by its name; `None` if the object does not exist, or no

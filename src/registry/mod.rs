@@ -264,7 +264,7 @@ fn if_chunk<M: Memory>(
 ) -> Result<Option<M>, ObjectError> {
     match if_ready(mapped) {
         // Whether it can be replaced shows when it has to be.
-        Err(ObjectError::Foreign { .. }) => Ok(None),
+        Err(ObjectError::Foreign { .. } | ObjectError::OtherVersion { .. }) => Ok(None),
         found => Ok(found?.filter(|memory| is_chunk(memory, chunk, instance))),
     }
 }

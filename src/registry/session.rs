@@ -63,7 +63,8 @@ impl Session {
         if !is_whole && self.channel.owner.is_ours() {
             self.channel.claim.remove().map_err(|source| self.failed(source))?;
         }
-        let options = WriterOptions { resumes: false, ..self.channel.options().clone() };
+        let options =
+            WriterOptions { again: Some(self.channel.instance()), ..self.channel.options().clone() };
         let session = Session::open(&self.backend, &self.name, &options)?;
         // Dropping the former channel unlinks the names that still mean its objects. Its last state
         // does not stay: the new channel replaces it.
@@ -103,7 +104,7 @@ impl Session {
     /// does the same, without a result.
     pub(crate) fn close(&mut self) -> Result<(), RemoveError> {
         self.channel.end()?;
-        self.leave().map_err(|source| RemoveError::Object { channel: self.channel.channel().into(), source })
+        self.leave().map_err(|source| RemoveError::Entry { channel: self.channel.channel().into(), source })
     }
 
     /// [`Session::close`], whatever the options say: the last state stays readable.

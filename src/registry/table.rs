@@ -208,14 +208,13 @@ impl<M: Memory> Table<M> {
 
     /// Whether the table can be read: it is whole, of this namespace, and still current.
     pub(super) fn is_usable(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
-        let foreign = |reason: String| Err(ObjectError::Foreign { object: object.into(), reason });
         match ready::check(&self.head) {
             Readiness::NotReady => Ok(false),
-            Readiness::OtherVersion(version) => foreign(format!(
-                "it is a registry of layout version {version}; `tearless gc` removes it if no process \
-                     uses it"
-            )),
-            Readiness::Foreign(_) => foreign("it is not a registry".into()),
+            Readiness::OtherVersion(found) => Err(ObjectError::OtherVersion { object: object.into(), found }),
+            Readiness::Foreign(_) => {
+                let reason = "it is not a registry".into();
+                Err(ObjectError::Foreign { object: object.into(), reason })
+            }
             Readiness::Ready => match read_text(&self.head, NAMESPACE) {
                 own if own == namespace => Ok(!self.has_ended()),
                 other => {

@@ -4,6 +4,7 @@ use std::fs::File;
 
 use crate::common::{Actor, OwnNamespace, role};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tearless::error::RemoveError;
 
 /// Leaves this process exactly `free` descriptors.
 fn leave(free: usize) -> Vec<File> {
@@ -88,5 +89,25 @@ fn a_hub_without_descriptors_reads_what_is_attached_and_says_which_limit_it_is()
     }
     let own = OwnNamespace::new(&["early", "late"]);
     let test = "descriptors::a_hub_without_descriptors_reads_what_is_attached_and_says_which_limit_it_is";
+    Actor::start(test, "alone", &own).finish();
+}
+
+#[test]
+fn closing_without_descriptors_says_that_only_the_entry_stays() {
+    if let Some((_, namespace)) = role() {
+        let mut writer = namespace.writer::<u64>("worker").unwrap();
+        writer.publish(&1).unwrap();
+        let used = leave(0);
+        let error = writer.close().unwrap_err();
+        drop(used);
+        assert!(matches!(error, RemoveError::Entry { .. }), "{error}");
+        assert!(error.to_string().contains("was removed, but its entry"), "{error}");
+        assert!(error.to_string().contains("descriptors"), "{error}");
+        assert!(!namespace.remove_channel("worker").unwrap(), "there is no such channel");
+        namespace.writer::<u64>("worker").unwrap().publish(&2).unwrap();
+        return;
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let test = "descriptors::closing_without_descriptors_says_that_only_the_entry_stays";
     Actor::start(test, "alone", &own).finish();
 }

@@ -430,3 +430,30 @@ fn a_syncer_ends_its_channel_also_if_the_registry_cannot_be_restored() {
         fs::remove_dir(&path).unwrap();
     }
 }
+
+/// As a backup does that is restored over the files.
+#[test]
+fn a_copy_that_has_the_name_of_a_living_channel_is_replaced_by_reopening() {
+    let own = OwnNamespace::new(&["worker"]);
+    let mut writer = open(&own);
+    writer.publish(&pattern(10_000)).unwrap();
+    writer.publish(&pattern(10_001)).unwrap();
+    let objects = Objects::of(own.name(), "worker");
+    for kind in objects.listed() {
+        let content = fs::read(objects.path(&kind)).unwrap();
+        fs::remove_file(objects.path(&kind)).unwrap();
+        fs::write(objects.path(&kind), content).unwrap();
+    }
+    eventually("the writer learns of it", || matches!(writer.touch(), Err(PublishError::NamesRemoved)));
+    writer.reopen().unwrap();
+    assert_eq!(objects.listed(), ["c"]);
+    assert!(matches!(attach(&own).unwrap().snapshot(), Err(SnapshotError::Empty { .. })), "publish again");
+    assert_eq!(writer.publish(&pattern(7)).unwrap(), 1);
+    assert_eq!(*attach(&own).unwrap().snapshot().unwrap(), pattern(7));
+    // The channel of another writer is not a copy of this one.
+    fs::remove_file(objects.path("c")).unwrap();
+    drop(own.writer_builder::<[u8]>("worker").codec::<Bytes>().linger(true).open().unwrap());
+    assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })));
+    drop(writer);
+    assert!(own.remove_channel("worker").unwrap());
+}

@@ -128,7 +128,10 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
         false => {
             let cleaned = namespace.clean(arguments.retention)?;
             let left = if ghosts.is_empty() { Vec::new() } else { namespace.channels().unwrap_or_default() };
-            ghosts.retain(|info| !left.contains(info));
+            // Of a channel that was removed, the entry went with it.
+            let is_removed =
+                |info: &ChannelInfo| cleaned.removed.iter().any(|it| it.channel.as_ref() == Some(&info.name));
+            ghosts.retain(|info| !left.contains(info) && !is_removed(info));
             (cleaned, ghosts)
         }
     };

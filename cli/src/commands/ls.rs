@@ -71,12 +71,12 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
     for info in channels {
         match health::inspect(namespace, &info.name) {
             Err(AttachError::NotFound { .. }) => missing.push(info),
-            inspected => entries.push(Entry { info, inspection: inspected.ok() }),
+            inspected => entries.push(Entry { info, inspection: inspected.ok(), has_name: true }),
         }
     }
     // Other missing channels were removed between listing and inspection.
     let nameless = health::nameless(namespace, missing)?.into_iter();
-    entries.extend(nameless.map(|info| Entry { info, inspection: None }));
+    entries.extend(nameless.map(|info| Entry { info, inspection: None, has_name: false }));
     entries.sort_by(|one, other| one.info.name.cmp(&other.info.name));
     Ok(entries)
 }
@@ -85,12 +85,15 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
 struct Entry {
     info: ChannelInfo,
     inspection: Option<Inspection>,
+    /// Whether there is an object of its name, which can't be read if there is no inspection.
+    has_name: bool,
 }
 
 impl Entry {
     fn health(&self) -> Option<Health> {
         Some(match &self.inspection {
             Some(inspection) => inspection.health(),
+            None if self.has_name => return None,
             None => health::of_process(self.info.writer_state()),
         })
     }

@@ -22,7 +22,8 @@ use crate::output::stderr;
 The whole of standard input is one state, or with --each-line each line is one. JSON is published as \
 MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`.
 
-A channel lives as long as its writer: the command holds a single state until SIGINT (Ctrl-C), SIGTERM or SIGHUP. \
+A channel lives as long as its writer: the command holds a single state until SIGINT (Ctrl-C), SIGTERM or SIGHUP, \
+unless the caller ignores that signal, as nohup does. \
 With --linger it ends immediately, and the last state stays readable.
 
 Examples:
@@ -162,9 +163,14 @@ fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, 
     let (first, second) = (documents.next(), documents.next().map(|second| second.map(drop)));
     // A value would show rounded numbers.
     let wide = first.as_ref().and_then(|first| wide_integer(first.as_ref().ok()?.get()));
+    let pairs =
+        first.as_ref().and_then(|first| Some(outside(first.as_ref().ok()?.get()).matches(':').count()));
     let first = first.map(|first| first.and_then(|text| serde_json::from_str(text.get())));
     check_len(MAX_BYTES + 1 - input.limit())?;
     let reason = match (first, second) {
+        (Some(Ok(document)), None) if members(&document) < pairs.unwrap_or(0) => {
+            "an object has two members of one name".into()
+        }
         (Some(Ok(document)), None) => {
             return wide.map_or(Ok(document), |integer| {
                 Err(unusable(format!("the integer {integer} has more than 64 bits"))
@@ -187,12 +193,25 @@ fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, 
     Err(unusable(format!("standard input is not JSON: {reason}")).hint(hint))
 }
 
+/// What stands outside the strings of `json`, a valid text.
+fn outside(json: &str) -> String {
+    // Without escapes, every second quote ends a string.
+    json.replace(r"\\", "").replace(r#"\""#, "").split('"').step_by(2).collect()
+}
+
+/// The members of all objects in `value`: of two with one name, it has the last.
+fn members(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => map.len() + map.values().map(members).sum::<usize>(),
+        Value::Array(values) => values.iter().map(members).sum(),
+        _ => 0,
+    }
+}
+
 /// The first integer of `json`, a valid text, that has more than 64 bits: `serde_json` rounds it.
 fn wide_integer(json: &str) -> Option<String> {
-    // Without escapes, every second quote ends a string.
-    let json = json.replace(r"\\", "").replace(r#"\""#, "");
-    let outside = json.split('"').step_by(2);
-    let mut values = outside.flat_map(|text| text.split([',', ':', '[', ']', '{', '}'])).map(str::trim);
+    let json = outside(json);
+    let mut values = json.split([',', ':', '[', ']', '{', '}']).map(str::trim);
     let is_integer = |value: &str| value.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
     let is_wide = |value: &&str| value.parse::<i64>().is_err() && value.parse::<u64>().is_err();
     values.find(|value| value.len() > 1 && is_integer(value) && is_wide(value)).map(String::from)

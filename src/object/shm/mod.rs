@@ -19,7 +19,7 @@ use std::thread;
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectStatus, if_exists, lock};
+use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectStatus, if_exists, is_own_user, lock};
 use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
@@ -70,7 +70,10 @@ impl SharedMemory {
         if kind != FileType::RegularFile {
             return Err(foreign(object, format!("it is a {kind:?}, not a regular file")));
         }
-        if !self.trusts(stat.st_uid) {
+        // If other users are shown with this process's id, too, the system tells: only a file's own
+        // user may set this flag.
+        let is_own = |owner| is_own_user(owner) || rustix::fs::fcntl_setfl(&fd, OFlags::NOATIME).is_ok();
+        if !self.trusts(stat.st_uid) || !self.trusted.contains(&stat.st_uid) && !is_own(stat.st_uid) {
             return Err(ObjectError::OtherOwner { object: object.into(), owner: stat.st_uid });
         }
         Ok((fd, stat))
@@ -113,7 +116,7 @@ fn without_memory(fd: &OwnedFd, object: &str) -> ObjectError {
     let mut word = [0; WORD_BYTES];
     let len = rustix::io::pread(fd, &mut word, 0).unwrap_or(0);
     match version_of(u64::from_le_bytes(word)).filter(|_| len == WORD_BYTES) {
-        Some(version) => foreign(object, format!("it has layout version {version}, and memory for a part")),
+        Some(found) => ObjectError::OtherVersion { object: object.into(), found },
         None => ObjectError::Unfinished { object: object.into() },
     }
 }
@@ -217,6 +220,13 @@ impl Backend for SharedMemory {
 
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
         stat_by_name(object).map(|stat| status_of(&stat)).map_err(|errno| failed(object, "stat", errno))
+    }
+
+    fn owns(&self, object: &str) -> Result<bool, ObjectError> {
+        let Some(status) = if_exists(self.status(object))? else { return Ok(false) };
+        let may_own = status.is_regular && status.must_be_ours(object).is_ok();
+        // Whose it is shows once it is open if other users have this id, too.
+        Ok(status.is_ours() || may_own && self.open(object, OFlags::RDONLY).is_ok())
     }
 
     fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {

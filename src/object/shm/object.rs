@@ -41,10 +41,7 @@ pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), Objec
         }
         Err(ShmemError::MappingIdExists) => Err(ObjectError::Exists { object: object.into() }),
         Err(ShmemError::MapCreateFailed(code) | ShmemError::UnknownOsError(code)) => {
-            Err(match failed(object, "shm_open", errno(code)) {
-                ObjectError::NoSpace { object, .. } => ObjectError::NoSpace { object, bytes },
-                other => other,
-            })
+            Err(failed(object, "shm_open", errno(code)))
         }
         Err(other) => Err(ObjectError::Os {
             object: object.into(),
@@ -112,11 +109,9 @@ pub(super) fn reserve_range(
         Err(Errno::INTR) => reserve_in_pieces(fd, start, bytes),
         done => done,
     };
-    reserved.map_err(|errno| match errno {
-        Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG => {
-            ObjectError::NoSpace { object: object.into(), bytes }
-        }
-        errno => failed(object, "fallocate", errno),
+    reserved.map_err(|errno| match failed(object, "fallocate", errno) {
+        ObjectError::NoSpace { object, .. } => ObjectError::NoSpace { object, bytes },
+        other => other,
     })
 }
 
@@ -258,7 +253,8 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
     let limit = match errno {
         Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
         Errno::AGAIN if MAPS.contains(&operation) => Some(ResourceLimit::LockedMemory),
-        Errno::NOMEM if MAPS.contains(&operation) => Some(ResourceLimit::Mappings),
+        Errno::NOMEM if MAPS.contains(&operation) && !is_hugetlbfs() => Some(ResourceLimit::Mappings),
+        Errno::NOSPC if operation != "fallocate" && lacks_inodes() => Some(ResourceLimit::Inodes),
         _ => None,
     };
     if let Some(limit) = limit {
@@ -269,6 +265,13 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
             unusable("/dev/shm is not mounted: mount -t tmpfs -o mode=1777 tmpfs /dev/shm")
         }
         Errno::NOENT => ObjectError::NotFound { object },
+        Errno::NOTDIR => unusable(
+            "/dev/shm is not a directory: put one in its place, and mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+        ),
+        Errno::NOSPC | Errno::NOMEM if is_hugetlbfs() => unusable(
+            "the file system of /dev/shm is hugetlbfs, which has other pages and no room but what is reserved \
+             for it: mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+        ),
         Errno::ROFS => unusable("/dev/shm is read-only: mount -o remount,rw /dev/shm"),
         Errno::ACCESS | Errno::PERM => match stat_by_name(&object) {
             Err(_) if !may_create() => {
@@ -285,12 +288,22 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
              mount -t tmpfs -o mode=1777 tmpfs /dev/shm, or allow fcntl",
         ),
         Errno::EXIST => ObjectError::Exists { object },
-        Errno::NOSPC => ObjectError::NoSpace { object, bytes: 0 },
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ObjectError::NoSpace { object, bytes: 0 },
+        Errno::NOMEM if operation == "fallocate" => ObjectError::NoSpace { object, bytes: 0 },
         Errno::LOOP => foreign(&object, "it is a symbolic link"),
         Errno::ISDIR => foreign(&object, "it is a directory"),
         Errno::NXIO => foreign(&object, "it is a socket or a FIFO"),
         errno => ObjectError::Os { object, operation, source: errno.into() },
     }
+}
+
+fn is_hugetlbfs() -> bool {
+    rustix::fs::statfs(DIRECTORY).is_ok_and(|found| found.f_type == 0x9584_58f6)
+}
+
+/// Whether there is a limit on the number of files, and it is reached.
+fn lacks_inodes() -> bool {
+    rustix::fs::statvfs(DIRECTORY).is_ok_and(|found| found.f_files > 0 && found.f_ffree == 0)
 }
 
 /// Whether this user may create objects.

@@ -36,7 +36,9 @@ fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
     let mut findings = leftovers(namespace, &mut refusals);
     match namespace.channels() {
         Ok(channels) => findings.extend(of_channels(namespace, channels, &mut refusals)),
-        Err(error) => findings.extend(unusable(&error, &mut refusals)),
+        Err(error) => {
+            findings.extend(taken(namespace, &error, context).or_else(|| unusable(&error, &mut refusals)));
+        }
     }
     findings.extend(refusals.notes());
     for finding in &mut findings {
@@ -51,6 +53,21 @@ const UNLINK: &str = "find out which process created it, and unlink it";
 fn unusable(error: &ObjectError, refusals: &mut Refusals) -> Option<Finding> {
     let what = format!("can't open the registry: {error}");
     (!refusals.take(error)).then(|| Finding::problem("unusable", what, UNLINK))
+}
+
+/// A registry whose name another user has, although objects of this user need it.
+fn taken(namespace: &Namespace, error: &ObjectError, context: &Context) -> Option<Finding> {
+    let ObjectError::OtherOwner { object, owner } = error else { return None };
+    let (own, prefix) = (rustix::process::geteuid().as_raw(), namespace.object_prefix(None));
+    let objects = context.objects().ok().filter(|_| *owner != own)?;
+    let mut objects = objects.iter().filter(|it| it.name.starts_with(&prefix));
+    let what = format!(
+        "user {owner} has the name of its list of channels, {object}: no writer of yours can open, and no \
+         channel is listed"
+    );
+    let advice = "unless your writers should run as that user: that user or root must remove it";
+    let is_taken = objects.any(|it| it.owner_uid == own || it.name == *object && it.bytes == 0);
+    is_taken.then(|| Finding::problem("unusable", what, advice))
 }
 
 /// The objects that `tearless gc` would remove.
@@ -133,7 +150,8 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
         _ => {
             if let Some(breach) = health::breach(inspection) {
                 let what = format!("its writer, process {pid}, {breach}");
-                let advice = "see whether it hangs, or the machine is overloaded";
+                let advice = "see whether it hangs, or the machine is overloaded; a Syncer that can't publish \
+                              says why in `last_error`";
                 findings.push(Finding::problem("stalled", what, advice));
             }
         }

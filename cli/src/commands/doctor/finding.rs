@@ -64,6 +64,16 @@ pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::
     findings
 }
 
+fn is_own(user: u32) -> bool {
+    user == rustix::process::geteuid().as_raw()
+}
+
+/// What to do about another user's objects. Only an unmapped user has this user's id.
+pub(super) fn trust(owner: u32) -> String {
+    let map = "map their owner's id into your user namespace (`unshare --map-users`); or, ";
+    format!("{}if you trust that user, add --trust-owner {owner}", if is_own(owner) { map } else { "" })
+}
+
 /// Why an object was not opened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Refusal {
@@ -99,8 +109,11 @@ impl Refusals {
             let (what, advice) = match refusal {
                 Refusal::Untrusted(owner) => (
                     format!("some of its objects belong to user {owner}, and were not opened"),
-                    format!("if you trust that user, add --trust-owner {owner}"),
+                    trust(owner),
                 ),
+                Refusal::Forbidden(Some(owner)) if is_own(owner) => {
+                    (format!("some of its objects are shown as yours (user {owner}) and can't be opened"), trust(owner))
+                }
                 Refusal::Forbidden(Some(owner)) => {
                     (format!("user {owner} does not admit you to some of its objects"), ADMIT.into())
                 }

@@ -25,6 +25,10 @@ pub(super) fn examine() -> Vec<Finding> {
 fn judge_capability(capability: &Capability) -> Option<Finding> {
     let what = capability.problem.as_ref()?.to_string();
     Some(match capability.is_required() {
+        true if ["create", "reserve"].contains(&capability.name) => {
+            let advice = "no channel can be created or grow before that; reading, and states that fit, work";
+            Finding::problem(capability.name, what, advice)
+        }
         true => Finding::problem(capability.name, what, "no process can publish or read here before that"),
         false => Finding::note(capability.name, what, "waiting costs more; nothing else is affected"),
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tearless::inspect::{ObjectInfo, ObjectState};
 
-use super::finding::{Finding, few_of_each};
+use super::finding::{Finding, few_of_each, trust};
 use crate::context::Context;
 use crate::error::Failure;
 
@@ -45,7 +45,7 @@ fn of_others(objects: &[ObjectInfo]) -> impl Iterator<Item = Finding> {
         Finding::note(
             "other-user",
             format!("user {user} has {count} objects here, which were not opened"),
-            format!("if you trust that user, add --trust-owner {user}; the objects must also permit reading"),
+            trust(user) + "; the objects must also permit reading",
         )
     })
 }
