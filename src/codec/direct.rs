@@ -24,7 +24,7 @@ impl Pod {
 /// the writer may publish `T` where readers ask for `Boxed<T>`.
 ///
 /// A state of type `T` is returned by value: the compiler moves it several times, more often
-/// without optimization, and a thread that has 2 MiB of stack may have no room for 256 KiB. A
+/// without optimization. So reading a `T` of more than 64 KiB does not compile. A
 /// `Boxed<T>` is copied from shared memory straight to the heap, whichever way it is read: by
 /// readers, hubs, cuts, histories, streams and [`Writer::latest`](crate::Writer::latest). A
 /// [`Syncer`](crate::syncer::Syncer) of a large state owns a `Boxed<T>`, too.
@@ -52,6 +52,14 @@ impl Pod {
 /// assert_eq!(hub.get::<Boxed<Frame>>("camera")?.number, 1);
 /// # Ok(())
 /// # }
+/// ```
+///
+/// By value, this state does not compile:
+///
+/// ```compile_fail
+/// # use tearless::{Namespace, Pod};
+/// # let hub = Namespace::in_process("fleet").unwrap().hub_builder().codec::<Pod>().open();
+/// hub.get::<[u8; 4 << 20]>("camera");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boxed<T>(pub Box<T>);
@@ -177,9 +185,20 @@ impl<S: Plain> Decode<S> for Pod {
     }
 }
 
+/// Bytes of the largest plain state that is returned by value. Without optimization, a cut has some
+/// 20 copies of it on the stack.
+const MAX_BY_VALUE: usize = 64 << 10;
+
 impl<S: Plain> Direct<S> for Pod {
     #[inline(always)]
     fn blank(&self) -> S {
+        const {
+            assert!(
+                size_of::<S>() <= MAX_BY_VALUE,
+                "a plain state of more than 64 KiB does not fit on every stack: read it as `Boxed<T>`, or by \
+                 `snapshot_into` or `get_into`"
+            );
+        }
         S::blank()
     }
 

@@ -30,7 +30,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// If the channel was removed and created again, the hub attaches to the new one. Progress and
     /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. Plain data is
     /// returned by value: for more than a few hundred bytes [`Hub::get_into`] is faster, and a
-    /// state that is too large for the stack is read as a [`Boxed`](crate::Boxed).
+    /// state of more than 64 KiB has to be read so, or as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///
