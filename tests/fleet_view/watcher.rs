@@ -1,5 +1,5 @@
 //! A thread of the main process that waits for changes: every channel that changes between two
-//! calls is named by the second one, or soon after it if its writer has not woken anybody yet.
+//! calls is named by the second one, or soon after it if its writer has woken no process yet.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -28,7 +28,8 @@ pub(crate) struct Watcher<'a> {
     owed: Vec<Option<Owed>>,
     /// Everything that was published before these marks has been looked at.
     looked_at: Option<Vec<Mark>>,
-    /// A moment and its marks: a call that begins [`LOOKS_AT_ALL`] later has looked at what was there.
+    /// A moment and its marks: a call that begins [`LOOKS_AT_ALL`] later has looked at what was
+    /// there.
     next: (Instant, Vec<Mark>),
 }
 
