@@ -261,7 +261,10 @@ fn encode<'a, T: ?Sized, C: Encode<T>>(
     let encoded = C::encode(state, scratch);
     // Dropped only while a panic unwinds.
     mem::forget(unfinished);
-    encoded.map_err(|source| channel.failed(PublishError::Encode { codec: C::NAME, source }))
+    encoded.map_err(|source| {
+        let name = channel.channel().to_owned();
+        channel.failed(PublishError::Encode { channel: name, codec: C::NAME, source })
+    })
 }
 
 /// Counts an encoding that does not return.

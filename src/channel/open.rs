@@ -41,7 +41,7 @@ pub(crate) fn open(
     name: &ChannelName,
     options: &WriterOptions,
 ) -> Result<ChannelWriter, CreateError> {
-    let first = options.check()?;
+    let first = options.check(&name.channel)?;
     Opening { backend, name, options, first }.open()
 }
 
@@ -150,7 +150,8 @@ impl Opening<'_> {
     fn create(&self, mut claim: Box<dyn Claim>) -> Result<Option<ChannelWriter>, CreateError> {
         // Before anything is changed: another user may have left a half-made object, which stays.
         let made = self.access_of(claim.as_ref()).and_then(|(found, access)| {
-            let instance = getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))?;
+            let instance = getrandom::u64()
+                .map_err(|error| CreateError::NoRandomness(self.name.channel.clone(), error.to_string()))?;
             let group = self.options.access.admitted_group().or(access.group);
             let access = Access { group, ..access };
             if access != found {
