@@ -6,13 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use crate::channel::{ChannelName, ControlPage, Found, Removed, check_namespace, read_text};
+use crate::channel::{
+    ChannelName, ControlPage, Found, KnownChannels, Removed, check_namespace, read_text, similar,
+};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, VERSION, WORD_BYTES, registry as table, segment};
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
 use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ready::{self, Readiness};
+
+/// How long a writer takes at most to enter its channel into the registry, unless it is stopped or
+/// the registry is busy.
+const TO_BE_LISTED: Duration = Duration::from_millis(50);
 
 /// Objects by their names, as of one listing.
 #[derive(Debug, Default)]
@@ -185,6 +193,23 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
     Ok(found)
 }
 
+/// The channels that have a control page and no entry in the registry, as two looks found them: a
+/// writer that opens a channel makes its objects first and its entry after them.
+pub(crate) fn unlisted(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<ChannelName>, ObjectError> {
+    let look = || -> Result<Vec<OwnPage>, ObjectError> {
+        let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
+        let suspects = catalog.channels.iter().filter(|(_, found)| found.writer.is_none());
+        registered.map(|_| suspects.filter_map(|(names, _)| own_page(backend.as_ref(), names)).collect())
+    };
+    let mut found = look()?;
+    if !found.is_empty() {
+        thread::sleep(TO_BE_LISTED);
+        let later: Vec<_> = look()?.iter().map(|own| own.page.instance()).collect();
+        found.retain(|own| own.name.namespace == namespace && later.contains(&own.page.instance()));
+    }
+    Ok(found.into_iter().map(|own| own.name).collect())
+}
+
 /// The control page of the channel with these names; `None` if there is none that can be mapped and
 /// read, or if it holds a name that is invalid or that has other objects. A hash can be made for
 /// any text, so a page is believed only about its own objects.
@@ -206,6 +231,18 @@ pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Opti
     let namespace = read_text(&memory, table::NAMESPACE);
     check_namespace(&namespace).ok()?;
     (ObjectNames::registry(&namespace) == object).then_some(namespace)
+}
+
+/// Namespaces with names like that of one that lists no channel; `None` if it lists one, or can't
+/// be listed. Costs a listing of shared memory and a mapping for each namespace, up to 1,024.
+pub(crate) fn similar_namespaces(backend: &Arc<dyn Backend>, namespace: &str) -> Option<Vec<String>> {
+    Registry::of(backend, namespace).list().ok().filter(Vec::is_empty)?;
+    let mut objects = backend.list(ObjectNames::PREFIX).unwrap_or_default();
+    objects.retain(|object| ObjectNames::chunk_of_object(object) == Some((VERSION, 0)));
+    objects.truncate(KnownChannels::MAX_COMPARED);
+    let named = |object: &String| namespace_of_registry(backend.as_ref(), object);
+    let named: Vec<_> = objects.iter().filter_map(named).collect();
+    Some(similar(namespace, named.iter().map(String::as_str)).into_iter().map(str::to_owned).collect())
 }
 
 impl OwnPage {

@@ -105,6 +105,10 @@ mod tests {
     const CAUSE: &str = "tl_cause";
 
     fn text() -> String {
+        "a text".into()
+    }
+
+    fn channel() -> String {
         "worker-7".into()
     }
 
@@ -141,6 +145,13 @@ mod tests {
         text
     }
 
+    /// Checks that the text names the channel, unless it has no valid name: a program may have
+    /// hundreds of channels, and one log.
+    fn names_its_channel(error: impl StdError, is_of_name: bool) {
+        let text = error.to_string();
+        assert!(is_of_name || text.contains("\"worker-7\""), "{text}");
+    }
+
     /// Checks that there are errors of each variant, and that those with a cause contain its text
     /// once.
     fn check_each<E: StdError + 'static>(variants: &[&str], errors: &[E], causes: usize) {
@@ -167,43 +178,43 @@ mod tests {
         let over = OverBudget { scope: BudgetScope::Channel, budget: 1, used: 2, needed: 3 };
         vec![
             E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
-            E::AlreadyOwned { channel: text(), pid: 7 },
-            E::CapacityAboveLimit { capacity: 2, max_state_len: 1 },
-            E::InvalidSize { bytes: 0, slots: Some(1) },
-            E::OverBudget { channel: text(), over },
-            E::InvalidPermissions { mode: 644 },
-            E::SchemaRefused { reason: text() },
-            E::SchemaOfAnotherCodec { channel: text() },
-            E::NameCollision { channel: text(), other: text() },
-            E::LayoutVersion { channel: text(), found: 1, expected: 3 },
-            E::Object { channel: text(), source: cause() },
-            E::NoRandomness(CAUSE.into()),
+            E::AlreadyOwned { channel: channel(), pid: 7 },
+            E::CapacityAboveLimit { channel: channel(), capacity: 2, max_state_len: 1 },
+            E::InvalidSize { channel: channel(), bytes: 0, slots: Some(1) },
+            E::OverBudget { channel: channel(), over },
+            E::InvalidPermissions { channel: channel(), mode: 644 },
+            E::SchemaRefused { channel: channel(), reason: text() },
+            E::SchemaOfAnotherCodec { channel: channel() },
+            E::NameCollision { channel: channel(), other: text() },
+            E::LayoutVersion { channel: channel(), found: 1, expected: 3 },
+            E::Object { channel: channel(), source: cause() },
+            E::NoRandomness(channel(), CAUSE.into()),
         ]
     }
 
     fn attachments() -> Vec<AttachError> {
         use AttachError as E;
-        let known = KnownChannels(Arc::new([("worker-17".into(), 1)]));
+        let known = KnownChannels(Arc::new([("worker-17".into(), 1)]), None);
         vec![
             E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
-            E::NotFound { namespace: text(), channel: text(), waited: Duration::ZERO, known },
-            E::NotReady { channel: text(), waited: Duration::ZERO },
+            E::NotFound { namespace: text(), channel: channel(), waited: Duration::ZERO, known },
+            E::NotReady { channel: channel(), waited: Duration::ZERO },
             mismatch("pod", "postcard"),
-            E::SchemaDiffers { channel: text(), differences: text() },
-            E::NoSchema { channel: text() },
-            E::SchemaCorrupt { channel: text(), object: text(), reason: text() },
-            E::SchemaUnknown { channel: text(), reason: text() },
-            E::NameCollision { channel: text(), other: text() },
-            E::LayoutVersion { channel: text(), found: 1, expected: 3 },
-            E::UnknownFeatures { channel: text(), bits: 1 },
-            E::OtherBoot { channel: text(), found: text(), expected: text() },
-            E::Object { channel: text(), source: cause() },
+            E::SchemaDiffers { channel: channel(), differences: text() },
+            E::NoSchema { channel: channel() },
+            E::SchemaCorrupt { channel: channel(), object: text(), reason: text() },
+            E::SchemaUnknown { channel: channel(), reason: text() },
+            E::NameCollision { channel: channel(), other: text() },
+            E::LayoutVersion { channel: channel(), found: 1, expected: 3 },
+            E::UnknownFeatures { channel: channel(), bits: 1 },
+            E::OtherBoot { channel: channel(), found: text(), expected: text() },
+            E::Object { channel: channel(), source: cause() },
         ]
     }
 
     fn mismatch(found_codec: &str, expected_codec: &str) -> AttachError {
         AttachError::FormatMismatch {
-            channel: text(),
+            channel: channel(),
             found_codec: found_codec.into(),
             found_type_name: "State".into(),
             expected_codec: expected_codec.into(),
@@ -213,31 +224,31 @@ mod tests {
 
     fn publications() -> Vec<PublishError> {
         use PublishError as E;
-        let created = CreateError::Object { channel: text(), source: cause() };
+        let unnamed = CreateError::Object { channel: text(), source: cause() };
         vec![
-            E::TooLarge { channel: text(), len: 2, max_state_len: 1, limit: SizeLimit::MaxStateLen },
-            E::Encode { codec: "own", source: of_codec() },
-            E::Growth { channel: text(), bytes: 1, source: cause() },
-            E::NamesRemoved,
-            E::NamesNotRestored { source: Arc::new(created) },
-            E::RegistryNotRestored { source: Arc::new(cause()) },
-            E::Forked { owner: 7 },
-            E::Exhausted,
-            E::Closed { channel: text() },
+            E::TooLarge { channel: channel(), len: 2, max_state_len: 1, limit: SizeLimit::MaxStateLen },
+            E::Encode { channel: channel(), codec: "own", source: of_codec() },
+            E::Growth { channel: channel(), bytes: 1, source: cause() },
+            E::NamesRemoved { channel: channel() },
+            E::NamesNotRestored { channel: channel(), source: Arc::new(unnamed) },
+            E::RegistryNotRestored { channel: channel(), source: Arc::new(cause()) },
+            E::Forked { channel: channel(), owner: 7 },
+            E::Exhausted { channel: channel() },
+            E::Closed { channel: channel() },
         ]
     }
 
     fn snapshots() -> Vec<SnapshotError> {
         use SnapshotError as E;
         vec![
-            E::Empty { channel: text() },
-            E::Contended { channel: text(), attempts: 4, waited: Duration::ZERO },
-            E::Closed { channel: text(), last: 7 },
-            E::Corrupt { channel: text(), publication: 7, reason: text() },
-            E::WrongLength { channel: text(), publication: 7, len: 1, expected: 2 },
-            E::OutOfRange { channel: text(), publication: 7, len: 1, offset: 2, wanted: 3 },
-            E::Decode { channel: text(), publication: 7, codec: "own", source: of_codec() },
-            E::Object { channel: text(), source: cause() },
+            E::Empty { channel: channel() },
+            E::Contended { channel: channel(), attempts: 4, waited: Duration::ZERO },
+            E::Closed { channel: channel(), last: 7 },
+            E::Corrupt { channel: channel(), publication: 7, reason: text() },
+            E::WrongLength { channel: channel(), publication: 7, len: 1, expected: 2 },
+            E::OutOfRange { channel: channel(), publication: 7, len: 1, offset: 2, wanted: 3 },
+            E::Decode { channel: channel(), publication: 7, codec: "own", source: of_codec() },
+            E::Object { channel: channel(), source: cause() },
         ]
     }
 
@@ -245,10 +256,21 @@ mod tests {
         use RemoveError as E;
         vec![
             E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
-            E::AlreadyOwned { channel: text(), pid: 0 },
-            E::Left { channel: text(), objects: vec![text()], source: cause() },
-            E::Entry { channel: text(), source: cause() },
-            E::Object { channel: text(), source: cause() },
+            E::AlreadyOwned { channel: channel(), pid: 0 },
+            E::Left { channel: channel(), objects: vec![text()], source: cause() },
+            E::Entry { channel: channel(), source: cause() },
+            E::Object { channel: channel(), source: cause() },
+        ]
+    }
+
+    fn spawns() -> Vec<SpawnError> {
+        let created = CreateError::Object { channel: channel(), source: cause() };
+        vec![
+            SpawnError::IntervalTooShort { channel: channel(), asked: Duration::ZERO, min: Duration::ZERO },
+            SpawnError::Create(created),
+            SpawnError::Resume(SnapshotError::Object { channel: channel(), source: cause() }),
+            SpawnError::Publish(PublishError::Growth { channel: channel(), bytes: 1, source: cause() }),
+            SpawnError::Thread(channel(), io::Error::other(CAUSE)),
         ]
     }
 
@@ -311,29 +333,37 @@ mod tests {
             &objects(), 1);
         check_all!(NameError: Empty TooLong ControlCharacter UnknownGroup; &names(), 0);
         let statistics = Box::<crate::syncer::SyncerStatistics>::default;
-        let removal = RemoveError::Object { channel: text(), source: cause() };
-        let publication = || PublishError::Growth { channel: text(), bytes: 1, source: cause() };
+        let removal = RemoveError::Object { channel: channel(), source: cause() };
+        let publication = || PublishError::Growth { channel: channel(), bytes: 1, source: cause() };
         let ends = [
             ShutdownError::Publish { source: publication(), statistics: statistics() },
             ShutdownError::Close { source: removal, statistics: statistics() },
-            ShutdownError::AlreadyShutDown { channel: text(), statistics: statistics() },
+            ShutdownError::AlreadyShutDown { channel: channel(), statistics: statistics() },
         ];
         check_all!(ShutdownError: Publish Close AlreadyShutDown; &ends, 2);
-        let created = CreateError::Object { channel: text(), source: cause() };
-        let spawns = [
-            SpawnError::IntervalTooShort { asked: Duration::ZERO, min: Duration::ZERO },
-            SpawnError::Create(created),
-            SpawnError::Resume(SnapshotError::Object { channel: text(), source: cause() }),
-            SpawnError::Publish(publication()),
-            SpawnError::Thread(io::Error::other(CAUSE)),
-        ];
-        check_all!(SpawnError: IntervalTooShort Create Resume Publish Thread; &spawns, 4);
+        check_all!(SpawnError: IntervalTooShort Create Resume Publish Thread; &spawns(), 4);
         let queries = attachments().into_iter().map(QueryError::from);
         let queries = queries.chain(snapshots().into_iter().map(QueryError::from)).chain([
             QueryError::List { namespace: text(), source: cause() },
-            QueryError::Writer { channel: text(), source: cause() },
+            QueryError::Writer { channel: channel(), source: cause() },
         ]);
         check_all!(QueryError: Attach Snapshot List Writer; &queries.collect::<Vec<_>>(), 6);
+    }
+
+    #[test]
+    fn every_error_of_a_channel_names_it() {
+        for error in creations() {
+            names_its_channel(&error, matches!(error, CreateError::Name(_)));
+        }
+        for error in attachments() {
+            names_its_channel(&error, matches!(error, AttachError::Name(_)));
+        }
+        for error in removals() {
+            names_its_channel(&error, matches!(error, RemoveError::Name(_)));
+        }
+        publications().iter().for_each(|error| names_its_channel(error, false));
+        snapshots().iter().for_each(|error| names_its_channel(error, false));
+        spawns().iter().for_each(|error| names_its_channel(error, false));
     }
 
     #[test]
@@ -394,9 +424,9 @@ mod tests {
             NoSchema Schema OtherEncoding UnknownCodec Payload TooDeep TooManyElements TooLarge Left;
             &decodes, 2);
         let dynamic = [
-            DynamicError::Snapshot(SnapshotError::Object { channel: text(), source: cause() }),
-            DynamicError::Decode { channel: text(), publication: 7, source: payload() },
-            DynamicError::NoSuchField { channel: text(), path: text(), fields: vec![text()], count: 2 },
+            DynamicError::Snapshot(SnapshotError::Object { channel: channel(), source: cause() }),
+            DynamicError::Decode { channel: channel(), publication: 7, source: payload() },
+            DynamicError::NoSuchField { channel: channel(), path: text(), fields: vec![text()], count: 2 },
         ];
         check_all!(DynamicError: Snapshot Decode NoSuchField; &dynamic, 2);
         let decode = check(&Error::from(path));
@@ -441,14 +471,15 @@ mod tests {
             || ObjectError::PermissionDenied { object: text(), owner: Some(54_001) },
         ];
         for source in errors {
-            let create = CreateError::Object { channel: text(), source: source() }.to_string();
+            let create = CreateError::Object { channel: channel(), source: source() }.to_string();
             let advice = "run this writer as user 54001, or open it in another namespace";
             assert!(create.contains(advice), "{create}");
-            let remove = RemoveError::Object { channel: text(), source: source() }.to_string();
+            let remove = RemoveError::Object { channel: channel(), source: source() }.to_string();
             assert!(remove.contains("belongs to user 54001: run this as user 54001; if"), "{remove}");
-            let left = RemoveError::Left { channel: text(), objects: vec![text()], source: source() };
-            let growth = PublishError::Growth { channel: text(), bytes: 1, source: source() };
-            let registry = PublishError::RegistryNotRestored { source: Arc::new(source()) };
+            let left = RemoveError::Left { channel: channel(), objects: vec![text()], source: source() };
+            let growth = PublishError::Growth { channel: channel(), bytes: 1, source: source() };
+            let registry =
+                PublishError::RegistryNotRestored { channel: channel(), source: Arc::new(source()) };
             for text in [create, remove, left.to_string(), growth.to_string(), registry.to_string()] {
                 for advice in ["trust", "readers", "NamespaceBuilder"] {
                     assert!(!text.contains(advice), "{text}");
@@ -462,8 +493,8 @@ mod tests {
     fn the_owner_of_a_refused_object_is_not_told_to_become_its_owner() {
         let owner = Some(rustix::process::geteuid().as_raw());
         let source = || ObjectError::PermissionDenied { object: text(), owner };
-        let create = CreateError::Object { channel: text(), source: source() }.to_string();
-        let remove = RemoveError::Object { channel: text(), source: source() }.to_string();
+        let create = CreateError::Object { channel: channel(), source: source() }.to_string();
+        let remove = RemoveError::Object { channel: channel(), source: source() }.to_string();
         for text in [source().to_string(), create, remove] {
             assert!(text.contains("a filter of system calls") && !text.contains("run as"), "{text}");
         }

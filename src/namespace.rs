@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::catalog;
 use crate::channel::{
     self, AttachError, ChannelName, Cleanup, Format, NameError, RemoveError, Retention, WriterOptions,
 };
@@ -311,6 +312,24 @@ impl Namespace {
     /// If the namespace's registry can't be opened. A namespace without channels is no error.
     pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
         self.registry().list()
+    }
+
+    /// The channels that [`Namespace::channels`] lacks, and hubs and watches with it, because the
+    /// registry was removed by hand. They can be read by their names.
+    /// [`Writer::touch`](crate::Writer::touch) and `publish_if_changed` list their channel again
+    /// within a second, as the ticks of a [`Syncer`](crate::syncer::Syncer) do; a program that only
+    /// publishes has to be restarted.
+    ///
+    /// Cost: a listing of shared memory and of the registry, and a mapping for each channel without
+    /// an entry. If there is one, a pause of 50 ms and the same again, because a writer that is
+    /// being opened is not listed yet; and an inspection for each that is found.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory or the registry can't be listed.
+    pub fn unlisted_channels(&self) -> Result<Vec<Inspection>, ObjectError> {
+        let names = catalog::unlisted(self.backend(), self.name())?;
+        Ok(names.iter().filter_map(|name| inspect::inspect(self.backend(), name).ok()).collect())
     }
 
     /// Reports, at the cost of one load, whether [`Namespace::channels`] may have changed.

@@ -58,7 +58,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// unless the writer replaced a segment since the last snapshot. Cost: one copy, and decoding.
     /// Plain data ([`Pod`](crate::Pod)) is returned by value, so it crosses the stack several
     /// times: for more than a few hundred bytes [`Reader::snapshot_into`] is faster, and a state
-    /// that is too large for the stack is read as a [`Boxed`](crate::Boxed).
+    /// of more than 64 KiB has to be read so, or as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///

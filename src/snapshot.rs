@@ -52,39 +52,24 @@ impl<T> Snapshot<T> {
     pub fn info(&self) -> SnapshotInfo {
         self.info
     }
+}
 
-    /// See [`SnapshotInfo::publication`].
-    #[inline]
-    #[must_use]
-    pub fn publication(&self) -> u64 {
-        self.info.publication()
-    }
+/// Methods of a snapshot that are those of its [`SnapshotInfo`].
+macro_rules! of_info {
+    ($($method:ident: $type:ty),*) => {
+        impl<T> Snapshot<T> {$(
+            #[doc = concat!("See [`SnapshotInfo::", stringify!($method), "`].")]
+            #[inline]
+            #[must_use]
+            pub fn $method(&self) -> $type {
+                self.info.$method()
+            }
+        )*}
+    };
+}
 
-    /// See [`SnapshotInfo::age`].
-    #[must_use]
-    pub fn age(&self) -> Option<Duration> {
-        self.info.age()
-    }
-
-    /// See [`SnapshotInfo::published_at`].
-    #[must_use]
-    pub fn published_at(&self) -> Option<SystemTime> {
-        self.info.published_at()
-    }
-
-    /// See [`SnapshotInfo::payload_len`].
-    #[inline]
-    #[must_use]
-    pub fn payload_len(&self) -> usize {
-        self.info.payload_len()
-    }
-
-    /// See [`SnapshotInfo::retries`].
-    #[inline]
-    #[must_use]
-    pub fn retries(&self) -> u32 {
-        self.info.retries()
-    }
+of_info! {
+    publication: u64, age: Option<Duration>, published_at: Option<SystemTime>, payload_len: usize, retries: u32
 }
 
 impl<T> Deref for Snapshot<T> {

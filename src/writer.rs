@@ -140,8 +140,9 @@ impl<T: ?Sized, C> Writer<T, C> {
     }
 
     /// Creates the channel again with the same options, after one of its names was removed
-    /// ([`PublishError::NamesRemoved`]). Its numbers begin at 1. Readers of the former channel see
-    /// its end, as after [`Writer::close`].
+    /// ([`PublishError::NamesRemoved`]). It is empty until the next publication, with number 1.
+    /// Readers of the former channel see its end, as after [`Writer::close`]. A copy of the
+    /// channel that has its name, as a restored backup does, is replaced.
     ///
     /// # Errors
     ///
@@ -226,8 +227,8 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// [`RemoveError::Left`] names the objects that can't be removed. Everything else has been
-    /// done.
+    /// [`RemoveError::Left`] names the objects that can't be removed, and [`RemoveError::Entry`]
+    /// means that only the registry's entry stays. Everything else has been done.
     pub fn close(mut self) -> Result<(), RemoveError> {
         self.session.close()
     }
@@ -261,7 +262,10 @@ fn encode<'a, T: ?Sized, C: Encode<T>>(
     let encoded = C::encode(state, scratch);
     // Dropped only while a panic unwinds.
     mem::forget(unfinished);
-    encoded.map_err(|source| channel.failed(PublishError::Encode { codec: C::NAME, source }))
+    encoded.map_err(|source| {
+        let name = channel.channel().to_owned();
+        channel.failed(PublishError::Encode { channel: name, codec: C::NAME, source })
+    })
 }
 
 /// Counts an encoding that does not return.

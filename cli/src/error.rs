@@ -86,6 +86,10 @@ pub(crate) fn for_shells(text: &str) -> String {
         .replace("NamespaceBuilder::permissions", "--permissions")
         .replace("NamespaceBuilder::group", "--group")
         .replace("`tearless gc` or `Namespace::clean`", "`tearless gc`")
+        .replace(
+            "try again, or wait with `changed`",
+            "`tearless get --wait TIME` and `tearless watch` wait for it",
+        )
 }
 
 impl From<io::Error> for Failure {
@@ -158,27 +162,12 @@ from_each! {
         RemoveError::Left { source: ObjectError::NotFound { .. }, .. } => NotFound,
         RemoveError::Object { source: ObjectError::NotFound { .. }, .. } => NotFound
     }
-    ObjectError (object => object) {}
-}
-
-impl From<SnapshotError> for Failure {
-    fn from(error: SnapshotError) -> Failure {
-        use SnapshotError::{Closed, Corrupt, Decode, Empty, OutOfRange, WrongLength};
-        let exit = match &error {
-            Empty { channel } => {
-                let text = format!("nothing has been published on channel {channel:?} yet");
-                return Failure::new(ExitStatus::NotFound, text)
-                    .hint("`tearless get --wait TIME` and `tearless watch` wait for the first state");
-            }
-            Closed { .. } => Some(ExitStatus::NotFound),
-            Corrupt { .. } | WrongLength { .. } | OutOfRange { .. } | Decode { .. } => {
-                Some(ExitStatus::Undecodable)
-            }
-            _ => None,
-        };
-        let object = if let SnapshotError::Object { source, .. } = &error { Some(source) } else { None };
-        Failure::of(&error, object, exit)
+    SnapshotError (SnapshotError::Object { source, .. } => source) {
+        SnapshotError::Empty { .. } | SnapshotError::Closed { .. } => NotFound,
+        SnapshotError::Corrupt { .. } | SnapshotError::Decode { .. } => Undecodable,
+        SnapshotError::WrongLength { .. } | SnapshotError::OutOfRange { .. } => Undecodable
     }
+    ObjectError (object => object) {}
 }
 
 #[cfg(test)]

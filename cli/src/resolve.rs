@@ -48,7 +48,7 @@ fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
 }
 
 /// The first few names, escaped.
-fn listed(names: &[&str]) -> String {
+pub(crate) fn listed(names: &[&str]) -> String {
     let mut text = names.iter().take(MAX_LISTED).map(|name| printable(name)).collect::<Vec<_>>().join(", ");
     if names.len() > MAX_LISTED {
         text.push_str(", …");
@@ -96,6 +96,9 @@ fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failu
         let why = format!("were removed, and its writer (process {}) is {state}", info.writer_pid);
         let text = format!("the names of channel {channel:?} in namespace {name:?} {why}");
         return Failure::new(ExitStatus::NotFound, text).hint("`tearless doctor` says what to do");
+    }
+    if channel.contains(['*', '?']) {
+        return failure.hint("this takes the name of one channel; `tearless ls` takes a pattern");
     }
     let names: Vec<&str> = channels.iter().map(|info| info.name.as_str()).collect();
     let others = match names.len() {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, Step, leaves};
-use tearless::{Bytes, Namespace, SnapshotInfo, error::AttachError};
+use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, Step};
+use tearless::{Bytes, Namespace, SnapshotInfo, accept::Any, error::AttachError};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
@@ -12,12 +12,6 @@ use crate::resolve;
 
 /// How long one wait for a missing channel takes before the caller is asked whether to continue.
 const SLICE: Duration = Duration::from_secs(1);
-
-/// How many fields an error lists.
-const MAX_FIELDS: usize = 20;
-
-/// Among how many fields an error looks for similar names.
-const MAX_COMPARED: usize = 1_000;
 
 /// Reads a channel without knowing the type of its states.
 pub(crate) struct States {
@@ -54,12 +48,12 @@ impl States {
         let begin = Instant::now();
         loop {
             let left = patience.saturating_sub(begin.elapsed());
-            let mut builder = namespace.dynamic_reader_builder(channel);
+            let mut builder = namespace.reader_builder(channel).codec().accept(Any);
             if !patience.is_zero() {
                 builder = builder.attach_within(left.min(SLICE));
             }
             match builder.open() {
-                Ok(reader) => return Ok(Some(States { reader })),
+                Ok(reader) => return Ok(Some(States { reader: reader.into() })),
                 Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) if left > SLICE => {}
                 Err(error) => return Err(resolve::unattached(namespace, error, &context.trust)),
             }
@@ -89,23 +83,24 @@ impl States {
     /// read.
     pub(crate) fn take(&mut self, path: Option<&FieldPath>) -> Result<Taken, Failure> {
         if let (Some(path), false) = (path, self.is_bytes()) {
-            let snapshot = self.reader.field(path).map_err(|error| self.unreadable(error, path))?;
-            return Ok(Taken { info: snapshot.info(), value: snapshot.into_inner() });
+            return match self.reader.field(path) {
+                Ok(snapshot) => Ok(Taken { info: snapshot.info(), value: snapshot.into_inner() }),
+                Err(error) => {
+                    let state = self.reader.snapshot().ok();
+                    Err(self.unreadable(error, path, state.as_deref()))
+                }
+            };
         }
         let payload = self.reader.payload()?;
         let value = self.decode(&payload).map_err(|error| self.undecodable(&error))?;
-        let value = self.select(value, path)?;
+        let value = path.map_or(Ok(value.clone()), |path| self.select(&value, path))?;
         Ok(Taken { info: payload.info(), value })
     }
 
     /// The field of `value` at `path`.
-    pub(crate) fn select(&self, value: Value, path: Option<&FieldPath>) -> Result<Value, Failure> {
-        let Some(path) = path else { return Ok(value) };
-        path.find(&value).cloned().ok_or_else(|| {
-            let leaves = leaves(&value);
-            let fields = leaves.found.iter().take(MAX_COMPARED).map(|(path, _)| path.to_string());
-            self.lacks(path, fields.collect(), leaves.found.len() + leaves.left_out, Some(&value))
-        })
+    pub(crate) fn select(&self, value: &Value, path: &FieldPath) -> Result<Value, Failure> {
+        let found = self.reader.field_of(value, path).cloned();
+        found.map_err(|error| self.unreadable(error, path, Some(value)))
     }
 
     /// Whether the channel's schema allows a field at `path`, even if the latest state has none.
@@ -113,25 +108,18 @@ impl States {
         self.reader.schema().is_some_and(|schema| schema.may_have(path))
     }
 
-    fn unreadable(&mut self, error: DynamicError, path: &FieldPath) -> Failure {
+    fn unreadable(&self, error: DynamicError, path: &FieldPath, state: Option<&Value>) -> Failure {
         match error {
             DynamicError::Snapshot(error) => error.into(),
             DynamicError::Decode { source, .. } => self.undecodable(&source),
-            DynamicError::NoSuchField { mut fields, count, .. } => {
-                let state = self.reader.snapshot().ok();
-                if let Some(schema) = self.reader.schema() {
-                    // A schema knows more names than the error lists.
-                    fields = schema.fields().into_iter().map(|field| field.path).collect();
-                }
-                self.lacks(path, fields, count, state.as_deref())
-            }
+            DynamicError::NoSuchField { fields, count, .. } => self.lacks(path, &fields, count, state),
             error => Failure::new(ExitStatus::Undecodable, error.to_string()),
         }
     }
 
     /// The failure that reports a missing field. `fields` are the first of the `count` fields that
     /// exist; `state` is the latest state.
-    fn lacks(&self, path: &FieldPath, fields: Vec<String>, count: usize, state: Option<&Value>) -> Failure {
+    fn lacks(&self, path: &FieldPath, fields: &[String], count: usize, state: Option<&Value>) -> Failure {
         let channel = self.reader.reader().channel();
         let (whose, have) = match self.reader.schema() {
             Some(_) if !self.may_have(path) => ("the states", "have"),
@@ -178,18 +166,13 @@ fn too_short(state: &Value, path: &FieldPath) -> Option<String> {
 }
 
 /// The fields with similar names, and the first of the `count` fields that exist.
-fn existing_fields(path: &str, mut fields: Vec<String>, count: usize) -> String {
-    // The path of a state that is a single value is empty.
-    if fields.iter().all(String::is_empty) {
-        return match fields.len() < count {
-            true => "the names of its fields are too long to list".into(),
-            false => "it has no fields".into(),
-        };
+fn existing_fields(path: &str, fields: &[String], count: usize) -> String {
+    if fields.is_empty() {
+        let text =
+            if count == 0 { "it has no fields" } else { "the names of its fields are too long to list" };
+        return text.into();
     }
     let names: Vec<&str> = fields.iter().map(String::as_str).collect();
     let similar = resolve::similar(path, &names).map(|hint| hint + "\n").unwrap_or_default();
-    fields.truncate(MAX_FIELDS);
-    let more = count.saturating_sub(fields.len());
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    format!("{similar}its fields: {}{more}", fields.join(", ").replace('\n', " "))
+    format!("{similar}its fields: {}", resolve::listed(&names))
 }

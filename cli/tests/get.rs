@@ -74,7 +74,8 @@ fn history_reports_states_without_a_field_and_fields_that_no_state_can_have() {
     let fleet = Fleet::new();
     let mut writer =
         fleet.writer_builder::<State>("worker-7").codec::<Postcard>().with_schema().open().unwrap();
-    fleet.run(&["history", "worker-7", "--field", "jobs_done"]).ok();
+    let message = fleet.run(&["history", "worker-7", "--field", "jobs_done"]).fails(3);
+    assert!(message.contains("nothing has been published on channel \"worker-7\" yet"), "{message}");
     writer.publish(&state()).unwrap();
     writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
     let printed = fleet.run(&["history", "worker-7", "--field", "queue[1]"]).ok();
@@ -163,6 +164,38 @@ fn a_missing_field_lists_the_existing_ones() {
 }
 
 #[test]
+fn the_fields_that_an_error_lists_can_be_asked_for() {
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct Queues {
+        sample: Vec<Job>,
+        empty: Vec<Job>,
+        retries: u8,
+    }
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct Job {
+        name: String,
+    }
+    let fleet = Fleet::new();
+    let queues = || Queues { sample: vec![Job { name: "a".into() }], empty: vec![], retries: 1 };
+    let builder = |name: &str| fleet.writer_builder::<Queues>(name);
+    let mut described = builder("described").codec::<Postcard>().with_schema().open().unwrap();
+    let mut open = builder("open").codec::<MessagePack>().open().unwrap();
+    described.publish(&queues()).unwrap();
+    open.publish(&queues()).unwrap();
+    for (channel, expected) in [
+        ("described", "sample, sample[0].name, empty, empty[0].name, retries"),
+        ("open", "sample, sample[0], sample[0].name, empty, retries"),
+    ] {
+        let message = fleet.run(&["get", channel, "-f", "sample[0].nam"]).fails(3);
+        assert!(message.contains("did you mean: sample[0].name"), "{message}");
+        assert!(message.contains(&format!("its fields: {expected}\n")), "{message}");
+        for field in expected.split(", ").filter(|field| !field.starts_with("empty[")) {
+            fleet.run(&["get", channel, "-f", field]).ok();
+        }
+    }
+}
+
+#[test]
 fn errors_about_missing_names_suggest_similar_ones() {
     let fleet = Fleet::new();
     let message = fleet.run(&["get", "worker-7"]).fails(3);
@@ -173,6 +206,8 @@ fn errors_about_missing_names_suggest_similar_ones() {
         message.contains("no channel \"wroker-1\"") && message.contains("did you mean: worker-1"),
         "{message}"
     );
+    let message = fleet.run(&["get", "worker-*"]).fails(3);
+    assert!(message.contains("`tearless ls` takes a pattern"), "{message}");
     let message = fleet.run(&["get", "zzz"]).fails(3);
     assert!(message.contains("`tearless ls` lists its 3 channels"), "{message}");
     let message = fleet.run(&["get", &format!("{}/worker-1", fleet.name())]).fails(3);

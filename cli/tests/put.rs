@@ -254,3 +254,34 @@ fn a_channel_that_cannot_be_read_is_called_so() {
     let exported = fleet.run(&["export", "--prometheus", "--once"]).ok();
     assert!(exported.contains("tearless_writer{channel=\"demo\",state=\"unreadable\"} 1"), "{exported}");
 }
+
+#[test]
+fn doctor_distinguishes_a_copy_in_place_of_a_living_channel_from_a_removed_name() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer::<u64>("demo").unwrap();
+    writer.publish(&1).unwrap();
+    let page = fleet.object("demo", "c");
+    let content = std::fs::read(&page).unwrap();
+    std::fs::remove_file(&page).unwrap();
+    std::fs::write(&page, content).unwrap();
+    let doctor = fleet.run(&["doctor"]).stdout;
+    let what =
+        format!("process {} publishes on {}, whose name was replaced", std::process::id(), page.display());
+    assert!(doctor.contains(&what) && doctor.contains("`Writer::reopen` and publish again"), "{doctor}");
+    writer.reopen().unwrap();
+    writer.publish(&2).unwrap();
+    assert!(has_state(&fleet, "demo", "2"));
+}
+
+/// As a close that could remove neither the object nor the entry leaves it.
+#[test]
+fn a_half_removed_channel_is_reported_once() {
+    use std::os::unix::fs::FileExt;
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "demo", "--linger"], b"1").ok();
+    let page = std::fs::File::options().write(true).open(fleet.object("demo", "c")).unwrap();
+    page.write_all_at(&2_u64.to_le_bytes(), 152).unwrap();
+    let removed = fleet.run(&["gc"]).ok();
+    assert!(removed.contains("removed channel demo") && !removed.contains("the entry of"), "{removed}");
+    assert_eq!(fleet.run(&["gc"]).ok(), "nothing to remove\n");
+}

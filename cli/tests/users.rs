@@ -166,7 +166,7 @@ fn unmapped(everywhere: &Everywhere, user: &str, arguments: &[&str], input: &str
 }
 
 #[test]
-fn a_user_namespace_that_maps_nobody_trusts_only_the_objects_of_its_own_user() {
+fn a_user_namespace_without_a_map_trusts_only_the_objects_of_its_own_user() {
     let Some(everywhere) = Everywhere::new() else { return };
     if !unmapped(&everywhere, STRANGER, &["namespaces"], "").stderr.is_empty() {
         return println!("skipped: no user namespaces here");

@@ -81,7 +81,33 @@ fn count_limits_the_number_of_lines() {
     let mut writer = writer(&fleet);
     writer.publish(&json!("one")).unwrap();
     assert_eq!(fleet.run(&["watch", "worker-7", "--count", "1"]).ok(), "1 \"one\"\n");
-    fleet.run(&["watch", "worker-7", "--count", "1", "--field", "x"]).fails(3);
+}
+
+/// The field of a state that lacks it is `null`, whether an earlier state had it or not.
+#[test]
+fn a_field_that_comes_and_goes_is_null_while_a_state_lacks_it() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!({"queue": []})).unwrap();
+    let mut lines = Lines::of(&fleet, &["watch", "worker-7", "--field", "queue[0]"]);
+    for (state, expected) in [(None, "1 null"), (Some("a"), "2 \"a\""), (None, "3 null"), (None, "4 null")] {
+        if expected != "1 null" {
+            writer.publish(&json!({"queue": state.map_or(vec![], |it| vec![it])})).unwrap();
+        }
+        assert_eq!(lines.next(), expected);
+    }
+    writer.close().unwrap();
+    let ran = Ran::of(lines.0.wait_with_output().unwrap());
+    assert_eq!(ran.stderr.matches("has no field queue[0]: the length of queue is 0").count(), 1, "{ran:?}");
+    assert!(ran.stderr.contains("its fields: queue; printing null"), "{ran:?}");
+    ran.ok();
+    let described = fleet.writer_builder::<(u8, Vec<u8>)>("described").codec::<tearless::Postcard>();
+    let mut described = described.with_schema().open().unwrap();
+    described.publish(&(7, vec![])).unwrap();
+    let watch = |field| fleet.run(&["watch", "described", "--count", "1", "--field", field]);
+    assert_eq!(watch("[1][0]").ok(), "1 null\n");
+    let message = watch("[2]").fails(3);
+    assert!(message.contains("the states of channel \"described\" have no field [2]"), "{message}");
 }
 
 #[test]
@@ -177,7 +203,8 @@ fn errors_without_a_reader_keep_their_exit_code() {
 fn the_last_states_are_listed_newest_first() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
-    assert_eq!(fleet.run(&["history", "worker-7"]).ok().lines().count(), 1, "the columns' names");
+    let message = fleet.run(&["history", "worker-7", "--json"]).fails(3);
+    assert!(message.contains("nothing has been published on channel \"worker-7\" yet"), "{message}");
     for number in 1..=20 {
         writer.publish(&json!({ "number": number })).unwrap();
     }

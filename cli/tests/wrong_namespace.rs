@@ -5,7 +5,7 @@ mod support;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 
-use support::{Fleet, Ran, Worker, as_worker, tearless, until_killed};
+use support::{Fleet, Ran, Worker, as_worker, eventually, tearless, until_killed};
 
 /// Another user, if this process may give files to another user.
 const OTHER_USER: u32 = 65_534;
@@ -150,6 +150,31 @@ fn a_process_without_names_is_reported_for_its_namespace_alone() {
     let _second = fleet.writer::<u64>("worker-8").unwrap();
     assert_eq!(lost(), 1, "with a registry of another writer");
     drop(first);
+    fleet.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_living_channel_that_no_list_has_is_a_problem_until_its_writer_lists_it() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer::<u64>("worker-7").unwrap();
+    let registry = fleet.objects().into_iter().find(|path| !path.to_str().unwrap().ends_with('c'));
+    std::fs::remove_file(registry.expect("a registry of one object")).unwrap();
+    writer.publish(&1).unwrap();
+    let ran = fleet.run(&["ls"]);
+    assert!(ran.stderr.contains("`tearless doctor` finds"), "{ran:?}");
+    assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n");
+    let ran = fleet.run(&["doctor", "--json"]);
+    let findings: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let unlisted: Vec<_> = findings.iter().filter(|it| it["check"] == "unlisted").collect();
+    let [found] = unlisted.as_slice() else { panic!("{ran:?}") };
+    assert_eq!((&found["namespace"], &found["channel"]), (&fleet.name().into(), &"worker-7".into()));
+    assert!(found["advice"].as_str().unwrap().contains("`touch`"), "{found}");
+    assert_eq!(ran.code, Some(1));
+    eventually("it is listed again", || {
+        writer.touch().unwrap();
+        fleet.channels().unwrap().len() == 1
+    });
     fleet.run(&["doctor"]).ok();
 }
 

@@ -16,11 +16,8 @@ pub enum CreateError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// Another process, or another writer of this process, writes this channel.
-    #[error(
-        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
-         choose another name",
-        process_text(*pid)
-    )]
+    #[error("channel {channel:?} is already written by {}: a channel has one writer; end that one, \
+             or choose another name", process_text(*pid))]
     AlreadyOwned {
         /// The channel.
         channel: String,
@@ -29,23 +26,25 @@ pub enum CreateError {
     },
     /// The initial capacity is more than the maximum state length.
     #[error(
-        "the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
-         the maximum state length of {max_state_len}: lower WriterBuilder::capacity, or raise \
-         WriterBuilder::max_state_len"
+        "channel {channel:?} can't be created: its initial capacity of {capacity} bytes (by default the \
+             size of a plain state) is above its maximum state length of {max_state_len}: lower \
+             WriterBuilder::capacity, or raise WriterBuilder::max_state_len"
     )]
     CapacityAboveLimit {
+        /// The channel.
+        channel: String,
         /// The requested capacity.
         capacity: usize,
         /// The requested maximum state length.
         max_state_len: usize,
     },
     /// No segment can have that size.
-    #[error(
-        "no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
-         least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space",
-        slots_text(*slots)
-    )]
+    #[error("channel {channel:?} can't be created: no segment can hold states of {bytes} bytes{}: \
+             a capacity and a maximum state length have at least 1 byte, a channel has 2 to 131072 \
+             slots, and all of them must fit in the address space", slots_text(*slots))]
     InvalidSize {
+        /// The channel.
+        channel: String,
         /// The requested capacity or maximum state length.
         bytes: usize,
         /// The requested number of slots, if any.
@@ -60,27 +59,29 @@ pub enum CreateError {
         over: OverBudget,
     },
     /// The permissions would lock out the writer, or have bits beyond permissions.
-    #[error(
-        "permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
-        octal_text(*mode)
-    )]
+    #[error("channel {channel:?} can't have permissions {mode:#o}: set only bits of 0o777, 0o600 \
+             among them{}", octal_text(*mode))]
     InvalidPermissions {
+        /// The channel.
+        channel: String,
         /// The requested permissions.
         mode: u32,
     },
     /// Readers would refuse the schema for the channel.
     #[error(
-        "the channel can't carry the schema of the state's type: {reason}; correct the type's \
-         `Schema`, or open the writer without `with_schema`"
+        "channel {channel:?} can't carry the schema of the state's type: {reason}; correct the type's \
+             `Schema`, or open the writer without `with_schema`"
     )]
     SchemaRefused {
+        /// The channel.
+        channel: String,
         /// What is wrong with the schema.
         reason: String,
     },
     /// `with_schema` was called before `codec`.
     #[error(
-        "the schema is of another codec: call `codec` first and `with_schema` after it, on the \
-         builder of channel {channel:?}"
+        "the schema is of another codec: call `codec` first and `with_schema` after it, on the builder \
+             of channel {channel:?}"
     )]
     SchemaOfAnotherCodec {
         /// The channel.
@@ -95,10 +96,7 @@ pub enum CreateError {
         other: String,
     },
     /// Another version of the library made this channel.
-    #[error(
-        "{}",
-        version_text(channel, *found, *expected)
-    )]
+    #[error("{}", version_text(channel, *found, *expected))]
     LayoutVersion {
         /// The channel.
         channel: String,
@@ -115,9 +113,9 @@ pub enum CreateError {
         /// The object, and what is wrong with it.
         r#source: ObjectError,
     },
-    /// The operating system gave no random number for the channel's instance id.
-    #[error("the operating system gave no random number for the channel's instance id: {0}")]
-    NoRandomness(String),
+    /// The operating system gave no random number for the id of the channel of this name.
+    #[error("channel {0:?} can't be created: the system gave no random number for its id: {1}")]
+    NoRandomness(String, String),
 }
 
 debug_as_display!(CreateError);
@@ -130,12 +128,10 @@ pub enum AttachError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// There is no such channel.
-    #[error(
-        "there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, under \
-         the same names, or wait longer for it (`attach_within`); a writer that is dropped, also by \
-         a panic, removes its channel, unless it lingers",
-        waited_text(*waited), known.question(channel)
-    )]
+    #[error("there is no channel {channel:?} in namespace {namespace:?}{}{}: start its writer, \
+             under the same names, or wait longer for it (`attach_within`); a writer that is \
+             dropped, also by a panic, removes its channel, unless it lingers",
+            waited_text(*waited), known.question(channel))]
     NotFound {
         /// The namespace.
         namespace: String,
@@ -148,8 +144,8 @@ pub enum AttachError {
     },
     /// Its creator has not finished it: the creator is at work, stopped, or dead.
     #[error(
-        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; \
-         if the creator is dead, open a writer for the channel, which creates it again"
+        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; if the \
+             creator is dead, open a writer for the channel, which creates it again"
     )]
     NotReady {
         /// The channel.
@@ -160,7 +156,7 @@ pub enum AttachError {
     /// The channel holds states in another format.
     #[error(
         "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
-         {expected_type_name:?} encoded as {expected_codec}: {}",
+             {expected_type_name:?} encoded as {expected_codec}: {}",
         mismatch_text(found_codec, expected_codec)
     )]
     FormatMismatch {
@@ -179,8 +175,8 @@ pub enum AttachError {
     /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other
     /// types.
     #[error(
-        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
-         these fields the same names and types on both sides"
+        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give these \
+             fields the same names and types on both sides"
     )]
     SchemaDiffers {
         /// The channel.
@@ -190,8 +186,8 @@ pub enum AttachError {
     },
     /// The channel carries no schema, and this reader needs one.
     #[error(
-        "channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open \
-         its writer with `WriterBuilder::with_schema`"
+        "channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open its \
+             writer with `WriterBuilder::with_schema`"
     )]
     NoSchema {
         /// The channel.
@@ -199,9 +195,8 @@ pub enum AttachError {
     },
     /// The channel's schema differs from what its writer wrote.
     #[error(
-        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the \
-         states with a reader of their type, or open a writer for the channel, which writes the \
-         schema again"
+        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the states \
+             with a reader of their type, or open a writer for the channel, which writes the schema again"
     )]
     SchemaCorrupt {
         /// The channel.
@@ -213,9 +208,8 @@ pub enum AttachError {
     },
     /// The channel's schema can't be understood, although it is as its writer wrote it.
     #[error(
-        "the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
-         tearless in all processes, or use the writer's type and `accept::SameType`, which \
-         compares only names"
+        "the schema of channel {channel:?} can't be understood: {reason}; use the same version of tearless \
+             in all processes, or use the writer's type and `accept::SameType`, which compares only names"
     )]
     SchemaUnknown {
         /// The channel.
@@ -232,10 +226,7 @@ pub enum AttachError {
         other: String,
     },
     /// Another version of the library made this channel.
-    #[error(
-        "{}",
-        version_text(channel, *found, *expected)
-    )]
+    #[error("{}", version_text(channel, *found, *expected))]
     LayoutVersion {
         /// The channel.
         channel: String,
@@ -247,8 +238,8 @@ pub enum AttachError {
     /// A later version made this channel, with a feature that this version does not know and must
     /// not ignore.
     #[error(
-        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use \
-         the same version of tearless in all processes"
+        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use the \
+             same version of tearless in all processes"
     )]
     UnknownFeatures {
         /// The channel.
@@ -259,8 +250,8 @@ pub enum AttachError {
     /// The channel is from before the last boot, and was kept or copied: its timestamps mean
     /// nothing now.
     #[error(
-        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, \
-         which creates it again"
+        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which \
+             creates it again"
     )]
     OtherBoot {
         /// The channel.
@@ -288,10 +279,7 @@ debug_as_display!(AttachError);
 pub enum PublishError {
     /// The state exceeds the maximum state length, or needs a segment for which a budget has no
     /// room.
-    #[error(
-        "{}",
-        limit.text(channel, *len, *max_state_len)
-    )]
+    #[error("{}", limit.text(channel, *len, *max_state_len))]
     TooLarge {
         /// The channel.
         channel: String,
@@ -303,11 +291,11 @@ pub enum PublishError {
         limit: SizeLimit,
     },
     /// The codec can't encode the state.
-    #[error(
-        "the state can't be encoded as {codec}: {}",
-        chain_text(&**source)
-    )]
+    #[error("the state of channel {channel:?} can't be encoded as {codec}: {}",
+            chain_text(&**source))]
     Encode {
+        /// The channel.
+        channel: String,
         /// The codec's name.
         codec: &'static str,
         /// The codec's reason.
@@ -325,44 +313,56 @@ pub enum PublishError {
     },
     /// The channel's names, or some of them, were unlinked or taken over while it was in use.
     #[error(
-        "names of the channel were removed from /dev/shm while it was in use; attached readers keep \
-         the last state: call `Writer::reopen` and publish again, or open a new writer"
+        "names of channel {channel:?} were removed from /dev/shm while it was in use; attached readers \
+             keep the last state: call `Writer::reopen` and publish again, or open a new writer"
     )]
-    NamesRemoved,
+    NamesRemoved {
+        /// The channel.
+        channel: String,
+    },
     /// The channel's names, or some of them, were unlinked or taken over while its syncer was in
     /// use, which can't create the channel again.
     #[error(
-        "names of the channel were removed from /dev/shm while it was in use, and can't be made \
-         again: {source}; the syncer tries again each second"
+        "names of channel {channel:?} were removed from /dev/shm while it was in use, and can't be made \
+             again: {source}; the syncer tries again each second"
     )]
     NamesNotRestored {
+        /// The channel.
+        channel: String,
         /// Why not.
         r#source: Arc<CreateError>,
     },
     /// The registry of the channel's namespace was unlinked or taken over while the channel was in
     /// use, and can't be made again. The channel has its names and was published, if asked for.
     #[error(
-        "the namespace's list of channels was removed from /dev/shm and can't be made again: \
-         {}; the channel can be read by its name, and `touch` tries again each second: if another \
-         user has taken the list's name, that user or root must remove it",
+        "the list of channels, with channel {channel:?}, was removed from /dev/shm and can't be made \
+             again: {}; the channel can be read by its name, and `touch` tries again each second: if another \
+             user has taken the list's name, that user or root must remove it",
         text_for_writers(source)
     )]
     RegistryNotRestored {
+        /// The channel.
+        channel: String,
         /// The registry's object, and what is wrong with it.
         r#source: Arc<ObjectError>,
     },
     /// This process is a fork of the process that opened the writer.
     #[error(
-        "this writer belongs to process {owner}, and this process is a fork of it: open a writer \
-         for another channel in this process"
+        "the writer of channel {channel:?} belongs to process {owner}, and this process is a fork of it: \
+             open a writer for another channel in this process"
     )]
     Forked {
+        /// The channel.
+        channel: String,
         /// Process id of the owner.
         owner: u64,
     },
     /// No number is left for another publication, or for another segment.
-    #[error("the channel's numbers are exhausted: remove the channel and create it again")]
-    Exhausted,
+    #[error("the numbers of channel {channel:?} are exhausted: remove it and create it again")]
+    Exhausted {
+        /// The channel.
+        channel: String,
+    },
     /// A syncer was shut down and has ended the channel.
     #[error("channel {channel:?} is closed: its syncer was shut down; spawn a new syncer to publish again")]
     Closed {
@@ -384,11 +384,9 @@ pub enum SnapshotError {
         channel: String,
     },
     /// The writer reused the slot during every attempt.
-    #[error(
-        "the writer of channel {channel:?} was faster than {} in {waited:.1?}: give the channel more \
-         slots, or set a retry policy with a longer deadline",
-        attempts_text(*attempts)
-    )]
+    #[error("the writer of channel {channel:?} was faster than {} in {waited:.1?}: give the \
+             channel more slots, or set a retry policy with a longer deadline",
+            attempts_text(*attempts))]
     Contended {
         /// The channel.
         channel: String,
@@ -397,13 +395,11 @@ pub enum SnapshotError {
         /// How long they took.
         waited: Duration,
     },
-    /// The writer closed the channel and removed it, or another writer replaced it by one of
-    /// another format.
-    #[error(
-        "channel {channel:?} was closed {}: attach again once a writer has created it again (a \
-         hub does so by itself)",
-        last_text(*last)
-    )]
+    /// The channel was removed: by its writer, which closed it; after its writer's end by a cleanup
+    /// or [`Namespace::remove_channel`](crate::Namespace::remove_channel); or by a writer of
+    /// another format, which replaced it.
+    #[error("{}; start its writer, then attach again (a hub does so by itself)",
+            removed_text(channel, *last))]
     Closed {
         /// The channel.
         channel: String,
@@ -413,7 +409,7 @@ pub enum SnapshotError {
     /// The payload differs from what was published.
     #[error(
         "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
-         publication, and find out which program writes to /dev/shm"
+             publication, and find out which program writes to /dev/shm"
     )]
     Corrupt {
         /// The channel.
@@ -426,7 +422,7 @@ pub enum SnapshotError {
     /// The payload is whole, but its length is not that of the reader's type.
     #[error(
         "publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
-         {expected}: use the writer's type (`accept` compares fields before)"
+             {expected}: use the writer's type (`accept` compares fields before)"
     )]
     WrongLength {
         /// The channel.
@@ -440,8 +436,8 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but lacks the requested bytes.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} \
-         bytes from byte {offset} on; read a part within its length"
+        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} bytes from \
+             byte {offset} on; read a part within its length"
     )]
     OutOfRange {
         /// The channel.
@@ -456,10 +452,8 @@ pub enum SnapshotError {
         wanted: usize,
     },
     /// The payload is whole, but the codec can't decode it.
-    #[error(
-        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {}",
-        advised(chain_text(&**source))
-    )]
+    #[error("publication {publication} of channel {channel:?} can't be decoded as {codec}: {}",
+            advised(chain_text(&**source)))]
     Decode {
         /// The channel.
         channel: String,
@@ -490,10 +484,7 @@ pub enum RemoveError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// A process writes the channel.
-    #[error(
-        "channel {channel:?} is written by {}: end that writer first",
-        process_text(*pid)
-    )]
+    #[error("channel {channel:?} is written by {}: end that writer first", process_text(*pid))]
     AlreadyOwned {
         /// The channel.
         channel: String,
@@ -501,11 +492,9 @@ pub enum RemoveError {
         pid: u64,
     },
     /// The channel has ended for its readers, but some of its objects can't be removed.
-    #[error(
-        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({}): run \
-         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them",
-        objects.join(", "), text_for_removal(source)
-    )]
+    #[error("channel {channel:?} has ended, but {} can't be removed from /dev/shm ({}): run \
+             `tearless gc` or `Namespace::clean` as the objects' owner, which removes them",
+            objects.join(", "), text_for_removal(source))]
     Left {
         /// The channel.
         channel: String,
@@ -516,8 +505,8 @@ pub enum RemoveError {
     },
     /// The channel was removed, and the namespace's list of channels still has its entry.
     #[error(
-        "channel {channel:?} was removed, but its entry in the namespace's list of channels was not \
-         ({source}): `tearless gc` or `Namespace::clean` removes it"
+        "channel {channel:?} was removed, but its entry in the list of channels was not ({source}): \
+             `tearless gc` or `Namespace::clean` removes it"
     )]
     Entry {
         /// The channel.
@@ -563,12 +552,16 @@ fn waited_text(waited: Duration) -> String {
     if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
 }
 
-/// When a channel was closed.
-pub(crate) fn last_text(last: u64) -> String {
-    match last {
+/// When a channel was removed, and by which processes that may have been.
+pub(crate) fn removed_text(channel: &str, last: u64) -> String {
+    let when = match last {
         0 => "before it published anything".into(),
         last => format!("after publication {last}"),
-    }
+    };
+    format!(
+        "channel {channel:?} was removed {when}: by its writer, which ended or has another format now, or \
+         after that by hand or by `tearless gc` or `Namespace::clean`"
+    )
 }
 
 fn version_text(channel: &str, found: u64, expected: u64) -> String {
@@ -590,9 +583,8 @@ fn collision_text(channel: &str, other: &str) -> String {
 fn mismatch_text(found_codec: &str, expected_codec: &str) -> &'static str {
     // The page may have no room for all of the codec's name.
     if control::CODEC.cut(expected_codec) == found_codec {
-        "use the writer's type, give both sides one `type_name`, or choose by `accept` what else \
-         is accepted (`accept::MatchingFields` compares fields instead of type names, \
-         `accept::Any` nothing)"
+        "use the writer's type, give both sides one `type_name`, or choose by `accept` what else is accepted \
+         (`accept::MatchingFields` compares fields instead of type names, `accept::Any` nothing)"
     } else {
         "choose the writer's codec (`codec` of a builder, or `Hub::with_codec`), or take the \
          encoded bytes (the codec `Bytes` with `accept::Any`)"

@@ -26,7 +26,7 @@ pub(crate) use cleanup::{Cleanup, CleanupOutcome, Found, remove};
 pub use cleanup::{RemovalReason, Removed, Retention};
 pub(crate) use control_page::{ControlPage, Progress, instance_of, read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
-pub(crate) use error::{attempts_text, last_text};
+pub(crate) use error::{attempts_text, removed_text};
 pub(crate) use name::{ChannelName, check_namespace};
 pub use name::{KnownChannels, NameError, similar};
 pub(crate) use open::open;

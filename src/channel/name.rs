@@ -1,6 +1,5 @@
 //! Names of namespaces and channels.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::layout::{ObjectNames, control};
@@ -29,8 +28,8 @@ pub enum NameError {
     },
     /// It contains a control character, which would garble output.
     #[error(
-        "the name of a {what} must not contain control characters, {name:?} contains \
-         {character:?}: remove it"
+        "the name of a {what} must not contain control characters, {name:?} contains {character:?}: \
+             remove it"
     )]
     ControlCharacter {
         /// `namespace` or `channel`.
@@ -69,7 +68,7 @@ impl ChannelName {
 
 /// The channels of a namespace in which another one was not found, as far as they are known.
 #[derive(Clone, Default)]
-pub struct KnownChannels(pub(crate) Arc<[(Arc<str>, u64)]>);
+pub struct KnownChannels(pub(crate) Arc<[(Arc<str>, u64)]>, pub(crate) Option<Vec<String>>);
 
 impl KnownChannels {
     /// How many there may be for an error to compare their names with the missing one. A program
@@ -84,22 +83,37 @@ impl KnownChannels {
         similar(channel, few.iter().map(|(name, _)| &**name))
     }
 
+    /// If the namespace lists no channel at all: the names of other namespaces that are most like
+    /// its name, the most similar first.
+    #[must_use]
+    pub fn similar_namespaces(&self) -> Option<&[String]> {
+        self.1.as_deref()
+    }
+
     /// A question that names them, after the name of the missing one; or why that one is missing.
     pub(super) fn question(&self, channel: &str) -> String {
         if self.0.iter().any(|(name, _)| **name == *channel) {
             return " (a writer opened it, and its object was removed: `Writer::reopen` makes it again)"
                 .into();
         }
-        let names: Vec<_> = self.similar_to(channel).iter().map(|name| format!("{name:?}")).collect();
-        if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", names.join(", ")) }
+        if channel.contains(['*', '?']) {
+            return " (`Hub::iter`, `Hub::select` and `Hub::watch` take patterns, this takes a name)".into();
+        }
+        let quoted =
+            |names: Vec<&str>| names.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ");
+        let others = self.1.as_ref().map(|others| quoted(others.iter().map(String::as_str).collect()));
+        match (quoted(self.similar_to(channel)), others.as_deref()) {
+            (names, _) if !names.is_empty() => format!(" (did you mean {names}?)"),
+            (_, None) => String::new(),
+            (_, Some("")) => " (that namespace lists no channel)".into(),
+            (_, Some(others)) => {
+                format!(" (that namespace lists no channel: did you mean namespace {others}?)")
+            }
+        }
     }
 }
 
-impl fmt::Debug for KnownChannels {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("KnownChannels").field(&self.0.len()).finish()
-    }
-}
+debug_by!(KnownChannels<>, |it| channels: it.0.len());
 
 /// At most three of `names`: those that are most like `wanted`, the most similar first. For errors
 /// that propose what the user may have meant.
@@ -153,7 +167,8 @@ mod tests {
 
     #[test]
     fn an_error_compares_no_more_names_than_it_says() {
-        let known = |count| KnownChannels((0..count).map(|it| (format!("worker-{it}").into(), it)).collect());
+        let known =
+            |count| KnownChannels((0..count).map(|it| (format!("worker-{it}").into(), it)).collect(), None);
         let (few, many) = (known(1024), known(1025));
         assert_eq!(few.similar_to("wroker-7")[0], "worker-7");
         assert!(few.question("wroker-7").starts_with(" (did you mean \"worker-7\", "));

@@ -41,7 +41,7 @@ pub(crate) fn open(
     name: &ChannelName,
     options: &WriterOptions,
 ) -> Result<ChannelWriter, CreateError> {
-    let first = options.check()?;
+    let first = options.check(&name.channel)?;
     Opening { backend, name, options, first }.open()
 }
 
@@ -72,21 +72,16 @@ impl Opening<'_> {
         // An existing channel's object has the size that its creator gave it.
         let options = ClaimOptions::create(Size::AtLeast(PAGE_BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
-        claim.map_err(|source| {
-            if !matches!(source, ObjectError::Claimed { .. } | ObjectError::Foreign { .. }) {
-                return self.failed(source);
+        claim.map_err(|source| match self.backend.view(&self.page_name()).map(ControlPage::validate) {
+            // Another version's page may have another size, too.
+            Ok(Err(PageProblem::OtherVersion(found))) | Err(ObjectError::OtherVersion { found, .. }) => {
+                self.other_version(found)
             }
-            match self.backend.view(&self.page_name()).map(ControlPage::validate) {
-                // Its page may have another size, too.
-                Ok(Err(PageProblem::OtherVersion(found))) | Err(ObjectError::OtherVersion { found, .. }) => {
-                    self.other_version(found)
-                }
-                _ if !matches!(source, ObjectError::Claimed { .. }) => self.failed(source),
-                _ => match collision(self.backend, self.name) {
-                    Some(other) => self.collides_with(other),
-                    None => self.already_owned(),
-                },
-            }
+            _ if !matches!(source, ObjectError::Claimed { .. }) => self.failed(source),
+            _ => match collision(self.backend, self.name) {
+                Some(other) => self.collides_with(other),
+                None => self.already_owned(),
+            },
         })
     }
 
@@ -153,7 +148,8 @@ impl Opening<'_> {
     fn create(&self, mut claim: Box<dyn Claim>) -> Result<Option<ChannelWriter>, CreateError> {
         // Before anything is changed: another user may have left a half-made object, which stays.
         let made = self.access_of(claim.as_ref()).and_then(|(found, access)| {
-            let instance = getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))?;
+            let instance = getrandom::u64()
+                .map_err(|error| CreateError::NoRandomness(self.name.channel.clone(), error.to_string()))?;
             let group = self.options.access.admitted_group().or(access.group);
             let access = Access { group, ..access };
             if access != found {

@@ -1,6 +1,5 @@
 //! The options of writers and readers, and their validation.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,11 +86,7 @@ impl SchemaBytes {
     }
 }
 
-impl fmt::Debug for SchemaBytes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} bytes", self.0.len())
-    }
-}
+debug_by!(SchemaBytes<>, |it| bytes: it.0.len());
 
 /// Length and fingerprint of a channel's schema, as the control page records them. Two schemas with
 /// the same mark count as the same, as two formats with the same fingerprint do.
@@ -151,25 +146,24 @@ impl WriterOptions {
     }
 
     /// The shape of the first segments, if all options are possible.
-    pub(super) fn check(&self) -> Result<FirstSegments, CreateError> {
+    pub(super) fn check(&self, channel: &str) -> Result<FirstSegments, CreateError> {
+        let channel = || channel.to_owned();
         for Access { mode, .. } in [self.access, self.registry_access] {
             if mode & !0o777 != 0 || mode & 0o600 != 0o600 {
-                return Err(CreateError::InvalidPermissions { mode });
+                return Err(CreateError::InvalidPermissions { channel: channel(), mode });
             }
         }
         if self.capacity > self.max_state_len {
-            return Err(CreateError::CapacityAboveLimit {
-                capacity: self.capacity,
-                max_state_len: self.max_state_len,
-            });
+            let (capacity, max_state_len) = (self.capacity, self.max_state_len);
+            return Err(CreateError::CapacityAboveLimit { channel: channel(), capacity, max_state_len });
         }
         let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
         let start = control::first_slot(schema_len as u64).ok_or_else(|| {
             let reason = format!("it has {schema_len} bytes, the maximum is {}", control::MAX_SCHEMA_BYTES);
-            CreateError::SchemaRefused { reason }
+            CreateError::SchemaRefused { channel: channel(), reason }
         })?;
         let slots = self.depth.map(|depth| depth.saturating_mul(2));
-        let invalid = |bytes| CreateError::InvalidSize { bytes, slots };
+        let invalid = |bytes| CreateError::InvalidSize { channel: channel(), bytes, slots };
         Geometry::fit(self.max_state_len, self.depth).ok_or_else(|| invalid(self.max_state_len))?;
         let geometry = Geometry::fit_first(start, self.capacity, self.depth);
         let geometry = geometry.ok_or_else(|| invalid(self.capacity))?;

@@ -127,10 +127,10 @@ impl ChannelWriter {
     #[inline(never)]
     fn publish_unusual(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if !self.owner.is_ours() {
-            return Err(self.failed(PublishError::Forked { owner: self.owner.pid() }));
+            return Err(self.failed(self.forked()));
         }
         let Some(publication) = self.writer.next() else {
-            return Err(self.failed(PublishError::Exhausted));
+            return Err(self.failed(PublishError::Exhausted { channel: self.channel().into() }));
         };
         let side = publication.side();
         let fresh = self.make_room(side, payload.len());
@@ -285,13 +285,13 @@ impl ChannelWriter {
     ) -> Result<Segment<Words>, PublishError> {
         let generation = self.writer.generation(side) + 1;
         if generation > ObjectNames::MAX_GENERATION {
-            return Err(PublishError::Exhausted);
+            return Err(PublishError::Exhausted { channel: self.channel().into() });
         }
         // If our control page has been unlinked, another writer may already use these segment
         // names.
         let check_name = || match self.is_named() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(PublishError::NamesRemoved),
+            Ok(false) => Err(PublishError::NamesRemoved { channel: self.channel().into() }),
             Err(source) => Err(self.cannot_grow(geometry, source)),
         };
         check_name()?;
@@ -314,12 +314,17 @@ impl ChannelWriter {
     /// Gives a heartbeat: one read of the clock and one store; after a pause, up to ten of each.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         if !self.owner.is_ours() {
-            return Err(PublishError::Forked { owner: self.owner.pid() });
+            return Err(self.forked());
         }
         let time = self.clock.precise();
         self.writer.control().set_heartbeat(time);
         self.sign(time);
         Ok(())
+    }
+
+    #[cold]
+    fn forked(&self) -> PublishError {
+        PublishError::Forked { channel: self.channel().into(), owner: self.owner.pid() }
     }
 
     /// The last publication has the worker's final state.

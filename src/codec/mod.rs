@@ -18,13 +18,11 @@ mod shapes;
 
 #[cfg(feature = "dynamic")]
 pub(crate) use self::capped::{EXTENSION_I128, EXTENSION_U128};
-#[cfg(any(feature = "postcard", feature = "message-pack"))]
-pub use self::caps::CapError;
 pub(crate) use self::direct::Plain;
 pub use self::direct::{Boxed, Bytes, Pod};
-#[cfg(any(feature = "postcard", feature = "message-pack"))]
-pub use self::refusal::EncodeError;
 pub use self::serde::{MessagePack, Postcard};
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+pub use self::{caps::CapError, refusal::EncodeError};
 
 use std::convert::Infallible;
 use std::error::Error;

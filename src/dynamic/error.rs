@@ -9,8 +9,8 @@ pub(super) const MAX_LEVELS: u32 = 128;
 /// The most bytes of memory for each element.
 pub(super) const MAX_ELEMENT_MEMORY: usize = 1024;
 
-/// The most fields that an error lists.
-pub(super) const MAX_LISTED: usize = 20;
+/// The most fields that the text of an error lists.
+const MAX_SHOWN: usize = 20;
 
 /// A payload that cannot be decoded.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,8 +61,8 @@ pub enum DecodeError {
     },
     /// The value would take too much memory: the schema has long names for values of few bytes.
     #[error(
-        "the value would take more than {} bytes for each of the payload's {len}: give the \
-         fields shorter names",
+        "the value would take more than {} bytes for each of the payload's {len}: give the fields \
+             shorter names",
         MAX_ELEMENT_MEMORY
     )]
     TooLarge {
@@ -97,16 +97,15 @@ pub enum DynamicError {
         r#source: DecodeError,
     },
     /// The state has no such field.
-    #[error(
-        "channel {channel:?} has no field {path}: {}",
-        listed(fields, *count)
-    )]
+    #[error("channel {channel:?} has no field {path}: {}", listed(fields, *count))]
     NoSuchField {
         /// The channel.
         channel: String,
         /// The path that the caller asked for.
         path: String,
-        /// The first 20 fields: those of the schema, or without a schema those of the value.
+        /// The first 1,000 paths that lead to fields, those of lists and structs before what is in
+        /// them, with the first element of a list for all of its kind: those of the schema, or
+        /// without a schema those of the value. The text has 20 of them.
         fields: Vec<String>,
         /// The number of all fields.
         count: usize,
@@ -116,13 +115,14 @@ pub enum DynamicError {
 debug_as_display!(DynamicError);
 
 fn listed(fields: &[String], count: usize) -> String {
-    let more = match count.saturating_sub(fields.len()) {
+    let shown = &fields[..fields.len().min(MAX_SHOWN)];
+    let more = match count.saturating_sub(shown.len()) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    match fields {
+    match shown {
         [] if count == 0 => "it has no fields".into(),
         [] => format!("it has {count} others"),
-        fields => format!("it has {}{more}", fields.join(", ")),
+        shown => format!("it has {}{more}", shown.join(", ")),
     }
 }

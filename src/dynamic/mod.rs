@@ -40,20 +40,16 @@ pub use decode::decode;
 pub use error::{DecodeError, DynamicError};
 pub use walk::{Change, Differences, Leaves, differences, leaves};
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use crate::accept::Any;
-use crate::channel::{AttachError, RetryPolicy, SnapshotError};
+use crate::channel::{AttachError, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
-use crate::reader::{Reader, ReaderBuilder};
+use crate::reader::Reader;
 use crate::schema::Schema;
 pub use crate::schema::{FieldPath, Located, PathError, Step};
 use crate::snapshot::Snapshot;
-use crate::waiting::WaitPolicy;
-use error::MAX_LISTED;
 
 /// A reader of a channel of any format: its states become [`serde_json::Value`]s.
 ///
@@ -67,13 +63,6 @@ pub struct DynamicReader {
     schema: Result<Option<Schema>, String>,
 }
 
-/// Options of a [`DynamicReader`]. Made by [`Namespace::dynamic_reader_builder`].
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until `open` is called"]
-pub struct DynamicReaderBuilder {
-    reader: ReaderBuilder<Vec<u8>, Bytes, Any>,
-}
-
 impl Namespace {
     /// A reader of the channel's states without their type, with default options.
     ///
@@ -81,52 +70,21 @@ impl Namespace {
     ///
     /// [`AttachError`], for example [`AttachError::NotFound`] if the channel does not exist.
     pub fn dynamic_reader(&self, channel: &str) -> Result<DynamicReader, AttachError> {
-        self.dynamic_reader_builder(channel).open()
-    }
-
-    /// Options for a reader of the channel's states without their type.
-    pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder {
-        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().accept(Any) }
+        Ok(self.reader_builder(channel).codec().accept(Any).open()?.into())
     }
 }
 
-impl DynamicReaderBuilder {
-    /// Waits up to `timeout` until the channel exists and is ready. Default: see
-    /// [`AttachPolicy`](crate::options::AttachPolicy).
-    pub fn attach_within(mut self, timeout: Duration) -> Self {
-        self.reader = self.reader.attach_within(timeout);
-        self
-    }
-
-    /// How often and how long a snapshot retries.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.reader = self.reader.retry_policy(retry);
-        self
-    }
-
-    /// How [`Reader::wait_after`] waits.
-    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.reader = self.reader.wait_policy(wait);
-        self
-    }
-
-    /// Attaches to the channel, and reads its schema if it has one.
-    ///
-    /// Attaching succeeds even if the schema cannot be read: methods that need it fail with
-    /// [`DecodeError::Schema`].
-    ///
-    /// # Errors
-    ///
-    /// [`AttachError`]; [`AttachError::NotFound`] at once unless
-    /// [`DynamicReaderBuilder::attach_within`] sets a time to wait.
-    pub fn open(self) -> Result<DynamicReader, AttachError> {
-        let reader = self.reader.open()?;
+/// Of a reader with other options: `reader_builder(…).codec::<Bytes>().accept(Any)`, from
+/// [`accept`](crate::accept). The schema, if the channel has one, is read. If it can't be, methods
+/// that need it fail with [`DecodeError::Schema`].
+impl From<Reader<Vec<u8>, Bytes>> for DynamicReader {
+    fn from(reader: Reader<Vec<u8>, Bytes>) -> DynamicReader {
         let schema = match reader.schema_bytes() {
             Err(error) => Err(error.to_string()),
             Ok(None) => Ok(None),
             Ok(Some(bytes)) => Schema::from_bytes(&bytes).map(Some).map_err(|error| error.to_string()),
         };
-        Ok(DynamicReader { reader, schema })
+        DynamicReader { reader, schema }
     }
 }
 
@@ -160,7 +118,8 @@ impl DynamicReader {
     ///
     /// [`DecodeError`].
     pub fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
-        decode(self.codec(), self.known_schema()?, payload)
+        let schema = self.schema.as_ref().map_err(|reason| DecodeError::Schema { reason: reason.clone() })?;
+        decode(self.codec(), schema.as_ref(), payload)
     }
 
     /// The value of one field of the latest state.
@@ -170,16 +129,28 @@ impl DynamicReader {
     ///
     /// # Errors
     ///
-    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the first 20 fields.
+    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the fields.
     pub fn field(&mut self, path: &FieldPath) -> Result<Snapshot<Value>, DynamicError> {
         if let Some(part) = self.part(path)? {
             return Ok(part);
         }
         let snapshot = self.snapshot()?;
-        match path.find(&snapshot) {
-            Some(value) => Ok(Snapshot::new(value.clone(), snapshot.info())),
-            None => Err(self.no_such_field(path, &snapshot)),
-        }
+        let value = self.field_of(&snapshot, path)?.clone();
+        Ok(Snapshot::new(value, snapshot.info()))
+    }
+
+    /// The value of one field of `state`, a state of this channel, for example one from its
+    /// history.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicError::NoSuchField`] lists the fields.
+    pub fn field_of<'a>(&self, state: &'a Value, path: &FieldPath) -> Result<&'a Value, DynamicError> {
+        path.find(state).ok_or_else(|| {
+            let (fields, count) = self.schema().map_or_else(|| walk::paths(state), paths_of);
+            let (channel, path) = (self.reader.channel().into(), path.to_string());
+            DynamicError::NoSuchField { channel, path, fields, count }
+        })
     }
 
     /// A field of plain data alone; `None` if it cannot be read without the rest.
@@ -205,22 +176,6 @@ impl DynamicReader {
         DynamicError::Decode { channel: self.reader.channel().into(), publication, source }
     }
 
-    fn no_such_field(&self, path: &FieldPath, state: &Value) -> DynamicError {
-        let (fields, count) = match self.schema() {
-            Some(schema) => {
-                let fields = schema.first_fields(MAX_LISTED).into_iter().map(|field| field.path);
-                (fields.collect(), schema.field_count())
-            }
-            None => {
-                let leaves = leaves(state);
-                let fields = leaves.found.iter().take(MAX_LISTED).map(|(path, _)| path.to_string());
-                (fields.collect(), leaves.found.len() + leaves.left_out)
-            }
-        };
-        let (channel, path) = (self.reader.channel().into(), path.to_string());
-        DynamicError::NoSuchField { channel, path, fields, count }
-    }
-
     /// The codec's name, as the channel records it.
     #[must_use]
     pub fn codec(&self) -> &str {
@@ -239,14 +194,6 @@ impl DynamicReader {
         self.schema.as_ref().ok().and_then(Option::as_ref)
     }
 
-    /// The channel's schema, or the reason for which it cannot be read.
-    fn known_schema(&self) -> Result<Option<&Schema>, DecodeError> {
-        self.schema
-            .as_ref()
-            .map(Option::as_ref)
-            .map_err(|reason| DecodeError::Schema { reason: reason.clone() })
-    }
-
     /// The reader of the channel's payloads.
     #[must_use]
     pub fn reader(&self) -> &Reader<Vec<u8>, Bytes> {
@@ -258,4 +205,14 @@ impl DynamicReader {
     pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes> {
         &mut self.reader
     }
+}
+
+/// The paths that lead to fields, and the number of all fields but those that none leads to. The
+/// first element is for all of a list; the schema does not know the keys of a map.
+fn paths_of(schema: &Schema) -> (Vec<String>, usize) {
+    let all = schema.fields();
+    let paths = all.iter().map(|field| field.path.replace("[]", "[0]"));
+    let paths: Vec<_> = paths.filter(|path| path.parse().is_ok_and(|path| schema.may_have(&path))).collect();
+    let count = schema.field_count() + paths.len() - all.len();
+    (paths, count)
 }

@@ -1,12 +1,17 @@
 //! Walks over JSON values: the value at a path, the leaves of a state, the changes between two
 //! states.
 
+use std::mem::discriminant;
+
 use serde_json::Value;
 
 use crate::schema::{FieldPath, Step, Trail};
 
 /// The most paths that are kept.
 const MAX_PATHS: usize = 10_000;
+
+/// The most paths that are shown.
+const MAX_SHOWN: usize = 1_000;
 
 /// The most bytes of one path in memory. Longer paths are left out: a shortened path would lead
 /// elsewhere.
@@ -47,8 +52,18 @@ pub struct Leaves<'a> {
 #[must_use]
 pub fn leaves(state: &Value) -> Leaves<'_> {
     let mut search = Search { found: Vec::new(), paths: Paths::new() };
-    search.collect(state, Trail::ROOT);
+    search.collect(state, Trail::ROOT, false);
     Leaves { found: search.found, left_out: search.paths.left_out }
+}
+
+/// The paths to the values in `state`, those of objects and arrays before what is in them, and the
+/// first element of an array for all of its kind: the first 1,000, and the number of all. They are
+/// limited as those of [`leaves`].
+pub(super) fn paths(state: &Value) -> (Vec<String>, usize) {
+    let mut search = Search { found: Vec::new(), paths: Paths::new() };
+    search.collect(state, Trail::ROOT, true);
+    let count = search.found.len() + search.paths.left_out;
+    (search.found.iter().take(MAX_SHOWN).map(|(path, _)| path.to_string()).collect(), count)
 }
 
 /// One value that changed.
@@ -106,19 +121,26 @@ struct Search<F> {
 }
 
 impl<'a> Search<(FieldPath, &'a Value)> {
-    fn collect(&mut self, value: &'a Value, trail: Trail<'_>) {
+    /// Collects the leaves; or all values inside of the state, of an array one of each kind.
+    fn collect(&mut self, value: &'a Value, trail: Trail<'_>, takes_all: bool) {
+        let (is_inner, is_leaf) = (trail.bytes() > 0, !value.is_array() && !value.is_object());
+        if is_inner && takes_all || is_leaf && !takes_all {
+            self.found.extend(self.paths.keep(trail).map(|path| (path, value)));
+        }
         match value {
             Value::Array(elements) => {
                 for (index, element) in elements.iter().enumerate() {
-                    self.collect(element, trail.index(index));
+                    if !takes_all || index == 0 || discriminant(element) != discriminant(&elements[0]) {
+                        self.collect(element, trail.index(index), takes_all);
+                    }
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members {
-                    self.collect(member, trail.name(name));
+                    self.collect(member, trail.name(name), takes_all);
                 }
             }
-            leaf => self.found.extend(self.paths.keep(trail).map(|path| (path, leaf))),
+            _ => {}
         }
     }
 }

@@ -14,6 +14,7 @@ use papaya::{Guard, LocalGuard, Operation};
 use super::HubStatistics;
 use super::error::QueryError;
 use crate::accept::{Accept, Candidate, FieldPlan};
+use crate::catalog;
 use crate::channel::{
     AttachError, AttachPolicy, ChannelName, ChannelReader, Format, KnownChannels, ReaderOptions,
 };
@@ -89,6 +90,9 @@ struct Listing {
     names: Option<Names>,
     /// Whether the watch has seen a change since then.
     is_outdated: bool,
+    /// What [`catalog::similar_namespaces`] last returned, and when to ask again.
+    others: Option<Vec<String>>,
+    list_others: Timer,
 }
 
 /// An attached channel as of some moment. It is never changed, only replaced.
@@ -159,13 +163,14 @@ impl Shared {
     pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
         let check = Arc::clone(watch.check());
-        let listing = Mutex::new(Listing { watch, names: None, is_outdated: true });
+        let list_others = Timer::new(Duration::from_secs(1));
+        let listing = Listing { watch, names: None, is_outdated: true, others: None, list_others };
         Shared {
             handle,
             options,
             counts: CachePadded::default(),
             channels: Channels::default(),
-            listing,
+            listing: Mutex::new(listing),
             check,
             selections: papaya::HashMap::default(),
             entries: Arc::default(),
@@ -288,13 +293,19 @@ impl Shared {
             crate::channel::attach(self.handle.backend(), &name, &options).map_err(QueryError::from)
         };
         let mut attached = self.with_room(round, |attached| attached.as_ref().err(), attach);
-        if let Err(QueryError::Attach(AttachError::NotFound { known, .. })) = &mut attached {
-            // Waits for no thread: one that lists at this moment leaves the error without. A large
-            // namespace is not listed for an error that would compare no names.
-            let is_small = |names: &Names| names.len() <= KnownChannels::MAX_COMPARED;
-            let listing = self.listing.try_lock().ok();
-            let listing = listing.filter(|listing| listing.names.as_ref().is_none_or(is_small));
-            *known = KnownChannels(listing.and_then(|mut it| self.update(&mut it).ok()).unwrap_or_default());
+        // Waits for no thread: one that lists at this moment leaves the error without. A large
+        // namespace is not listed for an error that would compare no names, and the other
+        // namespaces are listed once a second at most.
+        if let Err(QueryError::Attach(AttachError::NotFound { known, .. })) = &mut attached
+            && let Ok(mut listing) = self.listing.try_lock()
+            && listing.names.as_ref().is_none_or(|names| names.len() <= KnownChannels::MAX_COMPARED)
+        {
+            known.0 = self.update(&mut listing).unwrap_or_default();
+            if known.0.is_empty() && (listing.others.is_none() || listing.list_others.is_due()) {
+                let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
+                listing.others = catalog::similar_namespaces(backend, namespace);
+            }
+            known.1 = listing.others.clone().filter(|_| known.0.is_empty());
         }
         let reader = attached?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });

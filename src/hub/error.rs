@@ -1,6 +1,6 @@
 //! Why a hub has no state of a channel.
 
-use crate::channel::{AttachError, SnapshotError, attempts_text, last_text};
+use crate::channel::{AttachError, SnapshotError, attempts_text, removed_text};
 use crate::object::{ObjectError, ResourceLimit};
 
 /// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
@@ -8,16 +8,10 @@ use crate::object::{ObjectError, ResourceLimit};
 #[non_exhaustive]
 pub enum QueryError {
     /// The hub could not attach: there is no such channel, or its states have another format.
-    #[error(
-        "{}",
-        attach_text(.0)
-    )]
+    #[error("{}", attach_text(.0))]
     Attach(AttachError),
     /// No whole state could be read, or it can't be decoded.
-    #[error(
-        "{}",
-        snapshot_text(.0)
-    )]
+    #[error("{}", snapshot_text(.0))]
     Snapshot(SnapshotError),
     /// The channels of the namespace can't be listed.
     #[error("the channels of namespace {namespace:?} can't be listed: {source}")]
@@ -93,14 +87,12 @@ impl QueryError {
 }
 
 fn attach_text(error: &AttachError) -> String {
-    match error {
-        AttachError::NotReady { channel, waited } => format!(
-            "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
-             wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
-             opening a writer for the channel cleans up"
-        ),
-        error => error.to_string(),
-    }
+    let AttachError::NotReady { channel, waited } = error else { return error.to_string() };
+    format!(
+        "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub wait \
+         longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and opening a \
+         writer for the channel cleans up"
+    )
 }
 
 fn snapshot_text(error: &SnapshotError) -> String {
@@ -109,10 +101,9 @@ fn snapshot_text(error: &SnapshotError) -> String {
             "nothing has been published on channel {channel:?} yet: query it again, or wait for a change with \
              `HubWatch::wait_any`"
         ),
-        SnapshotError::Closed { channel, last } => format!(
-            "channel {channel:?} was closed {}: the hub finds it again when a writer opens it",
-            last_text(*last)
-        ),
+        SnapshotError::Closed { channel, last } => {
+            removed_text(channel, *last) + "; the hub finds it again when a writer opens it"
+        }
         SnapshotError::Contended { channel, attempts, waited } => format!(
             "the writer of channel {channel:?} was faster than {} in {waited:.1?}: give the \
              channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)",

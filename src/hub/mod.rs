@@ -74,7 +74,8 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a
 /// [`Reader`](crate::Reader); a round over a [`Selection`] costs what readers cost. The first query
 /// of a channel attaches, which takes system calls; one of a channel that does not exist also lists
-/// the channels if they have changed, up to 1,024 of them. An attached channel costs one mapping,
+/// the channels if they have changed, up to 1,024 of them, and if there is none, once a second the
+/// namespaces of this machine. An attached channel costs one mapping,
 /// one more for each side that has grown, and no descriptor. Each thread that reads encoded states
 /// keeps a buffer of the size of the largest one.
 ///
@@ -143,7 +144,8 @@ impl<C, A> Hub<C, A> {
     }
 
     /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
-    /// alphabetical order. A namespace that does not exist yet has none.
+    /// alphabetical order. A namespace that does not exist has none: a query of a missing channel
+    /// ([`Hub::get`]) proposes namespaces with similar names.
     ///
     /// Cost: a short lock, and a listing of the registry if it has changed. While this process
     /// lacks descriptors or memory for that, the names are those of the last listing.

@@ -97,10 +97,11 @@ impl HubWatch {
     /// publication: at the latest the first call that begins after
     /// [`WaitPolicy::slice`](crate::options::WaitPolicy::slice), or that ends with nothing else.
     ///
-    /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
-    /// [`Reader::wait_after`](crate::Reader::wait_after) does and with the same limits. One sleep
-    /// is enough for any number of channels. A writer that publishes while a process waits makes
-    /// two to four system calls for it.
+    /// Without a channel to watch it waits for one, also in a namespace whose name is mistyped:
+    /// [`Hub::get`](super::Hub::get) of a missing channel proposes similar namespaces. It spins for
+    /// a moment and then sleeps, as [`Reader::wait_after`](crate::Reader::wait_after) does and with
+    /// the same limits. One sleep is enough for any number of channels. A writer that publishes
+    /// while a process waits makes two to four system calls for it.
     ///
     /// Cost: two loads for each watched channel at the first wait, after a change of the list, ten
     /// times a second, and at the timeout. Otherwise the writers say where to look: one channel in

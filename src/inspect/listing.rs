@@ -35,27 +35,41 @@ pub fn capabilities() -> Vec<Capability> {
     object::try_steps().into_iter().map(|(name, problem)| Capability { name, problem }).collect()
 }
 
-/// All objects in this machine's shared memory whose names are this library's:
-/// `inspect::objects().list()?`.
-pub fn objects() -> ObjectListing {
-    ObjectListing { trusted: Vec::new() }
+/// The beginning of a listing, which opens the objects of this user and of those that it trusts.
+macro_rules! listing {
+    ($(#[$doc:meta])* $begin:ident; $(#[$type_doc:meta])* $Listing:ident) => {
+        $(#[$doc])*
+        pub fn $begin() -> $Listing {
+            $Listing { trusted: Vec::new() }
+        }
+
+        $(#[$type_doc])*
+        #[derive(Clone, Debug)]
+        #[must_use = "nothing is listed before `list`"]
+        pub struct $Listing {
+            trusted: Vec<u32>,
+        }
+
+        impl $Listing {
+            /// Opens the objects of another user, too, given by numeric id. Default: objects of
+            /// other users are listed or counted, not opened.
+            pub fn trust_owner(mut self, user: u32) -> Self {
+                self.trusted.push(user);
+                self
+            }
+        }
+    };
 }
 
-/// Lists the objects of this library. Made by [`objects`].
-#[derive(Clone, Debug)]
-#[must_use = "nothing is listed before `list`"]
-pub struct ObjectListing {
-    trusted: Vec<u32>,
+listing! {
+    /// All objects in this machine's shared memory whose names are this library's:
+    /// `inspect::objects().list()?`.
+    objects;
+    /// Lists the objects of this library. Made by [`objects`].
+    ObjectListing
 }
 
 impl ObjectListing {
-    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users
-    /// are listed, not opened.
-    pub fn trust_owner(mut self, user: u32) -> Self {
-        self.trusted.push(user);
-        self
-    }
-
     /// The objects, sorted by name.
     ///
     /// Takes no lock and changes nothing. Objects that are created or removed in between may or may
@@ -74,27 +88,15 @@ impl ObjectListing {
     }
 }
 
-/// All namespaces that have objects in this machine's shared memory:
-/// `inspect::namespaces().list()?`.
-pub fn namespaces() -> NamespaceListing {
-    NamespaceListing { trusted: Vec::new() }
-}
-
-/// Lists the namespaces of this machine. Made by [`namespaces`].
-#[derive(Clone, Debug)]
-#[must_use = "nothing is listed before `list`"]
-pub struct NamespaceListing {
-    trusted: Vec<u32>,
+listing! {
+    /// All namespaces that have objects in this machine's shared memory:
+    /// `inspect::namespaces().list()?`.
+    namespaces;
+    /// Lists the namespaces of this machine. Made by [`namespaces`].
+    NamespaceListing
 }
 
 impl NamespaceListing {
-    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users
-    /// are counted, not opened.
-    pub fn trust_owner(mut self, user: u32) -> Self {
-        self.trusted.push(user);
-        self
-    }
-
     /// The namespaces, sorted by name, those without a name last. A namespace in which several
     /// users have objects is listed once for each of them.
     ///
@@ -129,7 +131,7 @@ fn namespace_info(owner_uid: u32, group: &[Listed]) -> NamespaceInfo {
     // The registry first: there is one, and there may be many pages.
     let mut named = of_kind(ObjectKind::Registry).chain(of_kind(ObjectKind::Control));
     NamespaceInfo {
-        name: named.find_map(Listed::names).map(|names| names.namespace),
+        name: named.find_map(Listed::names).map(|(namespace, _)| namespace),
         owner_uid,
         channels: of_kind(ObjectKind::Control).count() as u64,
         objects: group.len() as u64,
@@ -150,9 +152,9 @@ impl KnownNames {
     fn of(listed: &[Listed]) -> KnownNames {
         let mut known = KnownNames::default();
         for object in listed {
-            let Some(names) = object.names() else { continue };
-            known.namespaces.insert(ObjectNames::prefix(&names.namespace), names.namespace);
-            known.channels.extend(names.channel);
+            let Some((namespace, channel)) = object.names() else { continue };
+            known.namespaces.insert(ObjectNames::prefix(&namespace), namespace);
+            known.channels.extend(channel);
         }
         known
     }
@@ -185,13 +187,6 @@ struct Listed {
     backend: Option<SharedMemory>,
 }
 
-/// The full names that an object holds.
-struct Names {
-    namespace: String,
-    /// Of a control page only.
-    channel: Option<(ObjectNames, String)>,
-}
-
 /// All objects with this library's prefix, sorted by name.
 fn list(trusted: &[u32]) -> Result<Vec<Listed>, ObjectError> {
     let own = SharedMemory::default();
@@ -221,19 +216,17 @@ impl Listed {
         self.backend.as_ref().is_some_and(|backend| self.status.is_ours() || backend.may_read(&self.name))
     }
 
-    /// The full names that the object holds, if it is a page or a registry that may be opened.
-    fn names(&self) -> Option<Names> {
+    /// The full names that the object holds, if it is a page or a registry that may be opened: the
+    /// namespace's, and of a page the channel's.
+    fn names(&self) -> Option<(String, Option<(ObjectNames, String)>)> {
         let backend = self.backend.as_ref()?;
         match self.kind {
             ObjectKind::Control => {
                 let names = ObjectNames::of_object(&self.name)?;
                 let name = catalog::own_page(backend, &names)?.name;
-                Some(Names { namespace: name.namespace, channel: Some((names, name.channel)) })
+                Some((name.namespace, Some((names, name.channel))))
             }
-            ObjectKind::Registry => {
-                let namespace = catalog::namespace_of_registry(backend, &self.name)?;
-                Some(Names { namespace, channel: None })
-            }
+            ObjectKind::Registry => Some((catalog::namespace_of_registry(backend, &self.name)?, None)),
             _ => None,
         }
     }

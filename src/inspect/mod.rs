@@ -5,6 +5,7 @@
 //!   its slots, whatever its type is, also after its writer died.
 //! * [`Namespace::channels`](crate::Namespace::channels): the [`ChannelInfo`]s of a namespace;
 //!   [`ChannelWatch`] notices changes.
+//! * [`Namespace::unlisted_channels`](crate::Namespace::unlisted_channels): what no list has.
 //! * [`namespaces`] and [`objects`]: what exists on this machine, without a name to begin with.
 //! * [`similar`]: the names that a user may have meant.
 //! * [`capabilities`]: whether this machine can hold channels.

@@ -36,10 +36,7 @@ impl Publication {
     #[inline]
     pub(crate) const fn new(n: u64) -> Option<Publication> {
         // In one comparison: 0 wraps.
-        if n.wrapping_sub(1) >= Publication::MAX.0 {
-            return None;
-        }
-        Some(Publication(n))
+        if n.wrapping_sub(1) >= Publication::MAX.0 { None } else { Some(Publication(n)) }
     }
 
     /// The number itself.

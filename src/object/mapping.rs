@@ -60,8 +60,9 @@ fn exceeds_addresses(bytes: usize) -> bool {
     used.saturating_add(bytes) > limit - limit.div_ceil(REST)
 }
 
-/// Writable mappings of up to this many bytes are made with all their pages: a writer touches all
-/// of a small object, and each page would cost a fault.
+/// Writable mappings of more than a page and up to this many bytes are made with all their pages: a
+/// writer touches all of a small object, and no publication has to wait for a fault. A single page
+/// is touched at once, and a fault costs less than asking for the page.
 const POPULATED: usize = 8 * PAGE_BYTES;
 
 /// The largest pages of kernels, which map files only from a multiple of their page on: x86-64 has
@@ -166,7 +167,7 @@ impl Mapping {
         if LIVE.load(Ordering::Relaxed) >= max_live() || exceeds_addresses(bytes) {
             return Err(Errno::NOMEM);
         }
-        let touches_all = bytes <= POPULATED && protection.contains(ProtFlags::WRITE);
+        let touches_all = bytes > PAGE_BYTES && bytes <= POPULATED && protection.contains(ProtFlags::WRITE);
         let populate = if touches_all { MapFlags::POPULATE } else { MapFlags::empty() };
         let flags = MapFlags::SHARED | populate;
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.

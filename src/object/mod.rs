@@ -135,11 +135,8 @@ impl ObjectStatus {
 
     /// An error unless this process runs as the owner of `object`, whose status this is.
     pub(crate) fn must_be_ours(&self, object: &str) -> Result<(), ObjectError> {
-        let user = rustix::process::geteuid().as_raw();
-        match self.owner == user {
-            true => Ok(()),
-            false => Err(ObjectError::NotOwner { object: object.into(), owner: self.owner, user }),
-        }
+        let (object, owner, user) = (object.into(), self.owner, rustix::process::geteuid().as_raw());
+        if owner == user { Ok(()) } else { Err(ObjectError::NotOwner { object, owner, user }) }
     }
 
     /// The users that may open the object.
@@ -192,8 +189,8 @@ pub enum ObjectError {
     },
     /// Its creator has made the name but not yet the memory.
     #[error(
-        "shared-memory object {object} is still empty, its creator has not finished it: retry, or \
-         open a writer for its channel if the creator is dead"
+        "shared-memory object {object} is still empty, its creator has not finished it: retry, or open a \
+             writer for its channel if the creator is dead"
     )]
     Unfinished {
         /// Its name.
@@ -207,14 +204,13 @@ pub enum ObjectError {
     },
     /// Its memory can't be reserved.
     #[error(
-        "no room for {} ({object}): free memory in /dev/shm, or enlarge it (mount -o \
-         remount,size=… /dev/shm)",
-        room_text(*bytes)
+        "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or enlarge it \
+             (mount -o remount,size=… /dev/shm)"
     )]
     NoSpace {
         /// Its name.
         object: String,
-        /// Requested bytes; 0 if the object itself could not be made.
+        /// Requested bytes.
         bytes: usize,
     },
     /// The system doesn't allow it.
@@ -229,7 +225,7 @@ pub enum ObjectError {
     /// readers refuse: it has changed its user after opening, or resumes another user's channel.
     #[error(
         "shared-memory object {object} belongs to user {owner}, and this process runs as user {user} \
-         now: a channel belongs to one user; change the user before opening, or run as user {owner}"
+             now: a channel belongs to one user; change the user before opening, or run as user {owner}"
     )]
     NotOwner {
         /// Its name.
@@ -242,7 +238,7 @@ pub enum ObjectError {
     /// This process may not give the object to the group.
     #[error(
         "shared-memory object {object} can't be given to group {group}: add this process's user to the \
-         group (in a systemd unit: SupplementaryGroups=)"
+             group (in a systemd unit: SupplementaryGroups=)"
     )]
     NotMember {
         /// Its name.
@@ -253,7 +249,7 @@ pub enum ObjectError {
     /// The namespace's registry admits another group already.
     #[error(
         "registry {object} admits group {found}, and this writer asks for group {wanted}: give all \
-         writers of a namespace the same group (NamespaceBuilder::group)"
+             writers of a namespace the same group (NamespaceBuilder::group)"
     )]
     OtherGroup {
         /// Its name.
@@ -265,8 +261,8 @@ pub enum ObjectError {
     },
     /// Another program put something else under this name.
     #[error(
-        "/dev/shm/{object} is not an object of this library ({reason}): find out which program \
-         made it, and remove it"
+        "/dev/shm/{object} is not an object of this library ({reason}): find out which program made it, \
+             and remove it"
     )]
     Foreign {
         /// Its name.
@@ -277,8 +273,7 @@ pub enum ObjectError {
     /// Another version of the library made it.
     #[error(
         "/dev/shm/{object} has layout version {found}, this library uses version {}: use the same version of \
-         tearless in all processes; if no process uses the object, `tearless gc` or `Namespace::clean` \
-         removes it",
+             tearless in all processes; if no process uses it, `tearless gc` or `Namespace::clean` removes it",
         layout::VERSION
     )]
     OtherVersion {
@@ -290,7 +285,7 @@ pub enum ObjectError {
     /// It is the registry of another namespace, whose name has the same hash.
     #[error(
         "/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
-         {namespace:?}: choose another name for one of the two"
+             {namespace:?}: choose another name for one of the two"
     )]
     OtherNamespace {
         /// Its name.
@@ -301,11 +296,8 @@ pub enum ObjectError {
         other: Box<str>,
     },
     /// It belongs to another user.
-    #[error(
-        "shared-memory object {object} belongs to user {owner}, which is not trusted: {}trust that user \
-         explicitly (NamespaceBuilder::trust_owner), or use another namespace",
-        unmapped_text(*owner)
-    )]
+    #[error("shared-memory object {object} belongs to user {owner}, which is not trusted: {}trust that user \
+             explicitly (NamespaceBuilder::trust_owner), or use another namespace", unmapped_text(*owner))]
     OtherOwner {
         /// Its name.
         object: String,
@@ -331,7 +323,7 @@ pub enum ObjectError {
     /// The registry has no entry left.
     #[error(
         "registry {object} has {channels} channels, and no room for another one: remove those of dead \
-         writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
+             writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
     )]
     Full {
         /// Its name.
@@ -396,8 +388,7 @@ impl fmt::Display for ResourceLimit {
                  LimitNOFILE=)"
             }
             ResourceLimit::Inodes => {
-                "/dev/shm has no inode left for another file: remove files, or raise that limit (mount -o \
-                 remount,nr_inodes=… /dev/shm)"
+                "no inode is left: remove files, or mount -o remount,nr_inodes=… /dev/shm"
             }
         })
     }
@@ -427,19 +418,13 @@ pub(crate) fn may_be_unmapped(user: u32) -> bool {
         && read("/proc/self/uid_map").lines().filter_map(count).sum::<u64>() < u64::from(u32::MAX)
 }
 
-fn room_text(bytes: usize) -> String {
-    if bytes == 0 { "another shared-memory object".into() } else { format!("{bytes} bytes of shared memory") }
-}
-
 /// What to do first about an owner that may be any of several users.
 fn unmapped_text(owner: u32) -> String {
-    if !may_be_unmapped(owner) {
-        return String::new();
-    }
-    format!(
+    let text = format!(
         "the user namespace of this process shows all users without an id there as {owner}: map the owner's \
          id into it (`unshare --map-users`, or the container's map of users), or "
-    )
+    );
+    if may_be_unmapped(owner) { text } else { String::new() }
 }
 
 /// `, which belongs to user 7`, if the owner is known, and what to do.

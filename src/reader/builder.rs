@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::accept::{Accept, Candidate, SameType};
+use crate::catalog;
 use crate::channel::{AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
 use crate::codec::{Decode, MessagePack};
 use crate::registry::Registry;
@@ -73,9 +74,9 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     /// # Errors
     ///
     /// [`AttachError`]; by default [`AttachError::NotFound`] at once if there is no such channel.
-    /// It proposes similar names if the namespace has at most 1,024 channels, which it lists: a
-    /// program that expects the channel waits by [`attach_within`](Self::attach_within), which
-    /// lists once.
+    /// It proposes similar names if the namespace has at most 1,024 channels, which it lists; if it
+    /// has none, similar namespaces of this machine. A program that expects the channel waits by
+    /// [`attach_within`](Self::attach_within), which lists once.
     pub fn open(self) -> Result<Reader<T, C>, AttachError>
     where
         C: Decode<T>,
@@ -83,8 +84,14 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     {
         let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
         let expected = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
-        let registry = Registry::of(self.handle.backend(), self.handle.namespace());
-        let channel = registry.attach(&name, &self.options)?;
+        let backend = self.handle.backend();
+        let mut attached = Registry::of(backend, &name.namespace).attach(&name, &self.options);
+        if let Err(AttachError::NotFound { known, .. }) = &mut attached
+            && known.0.is_empty()
+        {
+            known.1 = catalog::similar_namespaces(backend, &name.namespace);
+        }
+        let channel = attached?;
         let plan = A::check(&Candidate::new(&channel, &expected))?;
         Ok(Reader::new(channel, plan, self.handle, self.wait))
     }

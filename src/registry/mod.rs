@@ -363,7 +363,9 @@ impl Chunks<Words> for HeldObjects<'_> {
 impl ChunksMut<Words> for HeldObjects<'_> {
     fn create(&self, chunk: Chunk) -> Result<Words, ObjectError> {
         let (name, access) = (self.registry.name(chunk), self.claim.status()?.access());
-        self.registry.backend.create_over_leftover(&name, chunk.bytes(), access)
+        self.registry.backend.create_over_leftover(&name, chunk.bytes(), access)?;
+        // Mapped as the other writers of this process find it mapped.
+        self.registry.backend.part(&name, 0, chunk.bytes())
     }
 
     fn remove(&self, chunk: Chunk) -> Result<bool, ObjectError> {

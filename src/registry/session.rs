@@ -80,9 +80,12 @@ impl Session {
         if self.check.is_due() {
             self.check_names();
         }
+        let channel = || self.name.channel.clone();
         match &self.not_listed {
-            _ if self.has_lost_name => Err(PublishError::NamesRemoved),
-            Some(source) => Err(PublishError::RegistryNotRestored { source: Arc::clone(source) }),
+            _ if self.has_lost_name => Err(PublishError::NamesRemoved { channel: channel() }),
+            Some(source) => {
+                Err(PublishError::RegistryNotRestored { channel: channel(), source: Arc::clone(source) })
+            }
             None => Ok(()),
         }
     }

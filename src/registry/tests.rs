@@ -384,7 +384,7 @@ fn a_registry_that_can_not_be_made_again_is_reported_until_it_can() {
     let (backend, is_blind, looks) = blind_heap(&heap);
     let mut session = open_with(&backend);
     let is_reported = |touched| match touched {
-        Err(PublishError::RegistryNotRestored { source }) => {
+        Err(PublishError::RegistryNotRestored { source, .. }) => {
             matches!(*source, ObjectError::Foreign { .. })
         }
         touched => touched.map_or_else(|error| panic!("{error}"), |()| false),
@@ -419,7 +419,7 @@ fn a_lost_name_stays_lost_while_it_can_not_be_looked_up() {
     let mut session = open_with(&backend);
     let names = heap.names();
     names.iter().for_each(|object| assert!(heap.remove_leftover(object).unwrap()));
-    let is_reported = |touched| matches!(touched, Err(PublishError::NamesRemoved));
+    let is_reported = |touched| matches!(touched, Err(PublishError::NamesRemoved { .. }));
     touch_until(&mut session, is_reported);
     is_blind.store(true, Ordering::Relaxed);
     touch_until(&mut session, |touched| {
@@ -482,7 +482,7 @@ fn a_writer_whose_name_a_successor_has_leaves_the_successors_entry() {
         heap.remove_leftover(&object).unwrap();
     }
     let second = open(&heap).unwrap();
-    touch_until(&mut first, |touched| matches!(touched, Err(PublishError::NamesRemoved)));
+    touch_until(&mut first, |touched| matches!(touched, Err(PublishError::NamesRemoved { .. })));
     assert!(matches!(first.reopen(), Err(CreateError::AlreadyOwned { .. })));
     drop(first);
     assert_eq!(listed(&heap)[0].instance, second.channel.instance());

@@ -11,7 +11,7 @@ use super::tree::{Encoding, Field, Fields, Schema, Type};
 #[non_exhaustive]
 pub struct FieldInfo {
     /// The path to the field: `queue[].deadline`. `[]` is every element of a list and every value
-    /// of a map.
+    /// of a map; a [`FieldPath`] has the number or the key of one.
     pub path: String,
     /// The field's type in one line.
     pub type_name: String,
@@ -52,7 +52,9 @@ impl Schema {
     /// Cost: visits each type, and allocates two texts for each listed field.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldInfo> {
-        self.first_fields(usize::MAX)
+        let mut listing = Listing { found: Vec::new(), fields: MAX_FIELDS, text: MAX_TEXT };
+        collect(&self.root, Trail::ROOT, &mut |node, trail| listing.add(node, trail));
+        listing.found
     }
 
     /// The number of fields, including those that [`Schema::fields`] does not list.
@@ -63,13 +65,6 @@ impl Schema {
         let mut count = 0;
         collect(&self.root, Trail::ROOT, &mut |_, _| count += 1);
         count
-    }
-
-    /// The first `max` of the fields that are listed.
-    pub(crate) fn first_fields(&self, max: usize) -> Vec<FieldInfo> {
-        let mut listing = Listing { found: Vec::new(), fields: max.min(MAX_FIELDS), text: MAX_TEXT };
-        collect(&self.root, Trail::ROOT, &mut |node, trail| listing.add(node, trail));
-        listing.found
     }
 
     /// The position of the field at `path` in plain data. `None` if there is no such field, or if

@@ -247,7 +247,6 @@ fn listed_fields_are_limited() {
     let schema = long_paths(1, 1, 9_000);
     assert_eq!((schema.fields().len(), schema.field_count()), (1_000, 9_001));
     assert_eq!(schema.fields()[0].type_name.len(), 256 + '…'.len_utf8());
-    assert_eq!(schema.first_fields(20), schema.fields()[..20]);
 }
 
 /// A schema of a Postcard struct with these fields.

@@ -97,8 +97,7 @@ pub enum SchemaError {
     },
     /// Two fields of a struct, or two variants of an enum, have the same name.
     #[error(
-        "the name that ends at byte {at} of the schema occurs twice: rename one of the fields \
-         or variants"
+        "the name that ends at byte {at} of the schema occurs twice: rename one of the fields or variants"
     )]
     SameName {
         /// The offset of the end of the second name.

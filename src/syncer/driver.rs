@@ -33,7 +33,7 @@ impl Driver {
         T: Send + 'static,
         Writer<T, C>: Send + 'static,
     {
-        let shared = Arc::clone(shared);
+        let (shared, channel) = (Arc::clone(shared), || shared.channel.clone());
         let (keeps, kept) = mpsc::channel();
         let work = move || {
             let begin = Instant::now();
@@ -44,7 +44,8 @@ impl Driver {
             }
         };
         let spawned = thread::Builder::new().name(THREAD_NAME.into()).spawn(work);
-        Ok(Driver::Thread { keeps, thread: spawned.map_err(SpawnError::Thread)? })
+        let thread = spawned.map_err(|source| SpawnError::Thread(channel(), source))?;
+        Ok(Driver::Thread { keeps, thread })
     }
 
     /// Starts a task that ticks for as long as the syncer keeps `shared`.

@@ -400,7 +400,8 @@ where
     ) -> Result<Syncer<T, C>, SpawnError> {
         let interval = self.writer.promised().unwrap_or(DEFAULT_INTERVAL);
         if interval < MIN_INTERVAL {
-            return Err(SpawnError::IntervalTooShort { asked: interval, min: MIN_INTERVAL });
+            let (channel, asked, min) = (self.writer.channel, interval, MIN_INTERVAL);
+            return Err(SpawnError::IntervalTooShort { channel, asked, min });
         }
         let writer = self.writer.heartbeat_interval(interval).open()?;
         let initial = match self.resume.map_or(Ok(None), |latest| latest(&writer)) {

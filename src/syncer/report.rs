@@ -50,10 +50,12 @@ counters! {
 pub enum SpawnError {
     /// The interval is too short. It is not raised silently, because readers rely on it, too.
     #[error(
-        "an interval of {asked:?} is too short: ask for at least {min:?}, or publish each change \
-         with a `Writer`"
+        "an interval of {asked:?} is too short for the syncer of channel {channel:?}: ask for at least \
+             {min:?}, or publish each change with a `Writer`"
     )]
     IntervalTooShort {
+        /// The channel.
+        channel: String,
         /// The interval that the caller asked for.
         asked: Duration,
         /// The shortest interval.
@@ -64,16 +66,16 @@ pub enum SpawnError {
     Create(#[from] CreateError),
     /// The predecessor's state can't be read: it has other fields, for example.
     #[error(
-        "the predecessor's state can't be resumed: {0}; to begin with the initial state instead, \
-         leave out `resume`"
+        "the predecessor's state can't be resumed: {0}; to begin with the initial state instead, leave \
+             out `resume`"
     )]
     Resume(SnapshotError),
     /// The initial state can't be published.
     #[error("the initial state can't be published: {0}")]
     Publish(PublishError),
-    /// The system gave no thread.
-    #[error("the thread that publishes can't be started: {0}")]
-    Thread(io::Error),
+    /// The system gave no thread for the channel of this name.
+    #[error("the thread that publishes channel {0:?} can't be started: {1}")]
+    Thread(String, io::Error),
 }
 
 debug_as_display!(SpawnError);

@@ -73,7 +73,8 @@ impl<T, C: Encode<T>> Shared<T, C> {
 impl<T, C> Shared<T, C> {
     pub(super) fn check_owner(&self) -> Result<(), PublishError> {
         let is_ours = self.owner.is_ours();
-        is_ours.then_some(()).ok_or_else(|| PublishError::Forked { owner: self.owner.pid() })
+        let forked = || PublishError::Forked { channel: self.channel.clone(), owner: self.owner.pid() };
+        is_ours.then_some(()).ok_or_else(forked)
     }
 
     /// Publishes the state, unless the last publication has it.
@@ -160,7 +161,7 @@ impl<T, C> Publisher<T, C> {
     /// removed is created again.
     fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let synced = self.try_sync(state)?;
-        if !matches!(synced, Err(PublishError::NamesRemoved)) {
+        if !matches!(synced, Err(PublishError::NamesRemoved { .. })) {
             self.not_reopened = None;
             return Some(synced);
         }
@@ -171,8 +172,8 @@ impl<T, C> Publisher<T, C> {
                 return self.try_sync(state);
             }
         }
-        let why = self.not_reopened.clone().map(|source| Err(PublishError::NamesNotRestored { source }));
-        why.or(Some(synced))
+        let (channel, why) = (self.writer.as_ref()?.channel().into(), self.not_reopened.clone());
+        Some(why.map_or(synced, |source| Err(PublishError::NamesNotRestored { channel, source })))
     }
 
     fn try_sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
@@ -195,8 +196,10 @@ impl<T, C> Publisher<T, C> {
             Some((result, changes, took)) => {
                 self.statistics.encode_time += took;
                 self.statistics.max_encode_time = self.statistics.max_encode_time.max(took);
-                let codec = self.codec;
-                let panicked = |panic| Err(PublishError::Encode { codec, source: text_of(panic).into() });
+                let (codec, channel) = (self.codec, || writer.channel().to_owned());
+                let panicked = |panic| {
+                    Err(PublishError::Encode { channel: channel(), codec, source: text_of(panic).into() })
+                };
                 let published = result
                     .unwrap_or_else(panicked)
                     .and_then(|changed| publish(writer, changed, &mut self.statistics));

@@ -21,7 +21,7 @@ use crate::{
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
     handle: NamespaceHandle,
-    channel: String,
+    pub(crate) channel: String,
     capacity: Option<usize>,
     type_name: Option<String>,
     options: WriterOptions,
@@ -189,7 +189,7 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
             options.capacity = options.capacity.min(options.max_state_len);
         }
         #[cfg(feature = "schema")]
-        check_schema::<T, C>(&options)?;
+        check_schema::<T, C>(&self.channel, &options)?;
         let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
         let session = Session::open(self.handle.backend(), &name, &options)?;
         let (scratch, last_payload) = (Vec::new(), LastPayload::default());
@@ -200,18 +200,17 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
 /// Whether readers will accept the schema, and whether it describes the states: a type can be
 /// beyond the limits that readers set, and may serialize other fields than its schema has.
 #[cfg(feature = "schema")]
-fn check_schema<T: ?Sized, C: Encode<T>>(options: &WriterOptions) -> Result<(), CreateError> {
+fn check_schema<T: ?Sized, C: Encode<T>>(channel: &str, options: &WriterOptions) -> Result<(), CreateError> {
     let Some(schema) = &options.schema else { return Ok(()) };
-    let schema = Schema::from_bytes(schema.bytes())
-        .map_err(|error| CreateError::SchemaRefused { reason: error.to_string() })?;
+    let refused = |reason| CreateError::SchemaRefused { channel: channel.into(), reason };
+    let schema = Schema::from_bytes(schema.bytes()).map_err(|error| refused(error.to_string()))?;
     match samples(schema.root()).iter().all(|sample| C::may_be_payload(sample)) {
         true => Ok(()),
-        false => Err(CreateError::SchemaRefused {
-            reason:
-                "it has other fields or variants than the type serializes (`skip`, `with`, or a `Serialize` \
-                     written by hand)"
-                    .into(),
-        }),
+        false => Err(refused(
+            "it has other fields or variants than the type serializes (`skip`, `with`, or a `Serialize` \
+             written by hand)"
+                .into(),
+        )),
     }
 }
 

@@ -57,7 +57,7 @@ fn impossible_sizes_are_refused() {
     }
     let error = builder().capacity(101).max_state_len(100).open().map(drop).unwrap_err();
     assert!(
-        matches!(error, CreateError::CapacityAboveLimit { capacity: 101, max_state_len: 100 }),
+        matches!(error, CreateError::CapacityAboveLimit { capacity: 101, max_state_len: 100, .. }),
         "{error}"
     );
     for mode in [0o400, 0o1600, 0] {

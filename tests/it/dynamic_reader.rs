@@ -6,10 +6,11 @@ use std::time::Duration;
 use crate::common::{Actor, OwnNamespace, role, wait_for_end};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tearless::dynamic::{DecodeError, DynamicError};
+use tearless::dynamic::{DecodeError, DynamicError, DynamicReader};
 use tearless::schema::postcard_schema;
 use tearless::{
-    Bytes, MessagePack, Namespace, Pod,
+    Bytes, MessagePack, Namespace, Pod, ReaderBuilder,
+    accept::Any,
     error::{AttachError, SnapshotError},
     inspect::WriterState,
 };
@@ -101,6 +102,56 @@ fn a_field_of_plain_data_is_read_alone() {
     assert_eq!((path.as_str(), fields.join(" ")), ("positions", "moves position image".into()));
 }
 
+#[derive(Clone, Serialize, Deserialize, postcard_schema::Schema)]
+struct Queues {
+    jobs: Vec<Job>,
+    by_name: std::collections::BTreeMap<String, Job>,
+    retries: [u8; 2],
+}
+
+#[derive(Clone, Serialize, Deserialize, postcard_schema::Schema)]
+struct Job {
+    tags: Vec<u32>,
+}
+
+#[test]
+fn an_error_proposes_only_paths_that_lead_to_fields_and_all_containers() {
+    let own = OwnNamespace::new(&["described", "open"]);
+    let job = Job { tags: vec![7] };
+    let full = Queues { jobs: vec![job.clone()], by_name: [("a b".into(), job)].into(), retries: [1, 2] };
+    let empty = Queues { jobs: vec![], by_name: Default::default(), retries: [1, 2] };
+    let builder = |name: &str| own.writer_builder::<Queues>(name);
+    let mut described = builder("described").codec::<tearless::Postcard>().with_schema().open().unwrap();
+    let mut open = builder("open").codec::<MessagePack>().open().unwrap();
+    let [mut first, mut second] = ["described", "open"].map(|name| own.dynamic_reader(name).unwrap());
+    let proposed = |reader: &mut DynamicReader| match reader.field(&"x".parse().unwrap()) {
+        Err(DynamicError::NoSuchField { fields, count, .. }) => {
+            assert_eq!(count, fields.len());
+            fields
+        }
+        other => panic!("{other:?}"),
+    };
+    described.publish(&full).unwrap();
+    open.publish(&full).unwrap();
+    let by_schema = ["jobs", "jobs[0].tags", "by_name", "retries"];
+    let of_state = [
+        &["jobs", "jobs[0]", "jobs[0].tags", "jobs[0].tags[0]"][..],
+        &["by_name", "by_name[\"a b\"]", "by_name[\"a b\"].tags", "by_name[\"a b\"].tags[0]"],
+        &["retries", "retries[0]"],
+    ];
+    for (reader, expected) in [(&mut first, by_schema.to_vec()), (&mut second, of_state.concat())] {
+        let fields = proposed(reader);
+        assert_eq!(fields, expected);
+        for field in fields {
+            reader.field(&field.parse().unwrap()).unwrap();
+        }
+    }
+    described.publish(&empty).unwrap();
+    open.publish(&empty).unwrap();
+    assert_eq!(proposed(&mut first), by_schema, "whatever the state has");
+    assert_eq!(proposed(&mut second), ["jobs", "by_name", "retries", "retries[0]"]);
+}
+
 #[test]
 fn message_pack_needs_no_schema_and_others_do() {
     let own = OwnNamespace::new(&["open", "closed", "raw", "new"]);
@@ -110,7 +161,7 @@ fn message_pack_needs_no_schema_and_others_do() {
     assert_eq!(reader.schema(), None);
     assert_eq!(*reader.field(&"jobs_done".parse().unwrap()).unwrap(), json!(4));
     let error = reader.field(&"jobs".parse().unwrap()).unwrap_err();
-    assert!(error.to_string().contains("jobs_done, queue[0][0], queue[0][1]"), "{error}");
+    assert!(error.to_string().contains("jobs_done, queue, queue[0], queue[0][0], queue[0][1]"), "{error}");
 
     let mut writer = own.writer_builder::<State>("closed").codec::<tearless::Postcard>().open().unwrap();
     writer.publish(&state(4)).unwrap();
@@ -131,13 +182,18 @@ fn message_pack_needs_no_schema_and_others_do() {
     assert!(matches!(reader.snapshot(), Err(DynamicError::Snapshot(SnapshotError::Empty { .. }))));
 }
 
+fn payloads(namespace: &Namespace, channel: &str) -> ReaderBuilder<Vec<u8>, Bytes, Any> {
+    namespace.reader_builder(channel).codec().accept(Any)
+}
+
 #[test]
 fn a_missing_channel_is_awaited_up_to_the_timeout() {
     let own = OwnNamespace::new(&["none", "late"]);
     assert!(matches!(own.dynamic_reader("none"), Err(AttachError::NotFound { .. })));
     std::thread::scope(|scope| {
-        let reader =
-            scope.spawn(|| own.dynamic_reader_builder("late").attach_within(Duration::from_secs(60)).open());
+        let reader = scope.spawn(|| {
+            payloads(&own, "late").attach_within(Duration::from_secs(60)).open().map(DynamicReader::from)
+        });
         let mut writer =
             own.writer_builder::<State>("late").codec::<tearless::Postcard>().with_schema().open().unwrap();
         writer.publish(&state(1)).unwrap();

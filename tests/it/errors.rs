@@ -2,11 +2,13 @@
 
 use std::panic::catch_unwind;
 use std::process::{Command, Termination};
+use std::time::Duration;
 
-use crate::common::OwnNamespace;
+use crate::common::{OwnNamespace, eventually};
 use tearless::{
     Bytes, Namespace, Pod,
     error::{AttachError, QueryError},
+    hub::Hub,
     inspect,
 };
 use testkit::objects::Objects;
@@ -30,7 +32,7 @@ fn a_main_that_returns_an_error_prints_what_to_do() {
     let output = child.args([test, "--exact", "--nocapture"]).env(ROLE, "").output().unwrap();
     let printed = String::from_utf8(output.stderr).unwrap();
     let expected = format!("Error: {}\n", failed().unwrap_err());
-    assert!(expected.contains("there is no channel \"worker-7\" in namespace \"fleet\": start its writer"));
+    assert!(expected.contains("there is no channel \"worker-7\" in namespace \"fleet\" (that namespace lists no channel): start its writer"));
     assert!(printed.contains(&expected), "{printed}");
 }
 
@@ -71,6 +73,80 @@ fn a_mistyped_name_is_answered_with_similar_ones() {
     let names: Vec<_> = own.channels().unwrap().into_iter().map(|info| info.name).collect();
     let similar = inspect::similar("wroker-1", names.iter().map(String::as_str));
     assert_eq!(similar, ["worker-1", "worker-2"], "by the same rule");
+}
+
+#[test]
+fn a_mistyped_namespace_is_answered_with_similar_ones() {
+    let own = OwnNamespace::new(&["worker-1"]);
+    let mistyped = Namespace::open(&format!("{}x", own.name())).unwrap();
+    let hub = mistyped.hub_builder().codec::<Pod>().open();
+    let query = |hub: &Hub<Pod>| missing(hub, "worker-1");
+    let proposes = |error: &AttachError| {
+        let AttachError::NotFound { known, .. } = error else { panic!("{error}") };
+        let names = known.similar_namespaces().expect("it has no channel");
+        let is_proposed = names.iter().any(|name| name == own.name());
+        let text = error.to_string();
+        assert!(text.contains("(that namespace lists no channel"), "{text}");
+        assert_eq!(text.contains(&format!("did you mean namespace {:?}", own.name())), is_proposed, "{text}");
+        is_proposed
+    };
+    assert!(!proposes(&query(&hub)), "there is no other namespace yet");
+    let _writer = own.writer_builder::<u64>("worker-1").codec::<Pod>().open().unwrap();
+    let reader = mistyped.reader_builder::<u64>("worker-1").codec::<Pod>().open().unwrap_err();
+    let later = query(&mistyped.hub_builder().codec::<Pod>().open());
+    for error in [reader, later] {
+        assert!(proposes(&error), "{error}");
+    }
+    eventually("the hub looks again", || proposes(&query(&hub)));
+    let right = own.hub_builder().codec::<Pod>().open();
+    let AttachError::NotFound { known, .. } = missing(&right, "zzz") else { panic!("it is missing") };
+    assert_eq!(known.similar_namespaces(), None, "this namespace has a channel");
+}
+
+fn missing(hub: &Hub<Pod>, channel: &str) -> AttachError {
+    match hub.get::<u64>(channel).unwrap_err() {
+        QueryError::Attach(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_pattern_in_place_of_a_name_is_answered_with_the_calls_that_take_patterns() {
+    let namespace = Namespace::in_process("patterns").unwrap();
+    let mut writer = namespace.writer_builder::<u64>("worker-1").codec::<Pod>().open().unwrap();
+    writer.publish(&7).unwrap();
+    let hub = namespace.hub_builder().codec::<Pod>().open();
+    let reader = |name: &str| namespace.reader_builder::<u64>(name).codec::<Pod>().open().unwrap_err();
+    for pattern in ["worker-*", "worker-?"] {
+        for text in [reader(pattern).to_string(), hub.get::<u64>(pattern).unwrap_err().to_string()] {
+            assert!(text.contains("`Hub::iter`, `Hub::select` and `Hub::watch` take patterns"), "{text}");
+        }
+    }
+    let states: Vec<_> = hub.iter::<u64>("worker-1").unwrap().map(|it| *it.state.unwrap()).collect();
+    assert_eq!(states, [7], "a name is the pattern that matches only it");
+    let mut watch = hub.watch("worker-1");
+    assert_eq!(watch.wait_any(Duration::ZERO).unwrap().len(), 1);
+}
+
+#[test]
+fn a_reader_of_a_removed_channel_learns_how_that_may_have_been_and_what_to_do() {
+    let namespace = Namespace::in_process("removed").unwrap();
+    let writer = || namespace.writer_builder::<u64>("worker").codec::<Pod>();
+    let mut first = writer().open().unwrap();
+    first.publish(&7).unwrap();
+    let (hub, mut reader) = (
+        namespace.hub_builder().codec::<Pod>().open(),
+        namespace.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap(),
+    );
+    first.close_lingering().unwrap();
+    assert_eq!((*hub.get::<u64>("worker").unwrap(), *reader.snapshot().unwrap()), (7, 7));
+    assert!(namespace.remove_channel("worker").unwrap());
+    let read = reader.snapshot().unwrap_err().to_string();
+    for text in [&read, &hub.get::<u64>("worker").unwrap_err().to_string()] {
+        assert!(text.contains("channel \"worker\" was removed after publication 1: by its writer"), "{text}");
+        assert!(text.contains("`tearless gc`"), "{text}");
+    }
+    assert!(read.contains("start its writer, then attach again"), "{read}");
 }
 
 #[test]

@@ -31,11 +31,11 @@ fn write_as_ordered(namespace: &Namespace) {
     for command in orders() {
         match command.as_str() {
             "touch" => eventually("the writer learns of it", || {
-                matches!(writer.as_mut().unwrap().touch(), Err(PublishError::NamesRemoved))
+                matches!(writer.as_mut().unwrap().touch(), Err(PublishError::NamesRemoved { .. }))
             }),
             "grow" => {
                 let error = writer.as_mut().unwrap().publish(&pattern(20_000)).unwrap_err();
-                assert!(matches!(error, PublishError::NamesRemoved), "{error}");
+                assert!(matches!(error, PublishError::NamesRemoved { .. }), "{error}");
             }
             "close" => writer.take().unwrap().close().unwrap(),
             len => drop(writer.as_mut().unwrap().publish(&pattern(len.parse().unwrap())).unwrap()),
@@ -222,7 +222,7 @@ fn a_channel_alone_that_is_replaced_is_found() {
     let mut second = own.writer::<u64>("worker").unwrap();
     second.publish(&2).unwrap();
     eventually("a query finds it", || *hub.get::<u64>("worker").unwrap() == 2);
-    eventually("the first learns of it", || matches!(first.touch(), Err(PublishError::NamesRemoved)));
+    eventually("the first learns of it", || matches!(first.touch(), Err(PublishError::NamesRemoved { .. })));
     second.touch().unwrap();
     drop(first);
     assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 2);
@@ -239,7 +239,9 @@ fn a_writer_creates_its_channel_again_and_a_syncer_does_so_by_itself() {
     assert_eq!(writer.publish(&2).unwrap(), 2);
     let syncer = own.syncer("other", 1_u64).unwrap();
     remove_all_names(&own);
-    eventually("the writer learns of it", || matches!(writer.touch(), Err(PublishError::NamesRemoved)));
+    eventually("the writer learns of it", || {
+        matches!(writer.touch(), Err(PublishError::NamesRemoved { .. }))
+    });
     writer.reopen().unwrap();
     assert_eq!(writer.publish(&3).unwrap(), 1);
     assert!(attached.is_closed() && writer.touch().is_ok());
@@ -332,6 +334,33 @@ fn registry_prefix(path: &std::path::Path) -> String {
 }
 
 #[test]
+fn a_channel_that_no_list_has_is_found_until_its_writer_lists_it_again() {
+    let own = OwnNamespace::new(&["worker", "other"]);
+    let unlisted = || {
+        let found = own.unlisted_channels().unwrap().into_iter();
+        found.map(|it| (it.channel, it.writer_pid)).collect::<Vec<_>>()
+    };
+    assert_eq!(unlisted(), [], "the namespace does not exist");
+    let mut writer = open(&own);
+    writer.publish(&pattern(20_000)).unwrap();
+    assert_eq!(unlisted(), [], "it is listed");
+    fs::remove_file(path_of(&own, "registry")).unwrap();
+    writer.publish(&pattern(7)).unwrap();
+    let found = [("worker".to_owned(), u64::from(std::process::id()))];
+    assert_eq!((unlisted(), own.channels().unwrap().len()), (found.to_vec(), 0));
+    assert_eq!(*attach(&own).unwrap().snapshot().unwrap(), pattern(7), "it is read by its name");
+    let other = own.writer_builder::<[u8]>("other").codec::<Bytes>().open().unwrap();
+    assert_eq!(unlisted(), found, "another writer made a list of its own");
+    eventually("the writer lists it again", || {
+        writer.touch().unwrap();
+        own.channels().unwrap().len() == 2
+    });
+    assert_eq!(unlisted(), []);
+    drop((writer, other));
+    assert_eq!(unlisted(), []);
+}
+
+#[test]
 fn a_writer_restores_the_registry_and_learns_of_each_other_name() {
     for name in NAMES {
         let own = OwnNamespace::new(&["worker"]);
@@ -352,7 +381,7 @@ fn a_writer_restores_the_registry_and_learns_of_each_other_name() {
             assert_eq!(writer.publish(&large(3)).unwrap(), 3);
             assert_eq!(*attached.snapshot().unwrap(), large(3), "readers notice nothing");
         } else {
-            let is_lost = |touched| matches!(touched, Err(PublishError::NamesRemoved));
+            let is_lost = |touched| matches!(touched, Err(PublishError::NamesRemoved { .. }));
             eventually("the writer learns of it", || is_lost(writer.touch()));
             assert_eq!(writer.publish(&large(3)).unwrap(), 3);
             writer.reopen().unwrap();
@@ -386,8 +415,8 @@ fn a_syncer_says_why_it_cannot_restore_a_name() {
         squat(&path);
         let object = path.file_name().unwrap().to_str().unwrap();
         let why = |error: &PublishError| match error {
-            PublishError::NamesNotRestored { source } => Some(source.to_string()),
-            PublishError::RegistryNotRestored { source } => Some(source.to_string()),
+            PublishError::NamesNotRestored { source, .. } => Some(source.to_string()),
+            PublishError::RegistryNotRestored { source, .. } => Some(source.to_string()),
             _ => None,
         };
         let mut text = None;
@@ -444,7 +473,9 @@ fn a_copy_that_has_the_name_of_a_living_channel_is_replaced_by_reopening() {
         fs::remove_file(objects.path(&kind)).unwrap();
         fs::write(objects.path(&kind), content).unwrap();
     }
-    eventually("the writer learns of it", || matches!(writer.touch(), Err(PublishError::NamesRemoved)));
+    eventually("the writer learns of it", || {
+        matches!(writer.touch(), Err(PublishError::NamesRemoved { .. }))
+    });
     writer.reopen().unwrap();
     assert_eq!(objects.listed(), ["c"]);
     assert!(matches!(attach(&own).unwrap().snapshot(), Err(SnapshotError::Empty { .. })), "publish again");

@@ -114,9 +114,12 @@ fn mapped_bytes() -> u64 {
 const BARE: usize = 4096;
 
 /// The medians of `times` channels of 64 B, in microseconds: create and publish, create and remove
-/// a bare object, attach and read, open and map a bare object.
-fn lives(place: &Place, times: usize) -> [f64; 4] {
+/// a bare object, attach and read, open and map a bare object. `others` are channels that stay in
+/// the namespace; without any, each channel is the first one, and creates the registry.
+fn lives(place: &Place, times: usize, others: &[&str]) -> [f64; 4] {
     let namespace = place.namespace();
+    let open = |name: &&str| namespace.writer_builder::<[u64; 8]>(name).codec::<Pod>().open();
+    let _others: Vec<_> = others.iter().map(|name| open(name).expect("there is room")).collect();
     let path = place.at("bare").file();
     let mut micros = [(); 4].map(|()| Vec::new());
     let mut state = [0; 8];
@@ -182,14 +185,16 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>
     reader.end();
     let kibibytes = keeper.ask("bytes") as f64 / 1024.0;
     keeper.end();
-    let [created, bare, attached, bare_opened] =
-        lives(&ground.place("lives"), arguments.effort.rounds.saturating_mul(100));
+    let times = arguments.effort.rounds.saturating_mul(100);
+    let [created, bare, attached, bare_opened] = lives(&ground.place("lives"), times, &[]);
+    let [beside_another, ..] = lives(&ground.place("lives"), times, &["another"]);
     let figures = [
         ("round µs", found.round_micros),
         ("attach µs", found.attach_micros),
         ("KiB", kibibytes),
         ("descriptors", found.descriptors),
         ("create and publish 64 B µs", created),
+        ("create and publish 64 B beside another channel µs", beside_another),
         ("bare object of a page µs", bare),
         ("attach and snapshot 64 B µs", attached),
         ("bare open and map µs", bare_opened),

@@ -41,7 +41,7 @@ Keys of --json:
   no timestamp), bytes (of the whole state), codec, type_name, writer (alive,
   stopped, dead, exited, closed, unknown), field (only with --field), value
 
-Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 the state \
+Exit codes: 3 no such channel, no such field in the latest state, or nothing published yet; 4 see --live, --max-age; 5 the state \
 can't be decoded")]
 pub(crate) struct GetArguments {
     /// The channel
@@ -76,8 +76,7 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
         if states.reader.reader_mut().wait_after(0, left)?.is_none() {
             let (channel, wait) = (&arguments.channel, duration(arguments.wait));
             let text = format!("nothing has been published on channel {channel:?} within {wait}");
-            let failure = Failure::new(ExitStatus::NotFound, text);
-            return Err(failure.hint("`tearless stat` shows its writer"));
+            return Err(Failure::new(ExitStatus::NotFound, text).hint("`tearless stat` shows its writer"));
         }
     }
     if arguments.live {
@@ -107,13 +106,9 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
 
 fn must_live(states: &States) -> Result<(), Failure> {
     let reader = states.reader.reader();
-    let state = reader.writer_state()?;
-    if state == WriterState::Alive {
-        return Ok(());
-    }
-    let (channel, pid, state) = (reader.channel(), reader.writer_pid(), state.name());
-    let text = format!("the writer of channel {channel:?} (process {pid}) is {state}");
-    Err(Failure::new(ExitStatus::NotLive, text))
+    let (channel, pid, state) = (reader.channel(), reader.writer_pid(), reader.writer_state()?);
+    let text = || format!("the writer of channel {channel:?} (process {pid}) is {}", state.name());
+    if state == WriterState::Alive { Ok(()) } else { Err(Failure::new(ExitStatus::NotLive, text())) }
 }
 
 fn must_be_young(states: &States, info: SnapshotInfo, arguments: &GetArguments) -> Result<(), Failure> {
@@ -124,15 +119,12 @@ fn must_be_young(states: &States, info: SnapshotInfo, arguments: &GetArguments) 
     let age = [info.age(), reader.heartbeat_age()].into_iter().flatten().min();
     let Some(age) = age else {
         let text = format!("the state of channel {channel:?} has no timestamp");
-        let failure = Failure::new(ExitStatus::NotLive, text);
-        return Err(failure.hint("open its writer with timestamps, or with a heartbeat interval"));
+        let hint = "open its writer with timestamps, or with a heartbeat interval";
+        return Err(Failure::new(ExitStatus::NotLive, text).hint(hint));
     };
-    if age <= max {
-        return Ok(());
-    }
-    let (age, max) = (duration(age), duration(max));
-    let text = format!("the state of channel {channel:?} is {age} old, more than {max}");
-    Err(Failure::new(ExitStatus::NotLive, text))
+    let text =
+        || format!("the state of channel {channel:?} is {} old, more than {}", duration(age), duration(max));
+    if age <= max { Ok(()) } else { Err(Failure::new(ExitStatus::NotLive, text())) }
 }
 
 fn print_bytes(states: &mut States, arguments: &GetArguments) -> Result<(), Failure> {
@@ -182,13 +174,9 @@ fn headline(states: &States, info: SnapshotInfo) {
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
     let reader = &states.reader;
     let mut document = json!({
-        "channel": reader.reader().channel(),
-        "publication": taken.info.publication(),
-        "age_seconds": seconds(taken.info.age()),
-        "published_at": timestamp(taken.info.published_at()),
-        "bytes": taken.info.payload_len(),
-        "codec": reader.codec(),
-        "type_name": reader.type_name(),
+        "channel": reader.reader().channel(), "publication": taken.info.publication(),
+        "age_seconds": seconds(taken.info.age()), "published_at": timestamp(taken.info.published_at()),
+        "bytes": taken.info.payload_len(), "codec": reader.codec(), "type_name": reader.type_name(),
         "writer": reader.reader().writer_state().map_or("unknown", WriterState::name),
     });
     if let Some(field) = &arguments.field {

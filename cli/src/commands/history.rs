@@ -21,7 +21,7 @@ const MAX_SHOWN: usize = 120;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A channel holds as many states as its rings have slots (WriterBuilder::slots). The newest comes first. A \
-state that can't be decoded is printed as bytes.
+state that can't be decoded is printed as bytes, and one without the field as \"no such field\".
 
 Examples:
   tearless history worker-7
@@ -32,7 +32,7 @@ Keys of --json, one object a state:
   publication, age_seconds and published_at (UTC; null: no timestamp), bytes,
   value (null: see error), error (null, or why there is no value)
 
-Exit codes: 0, also if nothing has been published; 3 no such channel, or no state can have the field")]
+Exit codes: 3 no such channel, nothing published yet, or no state can have the field")]
 pub(crate) struct HistoryArguments {
     /// The channel
     channel: String,
@@ -48,6 +48,10 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, std::time::Duration::ZERO, context)?;
     let past = past(&mut states, arguments.field.as_ref(), arguments.last.unwrap_or(usize::MAX));
+    if past.is_empty() && arguments.last != Some(0) {
+        // Fails if nothing has been published.
+        states.reader.payload()?;
+    }
     if let Some(path) = &arguments.field
         && !past.is_empty()
         && past.iter().all(|state| matches!(state.value, Ok(None)))
@@ -56,9 +60,10 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
         // Fails with the fields that the latest state has.
         states.take(Some(path))?;
     }
-    match context.json {
-        true => print_all_json(past.iter().map(Past::document))?,
-        false => table(&past).print()?,
+    if context.json {
+        print_all_json(past.iter().map(Past::document))?
+    } else {
+        table(&past).print()?
     }
     Ok(())
 }
@@ -98,13 +103,9 @@ impl Past {
             "publication": self.info.map(|info| info.publication()),
             "age_seconds": seconds(self.info.and_then(|info| info.age())),
             "published_at": timestamp(self.info.and_then(|info| info.published_at())),
-            "bytes": self.info.map(|info| info.payload_len()),
-            "value": self.value.as_ref().ok(),
-            "error": match &self.value {
-                Ok(Some(_)) => None,
-                Ok(None) => Some(NO_FIELD),
-                Err(reason) => Some(reason.as_str()),
-            },
+            "bytes": self.info.map(|info| info.payload_len()), "value": self.value.as_ref().ok(),
+            "error": match &self.value { Ok(Some(_)) => None, Ok(None) => Some(NO_FIELD),
+            Err(reason) => Some(reason.as_str()), },
         })
     }
 

@@ -51,18 +51,17 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     let columns =
         ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">AT", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
     Table::new(columns, entries.iter().map(Entry::cells)).print()?;
-    if entries.is_empty() && arguments.pattern.is_some() {
-        crate::output::stderr(format_args!("no channel matches; patterns match whole names"));
+    if entries.is_empty() {
+        let text =
+            "no channel matches; patterns match whole names, and `tearless doctor` finds what no list has";
+        crate::output::stderr(format_args!("{text}"));
     }
     Ok(())
 }
 
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
+    resolve::must_exist(namespace, &context.trust)?;
     let mut channels = namespace.channels()?;
-    if channels.is_empty() {
-        // An existing namespace may just have lost its last channel.
-        resolve::no_such_namespace(namespace, &context.trust).map_or(Ok(()), Err)?;
-    }
     if let Some(pattern) = &arguments.pattern {
         let pattern = Pattern::new(pattern);
         channels.retain(|info| pattern.matches(&info.name));
@@ -102,18 +101,14 @@ impl Entry {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(health::latest);
         json!({
-            "channel": self.info.name,
-            "writer": health::word(self.health()),
-            "pid": self.info.writer_pid,
+            "channel": self.info.name, "writer": health::word(self.health()), "pid": self.info.writer_pid,
             "incarnation": self.info.incarnation,
             "publication": inspection.map(|inspection| inspection.publication),
             "age_seconds": seconds(latest.and_then(|slot| slot.age)),
             "published_at": timestamp(latest.and_then(|slot| slot.published_at)),
-            "rate": inspection.and_then(health::rate),
-            "bytes": latest.map(|slot| slot.len),
+            "rate": inspection.and_then(health::rate), "bytes": latest.map(|slot| slot.len),
             "heartbeat_age_seconds": seconds(inspection.and_then(|inspection| inspection.heartbeat_age)),
-            "codec": self.info.codec,
-            "type_name": inspection.map(|inspection| &inspection.type_name),
+            "codec": self.info.codec, "type_name": inspection.map(|inspection| &inspection.type_name),
             "max_state_len": self.info.max_state_len,
         })
     }

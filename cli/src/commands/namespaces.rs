@@ -47,11 +47,7 @@ pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Fail
 
 fn document(info: &NamespaceInfo) -> serde_json::Value {
     json!({
-        "namespace": info.name,
-        "owner": info.owner_uid,
-        "channels": info.channels,
-        "objects": info.objects,
-        "bytes": info.bytes,
-        "readable": info.readable,
+        "namespace": info.name, "owner": info.owner_uid, "channels": info.channels, "objects": info.objects,
+        "bytes": info.bytes, "readable": info.readable,
     })
 }

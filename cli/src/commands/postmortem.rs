@@ -138,19 +138,14 @@ fn death_text(at_most: Duration, at_least: Option<Duration>) -> String {
 fn document(inspection: &Inspection, past: &[Past]) -> Value {
     let death = death(inspection);
     json!({
-        "channel": inspection.channel,
-        "namespace": inspection.namespace,
-        "writer": health::word(Some(inspection.health())),
-        "pid": inspection.writer_pid,
-        "incarnation": inspection.incarnation,
-        "verdict": verdict(inspection),
-        "ended_seconds": seconds(inspection.ended_ago),
-        "last_sign_seconds": seconds(inspection.silent()),
+        "channel": inspection.channel, "namespace": inspection.namespace,
+        "writer": health::word(Some(inspection.health())), "pid": inspection.writer_pid,
+        "incarnation": inspection.incarnation, "verdict": verdict(inspection),
+        "ended_seconds": seconds(inspection.ended_ago), "last_sign_seconds": seconds(inspection.silent()),
         "died_at_most_seconds_ago": seconds(death.map(|(at_most, _)| at_most)),
         "died_at_least_seconds_ago": seconds(death.and_then(|(_, at_least)| at_least)),
         "published_at": timestamp(health::latest(inspection).and_then(|slot| slot.published_at)),
-        "unfinished": inspection.unfinished(),
-        "publication": inspection.publication,
+        "unfinished": inspection.unfinished(), "publication": inspection.publication,
         "states": past.iter().map(Past::document).collect::<Vec<_>>(),
     })
 }

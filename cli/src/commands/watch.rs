@@ -1,6 +1,7 @@
 //! `tearless watch`: each new state of a channel, as it comes.
 
 use std::io::{self, Write};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -25,6 +26,9 @@ const SLICE: Duration = Duration::from_secs(1);
 Begins with the latest state, then sleeps until the writer publishes; it does not poll. A channel has a latest \
 state and no queue: what is published while a line is being printed is skipped, and the numbers show how many.
 
+A state that lacks the field is printed as null, with a message on standard error if no schema says that another \
+state may have it; `tearless get` fails.
+
 Examples:
   tearless watch worker-7
   tearless watch worker-7 --field queue --diff
@@ -40,11 +44,11 @@ Keys of --json, one object a publication:
 Ends with exit code 0 when the channel is closed, after --count lines, or when the reader of its output is gone. \
 A writer's death is reported on standard error, and the command waits for a successor.
 
-Exit codes: 3 no such channel or field; 5 a state can't be decoded")]
+Exit codes: 3 no such channel, or its schema has no such field; 5 a state can't be decoded")]
 pub(crate) struct WatchArguments {
     /// The channel
     channel: String,
-    /// Only this field; `null` if a state lacks it at the moment
+    /// Only this field; `null` if a state lacks it
     #[arg(short, long, value_name = "PATH")]
     field: Option<FieldPath>,
     /// Prints only the changes, and no line without one; the first state is printed whole
@@ -75,7 +79,7 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
         arguments,
         seen: 0,
         last: None,
-        has_had_field: false,
+        has_told: false,
         reported: None,
     };
     let mut left = arguments.count.unwrap_or(u64::MAX);
@@ -102,8 +106,8 @@ struct Watch<'a> {
     seen: u64,
     /// Its state, if differences are printed.
     last: Option<Value>,
-    /// Whether a state has had the requested field.
-    has_had_field: bool,
+    /// Whether a message has said that states lack the requested field.
+    has_told: bool,
     /// The state of the writer that was last reported; `None` while it is alive.
     reported: Option<WriterState>,
 }
@@ -149,16 +153,20 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// The requested field. It is `null` if the state lacks it at the moment: in another variant,
-    /// in a shorter list.
+    /// The requested field. It is `null` if the state lacks it, and an error if the schema says
+    /// that no state can have it. Without a schema, any later state may.
     fn field_of(&mut self, value: Value) -> Result<Value, Failure> {
         let Some(path) = &self.arguments.field else { return Ok(value) };
-        if path.find(&value).is_none() && (self.has_had_field || self.states.may_have(path)) {
-            return Ok(Value::Null);
+        match self.states.select(&value, path) {
+            Err(_) if self.states.may_have(path) => Ok(Value::Null),
+            Err(failure) if self.states.reader.schema().is_none() => {
+                if !mem::replace(&mut self.has_told, true) {
+                    stderr(format_args!("{failure}; printing null for each state without it"));
+                }
+                Ok(Value::Null)
+            }
+            found => found,
         }
-        let value = self.states.select(value, Some(path))?;
-        self.has_had_field = true;
-        Ok(value)
     }
 
     /// Prints a publication, unless nothing has changed; returns whether it printed.

@@ -41,13 +41,11 @@ impl Table {
         rows: impl IntoIterator<Item = R>,
     ) -> Table {
         let (names, sides): (Vec<_>, _) = headings.into_iter().map(heading).unzip();
-        let cell = |(text, style): (String, Style)| {
-            let is_padded = text.starts_with(' ') || text.ends_with(' ');
-            (
-                if is_padded { format!("\"{}\"", printable(&text)) } else { printable(&text).into_owned() },
-                style,
-            )
+        let shown = |text: &str| match text.trim_matches(' ') == text {
+            true => printable(text).into_owned(),
+            false => format!("\"{}\"", printable(text)),
         };
+        let cell = |(text, style): (String, Style)| (shown(&text), style);
         let head = names.into_iter().map(|name| (name.to_owned(), style::STRONG)).collect();
         let rows = rows.into_iter().map(|row| row.into_iter().map(cell).collect());
         Table { sides, rows: [head].into_iter().chain(rows).collect() }

@@ -151,7 +151,7 @@ fn the_last_of_the_numbers_is_the_end() {
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     assert_eq!(writer.publish(b"last").unwrap(), last);
-    assert!(matches!(writer.publish(b"one more"), Err(PublishError::Exhausted)));
+    assert!(matches!(writer.publish(b"one more"), Err(PublishError::Exhausted { .. })));
     assert_eq!(snapshot(&mut reader).unwrap(), (last, b"last".to_vec()));
 }
 
@@ -168,7 +168,7 @@ fn a_channel_without_its_names_keeps_its_state_but_does_not_grow() {
     }
     let mut successor = open(&heap, &options()).unwrap();
     successor.publish(b"of another instance").unwrap();
-    assert!(matches!(writer.publish(&[0; 5_000]), Err(PublishError::NamesRemoved)));
+    assert!(matches!(writer.publish(&[0; 5_000]), Err(PublishError::NamesRemoved { .. })));
     assert_eq!(writer.publish(b"three").unwrap(), 3);
     writer.publish(b"four").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap(), (4, b"four".to_vec()));

@@ -68,7 +68,10 @@ fn a_schema_takes_a_page_only_where_the_slots_leave_no_room() {
 fn a_schema_that_is_too_long_is_refused_before_anything_is_made() {
     let heap = Heap::new();
     let error = open(&heap, &with_schema_of(&vec![1; control::MAX_SCHEMA_BYTES + 1])).map(drop).unwrap_err();
-    assert!(matches!(&error, CreateError::SchemaRefused { reason } if reason.contains("65537")), "{error}");
+    assert!(
+        matches!(&error, CreateError::SchemaRefused { reason, .. } if reason.contains("65537")),
+        "{error}"
+    );
     assert!(heap.names().is_empty());
 }
 

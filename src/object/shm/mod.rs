@@ -224,9 +224,9 @@ impl Backend for SharedMemory {
 
     fn owns(&self, object: &str) -> Result<bool, ObjectError> {
         let Some(status) = if_exists(self.status(object))? else { return Ok(false) };
-        let may_own = status.is_regular && status.must_be_ours(object).is_ok();
         // Whose it is shows once it is open if other users have this id, too.
-        Ok(status.is_ours() || may_own && self.open(object, OFlags::RDONLY).is_ok())
+        let is_own = || status.must_be_ours(object).is_ok() && self.open(object, OFlags::RDONLY).is_ok();
+        Ok(status.is_ours() || status.is_regular && is_own())
     }
 
     fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {

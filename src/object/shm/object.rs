@@ -249,6 +249,7 @@ pub(super) fn failed_io(object: &str, operation: &'static str, error: io::Error)
 
 pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> ObjectError {
     let unusable = |problem: &str| ObjectError::Unusable { problem: problem.into() };
+    let remount = |problem: &str| unusable(&format!("{problem}: mount -t tmpfs -o mode=1777 tmpfs /dev/shm"));
     let object = object.to_owned();
     let limit = match errno {
         Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
@@ -261,17 +262,10 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
         return ObjectError::Limit { object, operation, limit };
     }
     match errno {
-        Errno::NOENT if rustix::fs::stat(DIRECTORY).is_err() => {
-            unusable("/dev/shm is not mounted: mount -t tmpfs -o mode=1777 tmpfs /dev/shm")
-        }
+        Errno::NOENT if rustix::fs::stat(DIRECTORY).is_err() => remount("/dev/shm is not mounted"),
         Errno::NOENT => ObjectError::NotFound { object },
-        Errno::NOTDIR => unusable(
-            "/dev/shm is not a directory: put one in its place, and mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
-        ),
-        Errno::NOSPC | Errno::NOMEM if is_hugetlbfs() => unusable(
-            "the file system of /dev/shm is hugetlbfs, which has other pages and no room but what is reserved \
-             for it: mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
-        ),
+        Errno::NOTDIR => remount("/dev/shm is not a directory, which has to be there first"),
+        Errno::NOSPC | Errno::NOMEM if is_hugetlbfs() => remount("the file system of /dev/shm is hugetlbfs"),
         Errno::ROFS => unusable("/dev/shm is read-only: mount -o remount,rw /dev/shm"),
         Errno::ACCESS | Errno::PERM => match stat_by_name(&object) {
             Err(_) if !may_create() => {
@@ -280,16 +274,16 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
             }
             stat => ObjectError::PermissionDenied { object, owner: stat.ok().map(|stat| stat.st_uid) },
         },
-        Errno::OPNOTSUPP | Errno::NOSYS if operation != "lock" => unusable(
-            "the file system of /dev/shm can't reserve memory: mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
-        ),
+        Errno::OPNOTSUPP | Errno::NOSYS if operation != "lock" => {
+            remount("the file system of /dev/shm can't reserve memory")
+        }
         Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL if operation == "lock" => unusable(
             "the file system of /dev/shm, or a filter of system calls, refuses locks (F_OFD_SETLK): \
              mount -t tmpfs -o mode=1777 tmpfs /dev/shm, or allow fcntl",
         ),
         Errno::EXIST => ObjectError::Exists { object },
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ObjectError::NoSpace { object, bytes: 0 },
-        Errno::NOMEM if operation == "fallocate" => ObjectError::NoSpace { object, bytes: 0 },
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ObjectError::NoSpace { object, bytes: PAGE_BYTES },
+        Errno::NOMEM if operation == "fallocate" => ObjectError::NoSpace { object, bytes: PAGE_BYTES },
         Errno::LOOP => foreign(&object, "it is a symbolic link"),
         Errno::ISDIR => foreign(&object, "it is a directory"),
         Errno::NXIO => foreign(&object, "it is a socket or a FIFO"),

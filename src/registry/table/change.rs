@@ -232,10 +232,7 @@ impl<M: MemoryMut> Table<M> {
 
     /// The words of a chunk that the table has.
     fn need(&mut self, chunk: Chunk, objects: &impl Chunks<M>) -> Result<(), Obstacle> {
-        match chunk <= self.last() && self.map(chunk, objects)? {
-            true => Ok(()),
-            false => Err(Obstacle::Damaged),
-        }
+        if chunk <= self.last() && self.map(chunk, objects)? { Ok(()) } else { Err(Obstacle::Damaged) }
     }
 
     /// The index of a chunk that is mapped.

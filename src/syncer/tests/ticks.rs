@@ -169,7 +169,9 @@ fn an_interval_below_a_millisecond_is_refused() {
     let namespace = namespace();
     for asked in [Duration::ZERO, Duration::from_micros(999)] {
         let error = builder(&namespace, 1).interval(asked).spawn().unwrap_err();
-        assert!(matches!(error, SpawnError::IntervalTooShort { asked: found, min: OFTEN } if found == asked));
+        assert!(
+            matches!(error, SpawnError::IntervalTooShort { asked: found, min: OFTEN, .. } if found == asked)
+        );
         assert!(error.to_string().contains("at least 1ms"), "{error}");
     }
     assert!(namespace.channels().unwrap().is_empty(), "nothing was opened");

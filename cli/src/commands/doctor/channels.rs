@@ -40,6 +40,9 @@ fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
             findings.extend(taken(namespace, &error, context).or_else(|| unusable(&error, &mut refusals)));
         }
     }
+    // If the registry can't be read, a finding has said so.
+    let unlisted = namespace.unlisted_channels().unwrap_or_default();
+    findings.extend(unlisted.iter().flat_map(judge_unlisted));
     findings.extend(refusals.notes());
     for finding in &mut findings {
         finding.namespace = Some(namespace.name().to_owned());
@@ -119,6 +122,19 @@ fn of_channels(
     let missing = health::nameless(namespace, missing).unwrap_or_default();
     findings.extend(missing.into_iter().map(|info| nameless(namespace, info)));
     findings
+}
+
+/// A channel that has objects and no entry in the registry.
+fn judge_unlisted(inspection: &Inspection) -> Vec<Finding> {
+    let what =
+        "the namespace's list of channels was removed by hand: hubs, watches and `tearless ls` don't find it";
+    let advice = "`touch` and `publish_if_changed` list it again within a second, as a Syncer's ticks do";
+    let advice = format!("{advice}; restart process {} if it only publishes", inspection.writer_pid);
+    let mut findings = judge(inspection);
+    if !matches!(inspection.health(), Health::Dead { .. }) {
+        findings.push(Finding::problem("unlisted", what, advice));
+    }
+    findings.into_iter().map(|it| Finding { channel: Some(inspection.channel.clone()), ..it }).collect()
 }
 
 fn nameless(namespace: &Namespace, info: ChannelInfo) -> Finding {

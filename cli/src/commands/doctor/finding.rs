@@ -64,14 +64,11 @@ pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::
     findings
 }
 
-fn is_own(user: u32) -> bool {
-    user == rustix::process::geteuid().as_raw()
-}
-
 /// What to do about another user's objects. Only an unmapped user has this user's id.
 pub(super) fn trust(owner: u32) -> String {
     let map = "map their owner's id into your user namespace (`unshare --map-users`); or, ";
-    format!("{}if you trust that user, add --trust-owner {owner}", if is_own(owner) { map } else { "" })
+    let map = if owner == rustix::process::geteuid().as_raw() { map } else { "" };
+    format!("{map}if you trust that user, add --trust-owner {owner}")
 }
 
 /// Why an object was not opened.
@@ -92,6 +89,11 @@ impl Refusals {
     pub(super) fn take(&mut self, error: &ObjectError) -> bool {
         let refusal = match error {
             ObjectError::OtherOwner { owner, .. } => Refusal::Untrusted(*owner),
+            ObjectError::PermissionDenied { owner: Some(owner), .. }
+                if *owner == rustix::process::geteuid().as_raw() =>
+            {
+                Refusal::Untrusted(*owner)
+            }
             ObjectError::PermissionDenied { owner, .. } => Refusal::Forbidden(*owner),
             // Whether objects can be created has said so.
             ObjectError::Unusable { .. } => return true,
@@ -111,9 +113,6 @@ impl Refusals {
                     format!("some of its objects belong to user {owner}, and were not opened"),
                     trust(owner),
                 ),
-                Refusal::Forbidden(Some(owner)) if is_own(owner) => {
-                    (format!("some of its objects are shown as yours (user {owner}) and can't be opened"), trust(owner))
-                }
                 Refusal::Forbidden(Some(owner)) => {
                     (format!("user {owner} does not admit you to some of its objects"), ADMIT.into())
                 }

@@ -21,15 +21,14 @@ pub(super) fn examine() -> Vec<Finding> {
     tried.chain(shared_memory()).chain(huge_pages()).chain(control_group()).collect()
 }
 
+/// What a capability is needed for.
+const BEFORE: &str = "no channel can be created or grow before that; reading, and states that fit, may work";
+
 /// A capability that is missing.
 fn judge_capability(capability: &Capability) -> Option<Finding> {
     let what = capability.problem.as_ref()?.to_string();
     Some(match capability.is_required() {
-        true if ["create", "reserve"].contains(&capability.name) => {
-            let advice = "no channel can be created or grow before that; reading, and states that fit, work";
-            Finding::problem(capability.name, what, advice)
-        }
-        true => Finding::problem(capability.name, what, "no process can publish or read here before that"),
+        true => Finding::problem(capability.name, what, BEFORE),
         false => Finding::note(capability.name, what, "waiting costs more; nothing else is affected"),
     })
 }

@@ -52,8 +52,10 @@ fn lost(namespaces: &[Namespace], prefix: &str) -> Vec<Finding> {
 }
 
 fn of_lost(pid: u64, object: &str) -> Finding {
-    let what = format!("process {pid} publishes on {object}, whose name was removed: no new reader finds it");
-    Finding::problem("nameless", what, "restart that process, or let it open a new writer")
+    let how = if Path::new(object).exists() { "replaced, perhaps by a copy" } else { "removed" };
+    let what = format!("process {pid} publishes on {object}, whose name was {how}: no new reader finds it");
+    let advice = "restart that process, or let it call `Writer::reopen` and publish again, as a Syncer does";
+    Finding::problem("nameless", what, advice)
 }
 
 fn of_logout(user: u32) -> Finding {

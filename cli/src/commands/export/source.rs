@@ -6,6 +6,7 @@ use std::time::Duration;
 use tearless::dynamic::DynamicReader;
 use tearless::{
     Namespace, SnapshotInfo,
+    accept::Any,
     error::{AttachError, SnapshotError},
     hub::Health,
 };
@@ -28,8 +29,8 @@ impl Source {
     ///
     /// As `Namespace::dynamic_reader`.
     pub(super) fn attach(namespace: &Namespace, channel: &str) -> Result<Source, AttachError> {
-        let reader = namespace.dynamic_reader_builder(channel).attach_within(Duration::ZERO).open()?;
-        Ok(Source { reader, decoded: None })
+        let reader = namespace.reader_builder(channel).codec().accept(Any).attach_within(Duration::ZERO);
+        Ok(Source { reader: reader.open()?.into(), decoded: None })
     }
 
     /// Which of the channels of its name this is.

@@ -112,10 +112,7 @@ pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
         resolve::must_exist(&namespace, &context.trust)?;
     }
     let mut session = Session::new(namespace, &context.trust, view, interval, palette());
-    match arguments.once {
-        true => once::run(&mut session, context.json),
-        false => live(&mut session),
-    }
+    if arguments.once { once::run(&mut session, context.json) } else { live(&mut session) }
 }
 
 fn live(session: &mut Session) -> Result<(), Failure> {

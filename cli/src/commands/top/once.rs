@@ -23,9 +23,10 @@ pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
     thread::sleep(session.interval);
     session.tick();
     session.arrange();
-    match json {
-        true => print_all_json(session.rows().map(document))?,
-        false => table(session).print()?,
+    if json {
+        print_all_json(session.rows().map(document))?
+    } else {
+        table(session).print()?
     }
     match &session.fleet.trouble {
         None => Ok(()),
@@ -49,14 +50,8 @@ fn style_of(column: Column, row: &Row) -> Style {
 
 fn document(row: &Row) -> Value {
     json!({
-        "channel": row.name,
-        "state": row.word(),
-        "pid": row.pid,
-        "rate": row.rates.per_second(),
-        "age_seconds": seconds(row.age),
-        "bytes": row.bytes,
-        "retries": row.retries,
-        "growths": row.growths,
+        "channel": row.name, "state": row.word(), "pid": row.pid, "rate": row.rates.per_second(),
+        "age_seconds": seconds(row.age), "bytes": row.bytes, "retries": row.retries, "growths": row.growths,
         "trouble": row.trouble,
     })
 }

@@ -87,10 +87,7 @@ impl View {
 
     /// Scrolls the pane, or selects another row.
     pub(super) fn step(&mut self, is_in_pane: bool, steps: isize, rows: &[Row]) {
-        match is_in_pane {
-            true => self.scroll_pane(steps),
-            false => self.list.step(steps, rows),
-        }
+        if is_in_pane { self.scroll_pane(steps) } else { self.list.step(steps, rows) }
     }
 
     /// Scrolls the pane, as far as it has lines.

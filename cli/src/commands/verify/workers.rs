@@ -117,10 +117,7 @@ impl<'a> Workers<'a> {
             let ready = worker.await_ready(deadline, || self.interrupt.is_raised());
             ready.map_err(|reason| format!("a child process: {reason}"))?;
         }
-        match self.interrupt.is_raised() {
-            true => Err("interrupted before it could begin".into()),
-            false => Ok(()),
-        }
+        if self.interrupt.is_raised() { Err("interrupted before it could begin".into()) } else { Ok(()) }
     }
 
     /// Learns the beginnings of the object names from the writers' mappings.
