@@ -27,8 +27,8 @@ pub enum CreateError {
     /// The initial capacity is more than the maximum state length.
     #[error(
         "channel {channel:?} can't be created: its initial capacity of {capacity} bytes (by default the \
-             size of a plain state) is above its maximum state length of {max_state_len}: lower \
-             WriterBuilder::capacity, or raise WriterBuilder::max_state_len"
+         size of a plain state) is above its maximum state length of {max_state_len}: lower \
+         WriterBuilder::capacity, or raise WriterBuilder::max_state_len"
     )]
     CapacityAboveLimit {
         /// The channel.
@@ -70,7 +70,7 @@ pub enum CreateError {
     /// Readers would refuse the schema for the channel.
     #[error(
         "channel {channel:?} can't carry the schema of the state's type: {reason}; correct the type's \
-             `Schema`, or open the writer without `with_schema`"
+         `Schema`, or open the writer without `with_schema`"
     )]
     SchemaRefused {
         /// The channel.
@@ -81,7 +81,7 @@ pub enum CreateError {
     /// `with_schema` was called before `codec`.
     #[error(
         "the schema is of another codec: call `codec` first and `with_schema` after it, on the builder \
-             of channel {channel:?}"
+         of channel {channel:?}"
     )]
     SchemaOfAnotherCodec {
         /// The channel.
@@ -145,7 +145,7 @@ pub enum AttachError {
     /// Its creator has not finished it: the creator is at work, stopped, or dead.
     #[error(
         "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; if the \
-             creator is dead, open a writer for the channel, which creates it again"
+         creator is dead, open a writer for the channel, which creates it again"
     )]
     NotReady {
         /// The channel.
@@ -156,7 +156,7 @@ pub enum AttachError {
     /// The channel holds states in another format.
     #[error(
         "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
-             {expected_type_name:?} encoded as {expected_codec}: {}",
+         {expected_type_name:?} encoded as {expected_codec}: {}",
         mismatch_text(found_codec, expected_codec)
     )]
     FormatMismatch {
@@ -176,7 +176,7 @@ pub enum AttachError {
     /// types.
     #[error(
         "the schema of channel {channel:?} does not fit the reader's type: {differences}; give these \
-             fields the same names and types on both sides"
+         fields the same names and types on both sides"
     )]
     SchemaDiffers {
         /// The channel.
@@ -187,7 +187,7 @@ pub enum AttachError {
     /// The channel carries no schema, and this reader needs one.
     #[error(
         "channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open its \
-             writer with `WriterBuilder::with_schema`"
+         writer with `WriterBuilder::with_schema`"
     )]
     NoSchema {
         /// The channel.
@@ -196,7 +196,7 @@ pub enum AttachError {
     /// The channel's schema differs from what its writer wrote.
     #[error(
         "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the states \
-             with a reader of their type, or open a writer for the channel, which writes the schema again"
+         with a reader of their type, or open a writer for the channel, which writes the schema again"
     )]
     SchemaCorrupt {
         /// The channel.
@@ -209,7 +209,7 @@ pub enum AttachError {
     /// The channel's schema can't be understood, although it is as its writer wrote it.
     #[error(
         "the schema of channel {channel:?} can't be understood: {reason}; use the same version of tearless \
-             in all processes, or use the writer's type and `accept::SameType`, which compares only names"
+         in all processes, or use the writer's type and `accept::SameType`, which compares only names"
     )]
     SchemaUnknown {
         /// The channel.
@@ -239,7 +239,7 @@ pub enum AttachError {
     /// not ignore.
     #[error(
         "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use the \
-             same version of tearless in all processes"
+         same version of tearless in all processes"
     )]
     UnknownFeatures {
         /// The channel.
@@ -251,7 +251,7 @@ pub enum AttachError {
     /// nothing now.
     #[error(
         "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which \
-             creates it again"
+         creates it again"
     )]
     OtherBoot {
         /// The channel.
@@ -314,7 +314,7 @@ pub enum PublishError {
     /// The channel's names, or some of them, were unlinked or taken over while it was in use.
     #[error(
         "names of channel {channel:?} were removed from /dev/shm while it was in use; attached readers \
-             keep the last state: call `Writer::reopen` and publish again, or open a new writer"
+         keep the last state: call `Writer::reopen` and publish again, or open a new writer"
     )]
     NamesRemoved {
         /// The channel.
@@ -324,7 +324,7 @@ pub enum PublishError {
     /// use, which can't create the channel again.
     #[error(
         "names of channel {channel:?} were removed from /dev/shm while it was in use, and can't be made \
-             again: {source}; the syncer tries again each second"
+         again: {source}; the syncer tries again each second"
     )]
     NamesNotRestored {
         /// The channel.
@@ -336,8 +336,8 @@ pub enum PublishError {
     /// use, and can't be made again. The channel has its names and was published, if asked for.
     #[error(
         "the list of channels, with channel {channel:?}, was removed from /dev/shm and can't be made \
-             again: {}; the channel can be read by its name, and `touch` tries again each second: if another \
-             user has taken the list's name, that user or root must remove it",
+         again: {}; the channel can be read by its name, and `touch` tries again each second: if another \
+         user has taken the list's name, that user or root must remove it",
         text_for_writers(source)
     )]
     RegistryNotRestored {
@@ -349,7 +349,7 @@ pub enum PublishError {
     /// This process is a fork of the process that opened the writer.
     #[error(
         "the writer of channel {channel:?} belongs to process {owner}, and this process is a fork of it: \
-             open a writer for another channel in this process"
+         open a writer for another channel in this process"
     )]
     Forked {
         /// The channel.
@@ -409,7 +409,7 @@ pub enum SnapshotError {
     /// The payload differs from what was published.
     #[error(
         "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
-             publication, and find out which program writes to /dev/shm"
+         publication, and find out which program writes to /dev/shm"
     )]
     Corrupt {
         /// The channel.
@@ -422,7 +422,7 @@ pub enum SnapshotError {
     /// The payload is whole, but its length is not that of the reader's type.
     #[error(
         "publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
-             {expected}: use the writer's type (`accept` compares fields before)"
+         {expected}: use the writer's type (`accept` compares fields before)"
     )]
     WrongLength {
         /// The channel.
@@ -437,7 +437,7 @@ pub enum SnapshotError {
     /// The payload is whole, but lacks the requested bytes.
     #[error(
         "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} bytes from \
-             byte {offset} on; read a part within its length"
+         byte {offset} on; read a part within its length"
     )]
     OutOfRange {
         /// The channel.
@@ -506,7 +506,7 @@ pub enum RemoveError {
     /// The channel was removed, and the namespace's list of channels still has its entry.
     #[error(
         "channel {channel:?} was removed, but its entry in the list of channels was not ({source}): \
-             `tearless gc` or `Namespace::clean` removes it"
+         `tearless gc` or `Namespace::clean` removes it"
     )]
     Entry {
         /// The channel.

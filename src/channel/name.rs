@@ -29,7 +29,7 @@ pub enum NameError {
     /// It contains a control character, which would garble output.
     #[error(
         "the name of a {what} must not contain control characters, {name:?} contains {character:?}: \
-             remove it"
+         remove it"
     )]
     ControlCharacter {
         /// `namespace` or `channel`.

@@ -62,7 +62,7 @@ pub enum DecodeError {
     /// The value would take too much memory: the schema has long names for values of few bytes.
     #[error(
         "the value would take more than {} bytes for each of the payload's {len}: give the fields \
-             shorter names",
+         shorter names",
         MAX_ELEMENT_MEMORY
     )]
     TooLarge {

@@ -190,7 +190,7 @@ pub enum ObjectError {
     /// Its creator has made the name but not yet the memory.
     #[error(
         "shared-memory object {object} is still empty, its creator has not finished it: retry, or open a \
-             writer for its channel if the creator is dead"
+         writer for its channel if the creator is dead"
     )]
     Unfinished {
         /// Its name.
@@ -205,7 +205,7 @@ pub enum ObjectError {
     /// Its memory can't be reserved.
     #[error(
         "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or enlarge it \
-             (mount -o remount,size=… /dev/shm)"
+         (mount -o remount,size=… /dev/shm)"
     )]
     NoSpace {
         /// Its name.
@@ -225,7 +225,7 @@ pub enum ObjectError {
     /// readers refuse: it has changed its user after opening, or resumes another user's channel.
     #[error(
         "shared-memory object {object} belongs to user {owner}, and this process runs as user {user} \
-             now: a channel belongs to one user; change the user before opening, or run as user {owner}"
+         now: a channel belongs to one user; change the user before opening, or run as user {owner}"
     )]
     NotOwner {
         /// Its name.
@@ -238,7 +238,7 @@ pub enum ObjectError {
     /// This process may not give the object to the group.
     #[error(
         "shared-memory object {object} can't be given to group {group}: add this process's user to the \
-             group (in a systemd unit: SupplementaryGroups=)"
+         group (in a systemd unit: SupplementaryGroups=)"
     )]
     NotMember {
         /// Its name.
@@ -249,7 +249,7 @@ pub enum ObjectError {
     /// The namespace's registry admits another group already.
     #[error(
         "registry {object} admits group {found}, and this writer asks for group {wanted}: give all \
-             writers of a namespace the same group (NamespaceBuilder::group)"
+         writers of a namespace the same group (NamespaceBuilder::group)"
     )]
     OtherGroup {
         /// Its name.
@@ -262,7 +262,7 @@ pub enum ObjectError {
     /// Another program put something else under this name.
     #[error(
         "/dev/shm/{object} is not an object of this library ({reason}): find out which program made it, \
-             and remove it"
+         and remove it"
     )]
     Foreign {
         /// Its name.
@@ -273,7 +273,7 @@ pub enum ObjectError {
     /// Another version of the library made it.
     #[error(
         "/dev/shm/{object} has layout version {found}, this library uses version {}: use the same version of \
-             tearless in all processes; if no process uses it, `tearless gc` or `Namespace::clean` removes it",
+         tearless in all processes; if no process uses it, `tearless gc` or `Namespace::clean` removes it",
         layout::VERSION
     )]
     OtherVersion {
@@ -285,7 +285,7 @@ pub enum ObjectError {
     /// It is the registry of another namespace, whose name has the same hash.
     #[error(
         "/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
-             {namespace:?}: choose another name for one of the two"
+         {namespace:?}: choose another name for one of the two"
     )]
     OtherNamespace {
         /// Its name.
@@ -323,7 +323,7 @@ pub enum ObjectError {
     /// The registry has no entry left.
     #[error(
         "registry {object} has {channels} channels, and no room for another one: remove those of dead \
-             writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
+         writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
     )]
     Full {
         /// Its name.

@@ -51,7 +51,7 @@ pub enum SpawnError {
     /// The interval is too short. It is not raised silently, because readers rely on it, too.
     #[error(
         "an interval of {asked:?} is too short for the syncer of channel {channel:?}: ask for at least \
-             {min:?}, or publish each change with a `Writer`"
+         {min:?}, or publish each change with a `Writer`"
     )]
     IntervalTooShort {
         /// The channel.
@@ -67,7 +67,7 @@ pub enum SpawnError {
     /// The predecessor's state can't be read: it has other fields, for example.
     #[error(
         "the predecessor's state can't be resumed: {0}; to begin with the initial state instead, leave \
-             out `resume`"
+         out `resume`"
     )]
     Resume(SnapshotError),
     /// The initial state can't be published.

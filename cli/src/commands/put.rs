@@ -164,7 +164,7 @@ fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, 
     // A value would show rounded numbers.
     let wide = first.as_ref().and_then(|first| wide_integer(first.as_ref().ok()?.get()));
     let given = first.as_ref().and_then(|first| Some(members(first.as_ref().ok()?.get())));
-    let first = first.map(|first| first.and_then(|text| serde_json::from_str(text.get())));
+    let first = first.map(|first| first.and_then(|text| serde_json::from_str::<Value>(text.get())));
     check_len(MAX_BYTES + 1 - input.limit())?;
     let reason = match (first, second) {
         (Some(Ok(document)), None) if Some(members(&document.to_string())) < given => {
