@@ -60,10 +60,9 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
         // Fails with the fields that the latest state has.
         states.take(Some(path))?;
     }
-    if context.json {
-        print_all_json(past.iter().map(Past::document))?
-    } else {
-        table(&past).print()?
+    match context.json {
+        true => print_all_json(past.iter().map(Past::document))?,
+        false => table(&past).print()?,
     }
     Ok(())
 }

@@ -23,10 +23,9 @@ pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
     thread::sleep(session.interval);
     session.tick();
     session.arrange();
-    if json {
-        print_all_json(session.rows().map(document))?
-    } else {
-        table(session).print()?
+    match json {
+        true => print_all_json(session.rows().map(document))?,
+        false => table(session).print()?,
     }
     match &session.fleet.trouble {
         None => Ok(()),
