@@ -285,3 +285,19 @@ fn a_half_removed_channel_is_reported_once() {
     assert!(removed.contains("removed channel demo") && !removed.contains("the entry of"), "{removed}");
     fleet.run(&["gc"]).fails(3);
 }
+
+#[test]
+fn a_list_of_another_version_is_not_to_be_unlinked() {
+    use std::os::unix::fs::FileExt;
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "demo", "--linger"], b"1").ok();
+    let objects = fleet.objects();
+    let registry = objects.iter().find(|path| path.to_string_lossy().ends_with("r3")).unwrap();
+    std::fs::File::options().write(true).open(registry).unwrap().write_all_at(&[9], 6).unwrap();
+    for ran in [fleet.run(&["ls"]), fleet.run(&["doctor"]), fleet.run_with(&["put", "b", "--linger"], b"1")] {
+        assert!((ran.stdout.clone() + &ran.stderr).contains("layout version 9"), "{ran:?}");
+        assert!(!(ran.stdout.clone() + &ran.stderr).contains("find out which"), "{ran:?}");
+    }
+    fleet.run(&["gc"]).ok();
+    fleet.run_with(&["put", "demo", "--linger"], b"2").ok();
+}

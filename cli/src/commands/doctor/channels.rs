@@ -55,7 +55,9 @@ const UNLINK: &str = "find out which process created it, and unlink it";
 
 fn unusable(error: &ObjectError, refusals: &mut Refusals) -> Option<Finding> {
     let what = format!("can't open the registry: {error}");
-    (!refusals.take(error)).then(|| Finding::problem("unusable", what, UNLINK))
+    let is_ours = matches!(error, ObjectError::OtherVersion { .. });
+    let advice = if is_ours { "end the processes of that version, or use another namespace" } else { UNLINK };
+    (!refusals.take(error)).then(|| Finding::problem("unusable", what, advice))
 }
 
 /// A registry whose name another user has, although objects of this user need it.
