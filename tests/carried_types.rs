@@ -1813,7 +1813,24 @@ impl From<((u8, u8), u8)> for Regrouped {
     }
 }
 
+/// Reads the number of the variant that it has written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
+enum Numbered {
+    Zero,
+    One,
+}
+
+impl TryFrom<u32> for Numbered {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Numbered, String> {
+        [Numbered::Zero, Numbered::One].into_iter().nth(number as usize).ok_or("another number".into())
+    }
+}
+
 fn wrong_by_hand() {
+    carried::<Postcard, _>(&vec![Numbered::One, Numbered::Zero]);
     carried::<Postcard, _>(&vec![Regrouped(1, 2, 3), Regrouped(4, 5, 6)]);
     packed(&Poly(vec![1; 3]), json!([1, 1, 1]));
     packed(&Poly(vec![1; 5]), json!([1, 1, 1, 1, 1]));

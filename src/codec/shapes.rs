@@ -85,7 +85,7 @@ impl Record {
 /// Kinds that readers can't tell from each other. Each has all values of those before it.
 #[cfg(feature = "postcard")]
 const FAMILIES: [&str; 6] =
-    ["bool i8 u8", "u16 u32 u64 u128", "i16 i32 i64 i128", "f32", "f64", "char str bytes"];
+    ["bool i8 u8", "u16 variant u32 u64 u128", "i16 i32 i64 i128", "f32", "f64", "char str bytes"];
 
 #[cfg(feature = "postcard")]
 impl Group {
