@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
-use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
+use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, SerializeTupleStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use tearless::dynamic::decode;
@@ -150,8 +150,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         what: "`skip_serializing`, `skip_deserializing` of a field",
-        message_pack: "carried; a reader refuses a missing field without `default`, or an unknown one with `deny_unknown_fields`",
-        postcard: "refused",
+        message_pack: "carried; a reader refuses a missing field without `default`, an unknown one with `deny_unknown_fields`, and either in a tuple; both in one tuple move values, not found out",
+        postcard: "refused; both in one tuple or side by side, if a first state shows it",
         shown: "what is written",
         check: fields_that_one_side_skips,
     },
@@ -178,7 +178,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         what: "`flatten`",
-        message_pack: "carried; refused if two fields have one name; a map also reads what is flattened after it, and `None` as empty",
+        message_pack: "carried; refused if two fields have one name; not found out: a map reads what is flattened after it, a skipped field reads a key of its name, `None` is read as `Some` of what may be empty",
         postcard: "refused",
         shown: "as fields of the outer struct",
         check: flattened_fields,
@@ -311,7 +311,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         what: "a `Serialize` that announces another length, or disagrees with `Deserialize`",
-        message_pack: "the length is refused",
+        message_pack: "the length is refused, and a tuple of fewer values than before",
         postcard: "refused if a first state is read with other lengths, kinds or variants of values",
         shown: "what is written",
         check: wrong_by_hand,
@@ -490,9 +490,11 @@ fn fields_that_are_skipped_by_their_value() {
         To(#[serde(skip_serializing_if = "Option::is_none")] Option<u8>, u8),
     }
     carried::<Postcard, _>(&Pair(Some(1), 2));
-    refused::<Postcard, _>(&Pair(None, 0), &["readers"]);
+    let fewer = ["written with 1 values and read with 2", "`skip_serializing_if`", "`#[serde(skip)]`"];
+    refused::<Postcard, _>(&Pair(None, 0), &fewer);
     carried::<Postcard, _>(&Step::To(Some(1), 2));
-    refused::<Postcard, _>(&Step::To(None, 0), &["readers"]);
+    refused::<Postcard, _>(&Step::To(None, 0), &[&fewer[..], &["`Step::To`"]].concat());
+    values_that_take_the_place_of_a_skipped_one();
     // MessagePack readers refuse fewer values than the type has, even if those that are left fit.
     // The writer refuses them once it knows how many there are.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -516,7 +518,7 @@ fn fields_that_are_skipped_by_their_value() {
         refused::<MessagePack, _>(&vec![Shifts(None, 7)], &[&text[..], &["`[0]`, of type"]].concat());
         refused::<MessagePack, _>(&vec![Moves::To(None, 7)], &[&text[..], &["`[0].To`, of type"]].concat());
     }
-    refused::<Postcard, _>(&Shifts(None, 7), &["readers"]);
+    refused::<Postcard, _>(&Shifts(None, 7), &fewer);
     carried::<Postcard, _>(&Shifts(Some(1), 2));
     values_that_move_in_a_buffer();
     // Deep inside, the error says where.
@@ -559,6 +561,40 @@ fn fields_that_are_skipped_by_their_value() {
     packed_as_json(&Required { count: 1, other: 2 });
     unreadable::<MessagePack, _>(&Required { count: 0, other: 2 }, &["`count`", "`#[serde(default)]`"]);
     refused::<Postcard, _>(&Required { count: 0, other: 2 }, &["`Required`", "`count`"]);
+}
+
+/// A number is written where a length is read, so that all bytes are taken.
+fn values_that_take_the_place_of_a_skipped_one() {
+    fn is_zero(number: &u8) -> bool {
+        *number == 0
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Move<T>(#[serde(skip_serializing_if = "is_zero")] u8, T, T);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Step {
+        To(#[serde(skip_serializing_if = "is_zero")] u8, Vec<u8>, Vec<u8>),
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Job {
+        progress: Option<Move<Vec<u8>>>,
+        number: u32,
+    }
+    let job = |skipped| Job { progress: Some(Move(skipped, vec![0], vec![])), number: 7 };
+    for _ in 0..2 {
+        let text = ["`Move` is written with 2 values and read with 3", "`skip_serializing_if`"];
+        refused::<Postcard, _>(&Move(0, vec![0_u8], vec![]), &text);
+        refused::<Postcard, _>(&job(0), &[&text[..], &["`Job`"]].concat());
+        refused::<Postcard, _>(&BTreeMap::from([(1_u8, job(0))]), &text);
+        // The same number of bytes in the same number of values.
+        refused::<Postcard, _>(&vec![Move(0, 1_u8, 2); 3], &text);
+        refused::<Postcard, _>(&(Move(0, 1_u8, 2), [0_u8; 2]), &text);
+        refused::<Postcard, _>(&Step::To(0, vec![0], vec![]), &["`Step::To` is written with 2 values"]);
+        // Whole ones change nothing.
+        carried::<Postcard, _>(&Move(1, vec![0_u8], vec![]));
+        carried::<Postcard, _>(&vec![Move(1, 1_u8, 2); 3]);
+        carried::<Postcard, _>(&job(1));
+        carried::<Postcard, _>(&Step::To(1, vec![0], vec![]));
+    }
 }
 
 /// What no codec can see: `Serialize` makes the calls of a type that never had the field, and serde
@@ -688,6 +724,89 @@ fn fields_that_one_side_skips() {
     unreadable::<MessagePack, _>(&Pair(1, 2), &["invalid length 1"]);
     refused::<Postcard, _>(&Pair(1, 2), &["`Pair`"]);
     refused::<Postcard, _>(&Unread { hidden: 1 }, &["field `hidden` of `Unread`"]);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Short(#[serde(skip_deserializing)] u8, u8, u8);
+    unreadable::<MessagePack, _>(&Short(0, 1, 2), &["length", "`skip_deserializing`", "`#[serde(skip)]`"]);
+    refused::<Postcard, _>(&Short(0, 0, 0), &["`Short` is written with 3 values and read with 2"]);
+    fields_that_both_sides_skip();
+}
+
+/// As many fields are written as are read.
+fn fields_that_both_sides_skip() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Around {
+        #[serde(skip_deserializing)]
+        unread: u8,
+        #[serde(alias = "other", alias = "third")]
+        kept: u8,
+        #[serde(skip_serializing, default)]
+        unwritten: u8,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Variants {
+        Around {
+            #[serde(skip_serializing, default)]
+            unwritten: u8,
+            kept: u8,
+            #[serde(skip_deserializing)]
+            unread: u8,
+        },
+    }
+    let texts = ["field `unread`", "`skip_deserializing`", "`MessagePack`"];
+    for number in [0, 2] {
+        let around = Around { unread: number, kept: number, unwritten: number };
+        refused::<Postcard, _>(&around, &[&texts[..], &["`Around`"]].concat());
+        refused::<Postcard, _>(&vec![Some(around.clone())], &texts);
+        let read = through::<MessagePack, _>(&around).unwrap().unwrap();
+        assert_eq!(read, Around { unread: 0, kept: number, unwritten: 0 });
+        let around = Variants::Around { unwritten: number, kept: number, unread: number };
+        refused::<Postcard, _>(&around, &[&texts[..], &["`Variants::Around`"]].concat());
+    }
+    // Names for one side are no reason, nor are more of them for readers.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Sides {
+        #[serde(rename(serialize = "one", deserialize = "two"))]
+        number: u8,
+        #[serde(alias = "three", rename(deserialize = "four"))]
+        map: HashMap<u8, u8>,
+        last: HashSet<(u8, u8)>,
+        #[serde(skip_serializing, default)]
+        ghost: PhantomData<u8>,
+    }
+    let many = || 0..50_u8;
+    let (map, last) = (many().map(|it| (it, it)).collect(), many().map(|it| (it, it + 1)).collect());
+    carried::<Postcard, _>(&Sides { number: 1, map, last, ghost: PhantomData });
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Crossed {
+        #[serde(rename(serialize = "one", deserialize = "two"))]
+        one: u8,
+        #[serde(rename(serialize = "two", deserialize = "one"))]
+        two: u8,
+    }
+    carried::<Postcard, _>(&Crossed { one: 1, two: 2 });
+
+    // Nothing but the values tells such fields from each other.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Beside {
+        #[serde(skip_deserializing)]
+        unread: u8,
+        #[serde(skip_serializing, default)]
+        unwritten: u8,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Left(#[serde(skip_serializing)] u8, u8, u8, #[serde(skip_deserializing)] u8);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Right {
+        By(#[serde(skip_deserializing)] u8, u8, u8, #[serde(skip_serializing, default)] u8),
+    }
+    let texts = ["is read as another one", "`skip_serializing`", "`skip_deserializing`"];
+    refused::<Postcard, _>(&Beside { unread: 1, unwritten: 2 }, &[&texts[..], &["`Beside`"]].concat());
+    refused::<Postcard, _>(&vec![Left(1, 2, 3, 4)], &[&texts[..], &["`Left`"]].concat());
+    refused::<Postcard, _>(&Right::By(1, 2, 3, 4), &[&texts[..], &["`Right::By`"]].concat());
+    carried::<Postcard, _>(&vec![Left(0, 0, 0, 0)]);
+    assert_eq!(through::<Postcard, _>(&vec![Left(1, 2, 3, 4)]).unwrap().unwrap(), [Left(2, 3, 4, 0)]);
+    assert_eq!(through::<MessagePack, _>(&Left(1, 2, 3, 4)).unwrap().unwrap(), Left(2, 3, 4, 0));
+    assert_eq!(through::<MessagePack, _>(&Right::By(1, 2, 3, 4)).unwrap().unwrap(), Right::By(0, 1, 2, 3));
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -803,6 +922,47 @@ fn flattened_fields() {
     let value = Maps { before: map(&["a"]), part: Part { x: 1 }, after: None };
     let read = through::<MessagePack, _>(&value).unwrap().unwrap();
     assert_eq!(read, Maps { before: map(&["a", "x"]), part: Part { x: 1 }, after: Some(map(&["a"])) });
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Task {
+        id: u8,
+        #[serde(flatten)]
+        retry: Option<Retry>,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Retry {
+        #[serde(default)]
+        times: u32,
+        last: Option<u8>,
+    }
+    let empty = Task { id: 1, retry: Some(Retry { times: 0, last: None }) };
+    carried::<MessagePack, _>(&empty);
+    assert_eq!(through::<MessagePack, _>(&Task { retry: None, ..empty.clone() }).unwrap().unwrap(), empty);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Labels {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<u8>,
+        #[serde(flatten)]
+        rest: BTreeMap<String, u8>,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Labels {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            host: Option<u8>,
+            #[serde(flatten)]
+            rest: BTreeMap<String, u8>,
+        },
+    }
+    let labels = |host, keys| Labels { host, rest: map(keys) };
+    carried::<MessagePack, _>(&labels(None, &["port"]));
+    refused::<MessagePack, _>(&labels(Some(2), &["host"]), &["`Labels`", "two fields are called `host`"]);
+    let read = through::<MessagePack, _>(&labels(None, &["host"])).unwrap().unwrap();
+    assert_eq!(read, labels(Some(1), &[]));
+    let labels = |host, keys| Tagged::Labels { host, rest: map(keys) };
+    refused::<MessagePack, _>(&labels(None, &["kind"]), &["`Tagged`", "two fields are called `kind`"]);
+    let read = through::<MessagePack, _>(&labels(None, &["host"])).unwrap().unwrap();
+    assert_eq!(read, labels(Some(1), &[]));
 }
 
 fn internally_tagged_enums() {
@@ -1623,7 +1783,59 @@ impl<'de> Deserialize<'de> for Swapped {
     }
 }
 
+/// Writes a list as a tuple.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
+struct Poly(Vec<u8>);
+
+impl Serialize for Poly {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple_struct("Poly", self.0.len())?;
+        self.0.iter().try_for_each(|number| tuple.serialize_field(number))?;
+        tuple.end()
+    }
+}
+
+/// Reads pairs where it has written a tuple: Postcard has the same bytes for both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "(u8, u8, u8)", from = "((u8, u8), u8)")]
+struct Regrouped(u8, u8, u8);
+
+impl From<Regrouped> for (u8, u8, u8) {
+    fn from(it: Regrouped) -> (u8, u8, u8) {
+        (it.0, it.1, it.2)
+    }
+}
+
+impl From<((u8, u8), u8)> for Regrouped {
+    fn from(((one, two), three): ((u8, u8), u8)) -> Regrouped {
+        Regrouped(one, two, three)
+    }
+}
+
+/// Reads the number of the variant that it has written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "u32")]
+enum Numbered {
+    Zero,
+    One,
+}
+
+impl TryFrom<u32> for Numbered {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Numbered, String> {
+        [Numbered::Zero, Numbered::One].into_iter().nth(number as usize).ok_or("another number".into())
+    }
+}
+
 fn wrong_by_hand() {
+    carried::<Postcard, _>(&vec![Numbered::One, Numbered::Zero]);
+    carried::<Postcard, _>(&vec![Regrouped(1, 2, 3), Regrouped(4, 5, 6)]);
+    packed(&Poly(vec![1; 3]), json!([1, 1, 1]));
+    packed(&Poly(vec![1; 5]), json!([1, 1, 1, 1, 1]));
+    refused::<MessagePack, _>(&Poly(vec![1; 4]), &["4 values here and had 5", "use `serialize_seq`"]);
+    refused::<Postcard, _>(&Poly(vec![1, 7]), &["`Poly`", "do not agree"]);
     refused::<Postcard, _>(&Text("seven".into()), &["`Text`", "written as `bytes` and read as `str`"]);
     // What a codec can't see.
     assert_eq!(through::<Postcard, _>(&Swapped(1, 2)).unwrap().unwrap(), Swapped(2, 1));
@@ -1642,6 +1854,47 @@ fn wrong_by_hand() {
     refused::<Postcard, _>(&Narrow(3), &["`Narrow`", "written as `u64` and read as `u8`"]);
     refused::<Postcard, _>(&Narrow(300), &["`Narrow`", "left over"]);
     unreadable::<MessagePack, _>(&Narrow(300), &["300", "one type"]);
+}
+
+/// As two versions of a crate in one program, or a macro that is used twice.
+#[test]
+fn types_of_one_name_do_not_share_what_is_known() {
+    macro_rules! of_one_name {
+        ($($fields:tt)*) => {{
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            struct Twin($($fields)*);
+            (std::any::type_name::<Twin>(), Twin)
+        }};
+    }
+    let (name, three) = of_one_name!(u8, u8, u8);
+    let (same, two) = of_one_name!(u8, u16);
+    let (also, skips) = of_one_name!(
+        #[serde(skip_deserializing)]
+        u8,
+        u8,
+        u8
+    );
+    assert_eq!([name, name], [same, also]);
+    for _ in 0..2 {
+        packed_as_json(&vec![three(1, 2, 3)]);
+        packed_as_json(&vec![two(1, 2)]);
+        packed_as_json(&(two(1, 2), three(1, 2, 3)));
+        carried::<Postcard, _>(&vec![three(1, 2, 3)]);
+        refused::<Postcard, _>(&vec![skips(1, 2, 3)], &["written with 3 values and read with 2"]);
+    }
+    macro_rules! with_names {
+        ($($fields:tt)*) => {{
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            struct Named {
+                $($fields)*
+                one: u8,
+                two: u8,
+            }
+            Named { one: 128, two: 0 }
+        }};
+    }
+    carried::<Postcard, _>(&Some(with_names!()));
+    refused::<Postcard, _>(&Some(with_names!(#[serde(skip_deserializing)])), &["field `one` of `Named`"]);
 }
 
 /// A channel never carries a schema by which its states would be shown as others.
@@ -1920,7 +2173,55 @@ fn is_ambiguous(value: &Anything) -> bool {
     }
 }
 
+/// What skips a field by its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Skips {
+    Tuple(#[serde(skip_serializing_if = "Option::is_none")] Option<u8>, Vec<u8>, u8),
+    Struct(InSkips),
+    Pair(u8, #[serde(skip_serializing_if = "Vec::is_empty")] Vec<u8>),
+    Fields {
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        one: Option<u8>,
+        two: Vec<Skips>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct InSkips(#[serde(skip_serializing_if = "Vec::is_empty")] Vec<u8>, u8, Option<Box<Skips>>);
+
+fn skips() -> impl Strategy<Value = Skips> {
+    let small = || 0_u8..3;
+    let list = move || proptest::collection::vec(small(), 0..3);
+    let option = move || proptest::option::of(small());
+    let leaf = prop_oneof![
+        (option(), list(), small()).prop_map(|(one, two, three)| Skips::Tuple(one, two, three)),
+        (small(), list()).prop_map(|(one, two)| Skips::Pair(one, two)),
+    ];
+    leaf.prop_recursive(3, 12, 3, move |part| {
+        let inner = proptest::option::of(part.clone().prop_map(Box::new));
+        prop_oneof![
+            (list(), small(), inner).prop_map(|(one, two, three)| Skips::Struct(InSkips(one, two, three))),
+            (option(), proptest::collection::vec(part, 0..3))
+                .prop_map(|(one, two)| Skips::Fields { one, two }),
+        ]
+    })
+}
+
 proptest! {
+    /// No state is read as another one, whichever came before it.
+    #[test]
+    fn a_state_that_skips_fields_is_carried_or_no_reader_takes_it(state in skips()) {
+        let mut scratch = Vec::new();
+        if let Ok(payload) = Postcard::encode(&state, &mut scratch) {
+            prop_assert_eq!(&<Postcard as Decode<Skips>>::decode(payload).unwrap(), &state);
+        }
+        if let Ok(payload) = MessagePack::encode(&state, &mut scratch)
+            && let Ok(read) = <MessagePack as Decode<Skips>>::decode(payload)
+        {
+            prop_assert_eq!(read, state);
+        }
+    }
+
     /// What was published is read as an equal value, or nothing was published.
     #[test]
     fn any_value_is_carried_or_refused(value in anything()) {

@@ -179,11 +179,11 @@ macro_rules! deserialize_wide {
 macro_rules! deserialize_as {
     ($(
         $request:ident $method:ident($($argument:ident: $type:ty),*)
-        $(, asks for $asked:expr)? $(, has $fields:ident fields)?;
+        $(, asks $asks:expr)? $(, has $fields:ident fields)?;
     )*) => {$(
         #[inline(always)]
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, Self::Error> {
-            $(self.depth.asks(|asked| asked.structs.push($asked));)?
+            $(self.depth.asks($asks);)?
             let visitor = CappedVisitor { $(fields: $fields,)? ..self.depth.visitor(Request::$request, visitor) };
             self.inner.$method($($argument,)* visitor)
         }
@@ -212,17 +212,23 @@ impl<'de, D: Deserializer<'de>, M: Mode> Deserializer<'de> for Capped<'_, D, M> 
     deserialize_as! {
         Any deserialize_any();
         Any deserialize_ignored_any();
-        Open deserialize_option();
+        Open deserialize_option(), asks |asked| asked.kinds.push("option");
         Open deserialize_unit();
         Open deserialize_unit_struct(name: Name);
-        Open deserialize_seq();
-        Open deserialize_map();
+        Open deserialize_seq(), asks |asked| asked.kinds.push("length");
+        Open deserialize_map(), asks |asked| asked.kinds.push("length");
         Open deserialize_identifier();
         Tuple deserialize_tuple(len: usize), has len fields;
         Named deserialize_newtype_struct(name: Name);
-        Named deserialize_tuple_struct(name: Name, len: usize), has len fields;
-        Named deserialize_struct(name: Name, fields: &'static [Name]), asks for (name, fields);
-        Named deserialize_enum(name: Name, variants: &'static [Name]);
+        Named deserialize_tuple_struct(name: Name, len: usize),
+            asks |asked| asked.groups.push((name, &[], len)), has len fields;
+        Named deserialize_struct(name: Name, fields: &'static [Name]),
+            asks |asked| asked.groups.push((name, fields, fields.len()));
+        Named deserialize_enum(name: Name, variants: &'static [Name]),
+            asks |asked| {
+                asked.kinds.push("variant");
+                asked.enumeration = (name, asked.kinds.0.len());
+            };
     }
 
     fn is_human_readable(&self) -> bool {
@@ -365,6 +371,8 @@ impl<'de, 'a, A: EnumAccess<'de>, M: Mode> EnumAccess<'de> for Capped<'a, A, M> 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
         let depth = self.depth;
         let (value, inner) = self.inner.variant_seed(Capped { inner: seed, depth })?;
+        // The variant's number is no value, whatever kind it is read as.
+        depth.asks(|asked| asked.kinds.0.truncate(asked.enumeration.1));
         Ok((value, Capped { inner, depth }))
     }
 }
@@ -383,8 +391,10 @@ impl<'de, A: VariantAccess<'de>, M: Mode> VariantAccess<'de> for Capped<'_, A, M
     }
 
     deserialize_as! {
-        Variant tuple_variant(len: usize), has len fields;
-        Variant struct_variant(fields: &'static [Name]), asks for ("", fields);
+        Variant tuple_variant(len: usize),
+            asks |asked| asked.groups.push((asked.enumeration.0, &[], len)), has len fields;
+        Variant struct_variant(fields: &'static [Name]),
+            asks |asked| asked.groups.push((asked.enumeration.0, fields, fields.len()));
     }
 }
 

@@ -78,7 +78,10 @@ impl<'a, W: Wire> Encoder<'a, W> {
         is_full: bool,
     ) -> Result<Steps, EncodeError> {
         self.out.note(self.place.shape(Some(index)));
-        self.out.in_trial(|record| record.variants.push((name, variant)));
+        self.out.in_trial(|record| {
+            record.variants.push((name, variant));
+            record.kinds.push("variant");
+        });
         if W::IS_MESSAGE_PACK && is_full {
             self.out.write(|serializer| serializer.serialize_map(Some(1)).map(drop))?;
         }
@@ -94,7 +97,6 @@ impl<'a, W: Wire> Encoder<'a, W> {
         }
         let begin = if len.is_none() { self.out.wire.payload().len() } else { 0 };
         let keys = len.is_none().then_some(self.out.keys.len());
-        let entry = if W::IS_TRIAL { self.out.record.get_or_insert_default().structs.len() } else { 0 };
         let (out, types) = (self.out, [Shape::NONE; 2]);
         Ok(Contents {
             out,
@@ -106,7 +108,7 @@ impl<'a, W: Wire> Encoder<'a, W> {
             first: "",
             keys,
             has_key: false,
-            entry,
+            group: 0,
         })
     }
 
@@ -118,6 +120,7 @@ impl<'a, W: Wire> Encoder<'a, W> {
         begin: impl FnOnce(W::Serializer<'_>) -> Result<(), W::Error>,
     ) -> Opened<'a, W> {
         let contents = self.inside(Request::Open).and_then(|steps| self.contents(steps, len))?;
+        contents.out.in_trial(|record| record.kinds.push("length"));
         if let Some(len) = len {
             contents.out.elements = contents.out.elements.saturating_add(len);
             match W::IS_MESSAGE_PACK {
@@ -191,6 +194,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     #[inline(always)]
     fn serialize_none(self) -> Written {
         self.nothing()?;
+        self.out.in_trial(|record| record.kinds.push("option"));
         self.out.write(|serializer| serializer.serialize_none())
     }
 
@@ -211,6 +215,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Written {
         let place = Place::new::<T>(self.inside(Request::Open)?, true);
         self.out.note(place.shape(None));
+        self.out.in_trial(|record| record.kinds.push("option"));
         if !W::IS_MESSAGE_PACK {
             self.out.write(|serializer| serializer.serialize_some(&()))?;
         }
@@ -260,7 +265,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
         self.out.note_values(self.place.shape(None), name, len)?;
         self.out.write(|serializer| serializer.serialize_tuple_struct(name, len).map(drop))?;
         let steps = self.inside(Request::Named)?;
-        self.contents(steps, Some(len))
+        Ok(self.contents(steps, Some(len))?.of(name, ""))
     }
 
     #[inline(always)]
@@ -269,7 +274,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
         self.out.note_values(shape, name, len).map_err(|error| error.at(variant))?;
         let steps = self.variant(name, index, variant, true)?;
         self.out.write(|serializer| serializer.serialize_tuple(len).map(drop))?;
-        self.contents(steps, Some(len))
+        Ok(self.contents(steps, Some(len))?.of(name, variant))
     }
 
     #[inline(always)]
@@ -279,10 +284,9 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
 
     #[inline(always)]
     fn serialize_struct(self, name: Name, len: usize) -> Opened<'a, W> {
-        self.out.in_trial(|record| record.structs.push((name.into(), Vec::new())));
         self.out.write(|serializer| serializer.serialize_struct(name, len).map(drop))?;
         let steps = self.inside(Request::Named)?;
-        self.contents(steps, Some(len))
+        Ok(self.contents(steps, Some(len))?.of(name, ""))
     }
 
     #[inline(always)]
@@ -294,9 +298,8 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
         len: usize,
     ) -> Opened<'a, W> {
         let steps = self.variant(name, index, variant, true)?;
-        self.out.in_trial(|record| record.structs.push((format!("{name}::{variant}"), Vec::new())));
         self.out.write(|serializer| serializer.serialize_struct(name, len).map(drop))?;
-        self.contents(steps, Some(len))
+        Ok(self.contents(steps, Some(len))?.of(name, variant))
     }
 
     fn is_human_readable(&self) -> bool {
@@ -320,11 +323,18 @@ pub(super) struct Contents<'a, W> {
     keys: Option<usize>,
     /// Whether the value of the last key is still to come.
     has_key: bool,
-    /// In a trial, the number of structs with this one.
-    entry: usize,
+    /// In a trial, where the record has the fields.
+    group: usize,
 }
 
 impl<W: Wire> Contents<'_, W> {
+    /// The contents of a struct, or of a variant of an enum.
+    #[inline(always)]
+    fn of(mut self, name: Name, variant: Name) -> Self {
+        self.out.in_trial(|record| self.group = record.group(name, variant));
+        self
+    }
+
     #[inline(always)]
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
         let place = Place::new::<T>(self.steps, false);
@@ -364,8 +374,19 @@ impl<W: Wire> Contents<'_, W> {
     #[inline(always)]
     fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
         let index = self.count;
+        self.part("", value).map_err(|error| error.at_index(index))
+    }
+
+    /// A field of a struct, or one without a name.
+    #[inline(always)]
+    fn part<T: Serialize + ?Sized>(&mut self, name: Name, value: &T) -> Written {
         self.count += 1;
-        self.value(value).map_err(|error| error.at_index(index))
+        let begin = if W::IS_TRIAL { self.out.wire.payload().len() } else { 0 };
+        self.value(value)?;
+        if let (true, Some(record)) = (W::IS_TRIAL, &mut self.out.record) {
+            record.field(self.group, name, &self.out.wire.payload()[begin..]);
+        }
+        Ok(())
     }
 
     #[inline(always)]
@@ -379,10 +400,7 @@ impl<W: Wire> Contents<'_, W> {
             }
             self.out.write(|serializer| serializer.serialize_str(name))?;
         }
-        let entry = self.entry.wrapping_sub(1);
-        self.out.in_trial(|record| record.structs[entry].1.push(name));
-        self.count += 1;
-        self.value(value).map_err(|error| error.at(name))
+        self.part(name, value).map_err(|error| error.at(name))
     }
 
     #[inline(always)]

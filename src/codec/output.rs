@@ -1,9 +1,10 @@
 //! Where a state is written while it is checked, and what is noted of it.
 
-use std::any::type_name;
 use std::borrow::Cow;
+use std::hash::BuildHasher;
 use std::ops::Range;
 
+use foldhash::fast::FixedState;
 use serde::ser::{self, Serializer};
 
 use super::caps::Steps;
@@ -123,16 +124,17 @@ fn note_largest(len: usize, is_buffered: bool, shape_of: impl Fn(usize) -> Shape
     Ok(())
 }
 
-/// Where a value is, in one word, so that it stays in a register: the address of the name of its
-/// type, its depth, and whether it is directly inside of an option.
+/// Where a value is, in one word, so that it stays in a register: 48 bits of its type's number, its
+/// depth, and whether it is directly inside of an option.
 #[derive(Clone, Copy)]
 pub(super) struct Place(u64);
 
 impl Place {
     #[inline(always)]
     pub(super) fn new<T: ?Sized>(steps: Steps, is_in_option: bool) -> Place {
-        let address = type_name::<T>().as_ptr().addr() as u64;
-        Place(address << 16 | u64::from(steps.0) << 1 | u64::from(is_in_option))
+        // A constant. Two types of one name, as in two versions of a crate, have two numbers.
+        let number = FixedState::with_seed(0).hash_one(typeid::of::<T>());
+        Place(number << 16 | u64::from(steps.0) << 1 | u64::from(is_in_option))
     }
 
     #[inline(always)]

@@ -143,7 +143,7 @@ refusals! {
     fewer_values(name: &str, len: usize, before: usize)
         "`{name}` has {len} values here and had {before} before: a field without a name is skipped \
          (`skip_serializing_if`), and readers would take the next value for it: remove the attribute, or give the \
-         fields names";
+         fields names; or its `Serialize` writes a list: use `serialize_seq`";
     called_twice(name: &str)
         "two fields are called `{name}`, which readers refuse; perhaps one is flattened, or is the tag of an enum: \
          rename one of them";

@@ -15,35 +15,69 @@ use super::refusal::Name;
 pub(super) struct Record {
     /// Shapes that are not known to be readable.
     pub(super) shapes: Vec<Shape>,
-    /// In a trial, each struct with the fields that it wrote.
-    pub(super) structs: Vec<(String, Vec<Name>)>,
+    /// In a trial, each value with fields.
+    groups: Vec<Group>,
     /// In a trial, each variant with its enum.
     pub(super) variants: Vec<(Name, Name)>,
-    /// In a trial, the kind of each value without other values in it.
+    /// In a trial, what was written.
     pub(super) kinds: Kinds,
+}
+
+/// A value with fields, that is of a struct, or of a variant of an enum.
+#[derive(PartialEq, Eq, Hash)]
+struct Group {
+    /// The name of the struct or the enum.
+    name: Name,
+    /// Empty in a struct.
+    variant: Name,
+    /// The name of each field, which is empty in a tuple, and a sum over its bytes. The sum does
+    /// not depend on the order of a map's entries.
+    fields: Vec<(Name, u64)>,
 }
 
 /// In a trial, what a type asked its deserializer for.
 #[derive(Default)]
 pub(super) struct Asked {
-    /// Structs and their fields.
-    pub(super) structs: Vec<(Name, &'static [Name])>,
+    pub(super) groups: Vec<AskedGroup>,
+    /// The enum that was asked for last, and the number of kinds when it was.
+    pub(super) enumeration: (Name, usize),
     pub(super) kinds: Kinds,
 }
 
-/// How Postcard writes each value that has no other values in it: the first ones, so that a long
-/// list costs no memory, and the number of all.
+/// The name of a struct or an enum, the names of its fields in their order (each `alias` is beside
+/// its field; a tuple has none), and their number.
+type AskedGroup = (Name, &'static [Name], usize);
+
+/// How many values a trial notes, so that a long list costs no memory.
+const MAX_NOTES: usize = 1 << 16;
+
+/// What Postcard writes, in its order: the kind of each value that has no other values in it, a
+/// `length` before elements and entries, an `option`, a `variant`.
 #[derive(Default)]
-pub(super) struct Kinds {
-    first: Vec<&'static str>,
-    count: usize,
-}
+pub(super) struct Kinds(pub(super) Vec<&'static str>);
 
 impl Kinds {
     pub(super) fn push(&mut self, kind: &'static str) {
-        self.count += 1;
-        if self.first.len() < 1 << 16 {
-            self.first.push(kind);
+        if self.0.len() < MAX_NOTES {
+            self.0.push(kind);
+        }
+    }
+}
+
+impl Record {
+    /// Notes a value whose fields come next. Returns their place for `field`.
+    pub(super) fn group(&mut self, name: Name, variant: Name) -> usize {
+        if self.groups.len() < MAX_NOTES {
+            self.groups.push(Group { name, variant, fields: Vec::new() });
+            return self.groups.len();
+        }
+        0
+    }
+
+    pub(super) fn field(&mut self, group: usize, name: Name, bytes: &[u8]) {
+        if let Some(group) = self.groups.get_mut(group.wrapping_sub(1)) {
+            let sum = bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_add((u64::from(*byte) + 1).pow(7)));
+            group.fields.push((name, sum));
         }
     }
 }
@@ -51,30 +85,86 @@ impl Kinds {
 /// Kinds that readers can't tell from each other. Each has all values of those before it.
 #[cfg(feature = "postcard")]
 const FAMILIES: [&str; 6] =
-    ["bool i8 u8", "u16 u32 u64 u128", "i16 i32 i64 i128", "f32", "f64", "char str bytes"];
+    ["bool i8 u8", "u16 variant u32 u64 u128", "i16 i32 i64 i128", "f32", "f64", "char str bytes"];
+
+#[cfg(feature = "postcard")]
+impl Group {
+    fn title(&self) -> String {
+        [self.name, self.variant].join("::").trim_end_matches("::").into()
+    }
+
+    /// How the fields differ from those that the reader asked for, as text, and whether that alone
+    /// is a reason to refuse: a field that is only read takes bytes of the next one, which a trial
+    /// notices, unless it has no bytes.
+    fn other_fields(&self, names: &[Name], asked: usize) -> Option<(String, bool)> {
+        let (title, fields, len) = (self.title(), &self.fields, self.fields.len());
+        let unread = fields.iter().map(|field| &field.0).find(|name| !names.contains(name));
+        let unwritten = names.iter().find(|name| fields.iter().all(|field| field.0 != **name));
+        // Names that only the reader knows may be before a field's own.
+        let may_be = |at| names.get(at..=at + names.len().saturating_sub(len)).unwrap_or(names);
+        let mut known = fields.iter().enumerate().filter(|(_, (name, _))| names.contains(name));
+        let is_moved = unread.is_some() && known.any(|(at, (name, _))| !may_be(at).contains(name));
+        if len == asked && !is_moved {
+            return None;
+        }
+        let is_read = len < asked && !is_moved;
+        let (field, skipped) = match is_read {
+            true => (unwritten, "when it is written (`skip_serializing`)"),
+            false => (unread, "when it is read (`skip_deserializing`)"),
+        };
+        let text = match field.filter(|field| !field.is_empty()) {
+            Some(field) => format!(
+                "field `{field}` of `{title}` is skipped {skipped}, and only then, which Postcard can't: use \
+                 `#[serde(skip)]`, or the codec `MessagePack`"
+            ),
+            None => format!(
+                "`{title}` is written with {len} values and read with {asked}: a field without a name is skipped \
+                 (`skip_serializing_if`, `skip_serializing`, `skip_deserializing`): remove the attribute, or use \
+                 `#[serde(skip)]`"
+            ),
+        };
+        Some((text, !is_read))
+    }
+
+    /// Whether a field was read as another one: `again` is what the read value is written as.
+    fn is_shifted(&self, again: &Group, names: &[Name]) -> bool {
+        let (one, other) = (&self.fields, &again.fields);
+        let is_same_type = (self.name, self.variant, one.len()) == (again.name, again.variant, other.len());
+        let mut changed = (0..one.len()).filter(|at| is_same_type && one[*at] != other[*at]);
+        changed.any(|at| match names {
+            [] => one.get(at + 1) == Some(&other[at]) || at > 0 && one[at - 1] == other[at],
+            // The name says that it is the same field, unless each side has its own name.
+            names => !names.contains(&one[at].0),
+        })
+    }
+}
 
 #[cfg(feature = "postcard")]
 impl Record {
-    /// The first struct whose fields differ from those that its reader asked for, as text, and
-    /// whether that alone is a reason to refuse: a field that is only read takes bytes of the next
-    /// one, which a trial notices, unless it has no bytes.
+    /// Each group with what its reader asked for. Types may also serialize as a struct and
+    /// deserialize as something else.
+    fn groups<'a>(&'a self, asked: &'a Asked) -> impl Iterator<Item = (&'a Group, &'a AskedGroup)> {
+        self.groups.iter().zip(&asked.groups).take_while(|(one, other)| one.name == other.0)
+    }
+
+    /// The first group whose fields differ from those that its reader asked for, as text, and
+    /// whether that alone is a reason to refuse.
     pub(super) fn other_fields(&self, asked: &Asked) -> Option<(String, bool)> {
-        let pairs = self.structs.iter().zip(&asked.structs);
-        // Types may also serialize as a struct and deserialize as something else.
-        let mut pairs = pairs.take_while(|((name, _), (asked, _))| asked.is_empty() || name == asked);
-        let ((name, written), (_, read)) =
-            pairs.find(|((_, written), (_, read))| written.len() != read.len())?;
-        let is_more = written.len() > read.len();
-        let (all, others, skipped) = match is_more {
-            true => (&written[..], *read, "when it is read (`skip_deserializing`)"),
-            false => (*read, &written[..], "when it is written (`skip_serializing`)"),
-        };
-        let field = all.iter().find(|field| !others.contains(field)).unwrap_or(&"");
-        let text = format!(
-            "field `{field}` of `{name}` is skipped {skipped}, and only then, which Postcard can't: use \
-             `#[serde(skip)]`, or the codec `MessagePack`"
-        );
-        Some((text, is_more))
+        let others = self.groups(asked).filter_map(|(group, asked)| group.other_fields(asked.1, asked.2));
+        others.reduce(|one, other| if other.1 && !one.1 { other } else { one })
+    }
+
+    /// A group with a field that is read as another one, as text. `again` is the record of the
+    /// value that was read, whose maps may have another order.
+    pub(super) fn shifted(&self, again: &Record, asked: &Asked) -> Option<String> {
+        let known: std::collections::HashSet<&Group> = again.groups.iter().collect();
+        let mut pairs = self.groups(asked).zip(&again.groups).filter(|((one, _), _)| !known.contains(one));
+        let ((group, _), _) = pairs.find(|((one, asked), other)| one.is_shifted(other, asked.1))?;
+        Some(format!(
+            "a field of `{}` is read as another one, perhaps because one is skipped when it is written \
+             (`skip_serializing`) and one when it is read (`skip_deserializing`): use `#[serde(skip)]`",
+            group.title()
+        ))
     }
 
     /// A variant that is read as another one.
@@ -93,21 +183,19 @@ impl Record {
     pub(super) fn other_kind(&self, asked: &Asked) -> Option<String> {
         let is_readable = |written: &str, read: &str| {
             let rank = |family: &str, kind| family.split(' ').position(|it| it == kind);
-            FAMILIES
-                .iter()
-                .any(|family| rank(family, written).is_some_and(|it| Some(it) <= rank(family, read)))
+            let is_in = |family| rank(family, written).is_some_and(|it| Some(it) <= rank(family, read));
+            written == read || FAMILIES.into_iter().any(is_in)
         };
-        // Readers may ask for a list where bytes are written: then the numbers differ.
-        let (written, read) = (&self.kinds, &asked.kinds);
-        let mut pairs = written.first.iter().zip(&read.first).filter(|_| written.count == read.count);
+        let mut pairs = self.kinds.0.iter().zip(&asked.kinds.0);
         let (written, read) = pairs.find(|(written, read)| !is_readable(written, read))?;
-        Some(format!("a value is written as `{written}` and read as `{read}`: use one type for both"))
+        // A list of bytes may be read as bytes, and the other way round.
+        let is_list = matches!((*written, *read), ("length", "bytes" | "str") | ("bytes" | "str", "length"));
+        (!is_list)
+            .then(|| format!("a value is written as `{written}` and read as `{read}`: use one type for both"))
     }
 }
 
-/// A type, or a variant of an enum: the address of the type's name, and the variant's number. Two
-/// types of one name, as in two versions of a crate, may have one shape: then only readers notice
-/// what is wrong with the second.
+/// A type, or a variant of an enum: the type's number, and the variant's.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Shape(u64);
 
@@ -120,10 +208,10 @@ const SET_BITS: u32 = 10;
 impl Shape {
     pub(super) const NONE: Shape = Shape(0);
 
-    /// The type whose name is at `address`, or a variant of it.
+    /// The type of this number, or a variant of it.
     #[inline(always)]
-    pub(super) fn new(address: u64, variant: Option<u32>) -> Shape {
-        Shape(address << 16 | variant.map_or(0, |variant| u64::from(variant.min(0xfffe)) + 1))
+    pub(super) fn new(number: u64, variant: Option<u32>) -> Shape {
+        Shape(number << 16 | variant.map_or(0, |variant| u64::from(variant.min(0xfffe)) + 1))
     }
 
     /// This type or variant, with `len` values that have no names. Two types in one
