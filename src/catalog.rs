@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use crate::channel::{
     ChannelName, ControlPage, Found, KnownChannels, Removed, check_namespace, read_text, similar,
@@ -17,10 +15,6 @@ use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
 use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ready::{self, Readiness};
-
-/// How long a writer takes at most to enter its channel into the registry, unless it is stopped or
-/// the registry is busy.
-const TO_BE_LISTED: Duration = Duration::from_millis(50);
 
 /// Objects by their names, as of one listing.
 #[derive(Debug, Default)]
@@ -193,21 +187,25 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
     Ok(found)
 }
 
-/// The channels that have a control page and no entry in the registry, as two looks found them: a
-/// writer that opens a channel makes its objects first and its entry after them.
+/// The channels that were in a registry and have no entry in the one that the namespace has now, as
+/// two looks found them: one may be entered between the look at the registry and that at the
+/// objects.
 pub(crate) fn unlisted(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<ChannelName>, ObjectError> {
-    let look = || -> Result<Vec<OwnPage>, ObjectError> {
+    let look = || -> Result<Vec<(ChannelName, u64)>, ObjectError> {
         let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
+        registered?;
         let suspects = catalog.channels.iter().filter(|(_, found)| found.writer.is_none());
-        registered.map(|_| suspects.filter_map(|(names, _)| own_page(backend.as_ref(), names)).collect())
+        let pages = suspects.filter_map(|(names, _)| own_page(backend.as_ref(), names));
+        // A writer names the waiters' page of the registry once it has entered its channel.
+        let entered = pages.filter(|own| own.name.namespace == namespace && own.page.waiters_instance() != 0);
+        Ok(entered.map(|own| (own.name, own.page.instance())).collect())
     };
     let mut found = look()?;
     if !found.is_empty() {
-        thread::sleep(TO_BE_LISTED);
-        let later: Vec<_> = look()?.iter().map(|own| own.page.instance()).collect();
-        found.retain(|own| own.name.namespace == namespace && later.contains(&own.page.instance()));
+        let later = look()?;
+        found.retain(|(_, instance)| later.iter().any(|(_, later)| later == instance));
     }
-    Ok(found.into_iter().map(|own| own.name).collect())
+    Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
 /// The control page of the channel with these names; `None` if there is none that can be mapped and
@@ -236,7 +234,7 @@ pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Opti
 /// Namespaces with names like that of one that lists no channel; `None` if it lists one, or can't
 /// be listed. Costs a listing of shared memory and a mapping for each namespace, up to 1,024.
 pub(crate) fn similar_namespaces(backend: &Arc<dyn Backend>, namespace: &str) -> Option<Vec<String>> {
-    Registry::of(backend, namespace).list().ok().filter(Vec::is_empty)?;
+    Registry::of(backend, namespace).is_empty().ok().filter(|is_empty| *is_empty)?;
     let mut objects = backend.list(ObjectNames::PREFIX).unwrap_or_default();
     objects.retain(|object| ObjectNames::chunk_of_object(object) == Some((VERSION, 0)));
     objects.truncate(KnownChannels::MAX_COMPARED);

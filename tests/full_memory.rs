@@ -155,31 +155,29 @@ fn a_half_made_page_without_memory_is_not_touched() {
 }
 
 #[test]
-fn running_out_of_inodes_is_refused_like_running_out_of_memory() {
-    in_small_memory(
-        "running_out_of_inodes_is_refused_like_running_out_of_memory",
-        "size=128k,nr_inodes=4",
-        |namespace| {
-            // The directory itself takes one name.
-            for used in 2..4 {
-                (0..used).for_each(|number| drop(File::create(format!("{DIRECTORY}/{number}")).unwrap()));
-                let before = listed();
-                assert_no_space(create(namespace));
-                assert_eq!(listed(), before, "with {used} of 3 names used");
-                (0..used).for_each(|number| fs::remove_file(format!("{DIRECTORY}/{number}")).unwrap());
-            }
-            let mut writer = create(namespace).unwrap();
-            writer.publish(&pattern(100)).unwrap();
-            File::create(format!("{DIRECTORY}/last")).unwrap();
-            let error = writer.publish(&pattern(20_000)).unwrap_err();
-            assert!(
-                matches!(&error, PublishError::Growth { source: ObjectError::NoSpace { .. }, .. }),
-                "{error}, {error:?}"
-            );
-            assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
-            fs::remove_file(format!("{DIRECTORY}/last")).unwrap();
-            writer.publish(&pattern(20_000)).unwrap();
-            assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(20_000));
-        },
-    );
+fn running_out_of_inodes_is_refused_and_named() {
+    in_small_memory("running_out_of_inodes_is_refused_and_named", "size=128k,nr_inodes=4", |namespace| {
+        // The directory itself takes one name.
+        for used in 2..4 {
+            (0..used).for_each(|number| drop(File::create(format!("{DIRECTORY}/{number}")).unwrap()));
+            let before = listed();
+            let error = create(namespace).map(drop).unwrap_err();
+            assert!(error.to_string().contains("nr_inodes"), "{error}");
+            assert_eq!(listed(), before, "with {used} of 3 names used");
+            (0..used).for_each(|number| fs::remove_file(format!("{DIRECTORY}/{number}")).unwrap());
+        }
+        let mut writer = create(namespace).unwrap();
+        writer.publish(&pattern(100)).unwrap();
+        File::create(format!("{DIRECTORY}/last")).unwrap();
+        let error = writer.publish(&pattern(20_000)).unwrap_err();
+        assert!(
+            matches!(&error, PublishError::Growth { source: ObjectError::Limit { .. }, .. })
+                && error.to_string().contains("nr_inodes"),
+            "{error}, {error:?}"
+        );
+        assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
+        fs::remove_file(format!("{DIRECTORY}/last")).unwrap();
+        writer.publish(&pattern(20_000)).unwrap();
+        assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(20_000));
+    });
 }

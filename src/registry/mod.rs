@@ -24,6 +24,7 @@ mod tests;
 pub(crate) use session::Session;
 pub use table::ChannelInfo;
 
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,6 +44,9 @@ const BYTES: usize = Chunk(0).bytes();
 /// How long a process uses a table before it checks that the table still has its name: a cleanup by
 /// hand removes names, and the table can't say so.
 const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
+
+/// How long a process waits at most for the table, while others change it.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Maximum tries to register, or to list; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
@@ -157,21 +161,28 @@ impl<'a> Registry<'a> {
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
-    /// there: waits as long as others change the table, and gives up once there is no change for
-    /// as long as its patience lasts.
+    /// there: waits as long as others change the table, at most for [`LONGEST`], and gives up once
+    /// no change is seen for as long as its patience lasts.
     fn claim(&self, create: bool) -> Result<Held<'_>, ObjectError> {
-        // Half of it before the first look at the table, half of it after the last change.
+        // It looks at the table twice in its patience.
         let patience = self.patience / 2;
         let options = ClaimOptions { create, patience, ..ClaimOptions::create(Size::Exactly(BYTES)) };
-        let (mut begin, mut seen) = (Instant::now(), None);
+        let begin = Instant::now();
+        let (mut last_change, mut seen) = (begin, None);
         loop {
             match self.backend.claim(&self.object, options, &|_| true) {
-                Err(ObjectError::Claimed { .. }) if !patience.is_zero() => {
-                    let now = self.view().ok().flatten().map(|view| Table::new(view).version());
-                    if seen.replace(now) != Some(now) {
-                        begin = Instant::now();
-                    } else if begin.elapsed() >= patience {
-                        return Err(ObjectError::Claimed { object: self.object.clone() });
+                Err(ObjectError::Claimed { object }) if !patience.is_zero() => {
+                    // A table that can't be mapped now is no change.
+                    let view = self.view().ok().flatten();
+                    let now = view.map(|view| Table::new(view).version()).or(seen);
+                    let before = mem::replace(&mut seen, now);
+                    if before.is_some() && now != before {
+                        last_change = Instant::now();
+                    }
+                    // The first look has none to compare with.
+                    let is_still = now == before && last_change.elapsed() >= self.patience;
+                    if is_still || begin.elapsed() >= LONGEST {
+                        return Err(ObjectError::Claimed { object });
                     }
                     thread::yield_now();
                 }
@@ -182,6 +193,11 @@ impl<'a> Registry<'a> {
                 }
             }
         }
+    }
+
+    /// Whether no channel is registered.
+    pub(crate) fn is_empty(&self) -> Result<bool, ObjectError> {
+        Ok(self.view()?.is_none_or(|view| Table::new(view).count() == 0))
     }
 
     /// All registered channels. Takes no lock.

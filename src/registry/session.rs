@@ -63,8 +63,9 @@ impl Session {
         if !is_whole && self.channel.owner.is_ours() {
             self.channel.claim.remove().map_err(|source| self.failed(source))?;
         }
-        let options =
-            WriterOptions { again: Some(self.channel.instance()), ..self.channel.options().clone() };
+        // A fork shares the lock of its parent, whose channel has the name.
+        let copied = if self.channel.owner.is_ours() { self.channel.instance() } else { 0 };
+        let options = WriterOptions { again: Some(copied), ..self.channel.options().clone() };
         let session = Session::open(&self.backend, &self.name, &options)?;
         // Dropping the former channel unlinks the names that still mean its objects. Its last state
         // does not stay: the new channel replaces it.

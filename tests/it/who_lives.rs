@@ -268,6 +268,37 @@ impl Drop for Group {
     }
 }
 
+/// What a killed parent left is no copy of the fork's channel.
+#[test]
+fn a_fork_that_outlives_the_writer_does_not_replace_its_channel() {
+    let test = "who_lives::a_fork_that_outlives_the_writer_does_not_replace_its_channel";
+    if let Some((file, namespace)) = role() {
+        let mut writer = namespace.writer::<u64>("worker").unwrap();
+        writer.publish(&7).unwrap();
+        let parent = std::process::id();
+        fork(|| {
+            while std::os::unix::process::parent_id() == parent {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let found = writer.reopen().map_or_else(|error| error.to_string(), |()| "reopened".into());
+            fs::write(&file, found).unwrap();
+        });
+        say("ready");
+        return std::thread::park();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let found = std::env::temp_dir().join(format!("tearless-fork-{}", own.name()));
+    let mut writer = Actor::start(test, found.to_str().unwrap(), &own);
+    writer.await_line("ready");
+    let mut reader = own.reader::<u64>("worker").unwrap();
+    writer.kill();
+    eventually("the fork has tried", || fs::read_to_string(&found).is_ok_and(|text| !text.is_empty()));
+    let text = fs::read_to_string(&found).unwrap();
+    fs::remove_file(&found).unwrap();
+    assert!(text.contains("already written"), "{text}");
+    assert_eq!((*reader.snapshot().unwrap(), state(&reader)), (7, WriterState::Dead));
+}
+
 /// What a process knew of itself is from before the checkpoint, what `/proc` shows from after it.
 #[test]
 fn a_restored_process_knows_that_it_lives() {
