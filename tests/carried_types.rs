@@ -214,7 +214,7 @@ const ROWS: &[Row] = &[
     Row {
         what: "two variants, or two fields, of one name; another name for each side",
         message_pack: "reads the first; a reader refuses it; reads its default",
-        postcard: "carried",
+        postcard: "carried; refused in a chain: `x` is read as `y`, `y` as `z`",
         shown: "what is written",
         check: names_that_clash,
     },
@@ -784,6 +784,20 @@ fn fields_that_both_sides_skip() {
         two: u8,
     }
     carried::<Postcard, _>(&Crossed { one: 1, two: 2 });
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Chain {
+        #[serde(rename(serialize = "x", deserialize = "y"))]
+        one: u8,
+        #[serde(rename(serialize = "y", deserialize = "z"))]
+        two: u8,
+    }
+    // Zeros don't tell it from `Around`, so no value of it is carried.
+    for (one, two) in [(0, 0), (1, 2)] {
+        refused::<Postcard, _>(
+            &Chain { one, two },
+            &["field `x` of `Chain`", "`rename` to another field's name"],
+        );
+    }
 
     // Nothing but the values tells such fields from each other.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -1829,8 +1843,57 @@ impl TryFrom<u32> for Numbered {
     }
 }
 
+/// Enums that write a number, whose readers ask for a variant.
+macro_rules! modes {
+    ($($name:ident $kind:ident $into:literal $idle:literal $busy:literal)*) => {$(
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(into = $into)]
+        enum $name {
+            Idle,
+            Busy,
+        }
+
+        impl From<$name> for $kind {
+            fn from(it: $name) -> $kind {
+                if it == $name::Idle { $idle } else { $busy }
+            }
+        }
+    )*};
+}
+
+modes! {
+    Mode u32 "u32" 0 1
+    Small u8 "u8" 0 1
+    Turned u8 "u8" 1 0
+    Signed i32 "i32" 0 1
+}
+
+/// Reads the variant that it has written as a number of one byte.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
+enum Byte {
+    Zero,
+    One,
+}
+
+impl TryFrom<u8> for Byte {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Byte, String> {
+        [Byte::Zero, Byte::One].into_iter().nth(number.into()).ok_or("another number".into())
+    }
+}
+
 fn wrong_by_hand() {
     carried::<Postcard, _>(&vec![Numbered::One, Numbered::Zero]);
+    carried::<Postcard, _>(&vec![Byte::One, Byte::Zero]);
+    let map = || (0..50_u8).map(|it| (it, Mode::Busy)).collect::<HashMap<_, _>>();
+    carried::<Postcard, _>(&(Mode::Idle, map(), vec![Mode::Busy, Mode::Idle]));
+    carried::<Postcard, _>(&vec![Small::Busy, Small::Idle]);
+    let text = "written as `u8` and read as `variant`";
+    refused::<Postcard, _>(&Turned::Busy, &["`Turned`", text]);
+    refused::<Postcard, _>(&(Turned::Idle, 7), &["Turned", text]);
+    refused::<Postcard, _>(&Signed::Idle, &["`Signed`", "written as `i32` and read as `variant`"]);
     carried::<Postcard, _>(&vec![Regrouped(1, 2, 3), Regrouped(4, 5, 6)]);
     packed(&Poly(vec![1; 3]), json!([1, 1, 1]));
     packed(&Poly(vec![1; 5]), json!([1, 1, 1, 1, 1]));

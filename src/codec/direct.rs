@@ -170,13 +170,18 @@ impl<S: Plain> Encode<S> for Pod {
 #[diagnostic::do_not_recommend]
 impl<S: Plain> Decode<S> for Pod {
     fn decode(payload: &[u8]) -> Result<S, CodecError> {
-        let mut value = S::blank();
+        let mut value = Pod.blank();
+        Self::decode_into(payload, &mut value)?;
+        Ok(value)
+    }
+
+    fn decode_into(payload: &[u8], value: &mut S) -> Result<(), CodecError> {
         let bytes = bytemuck::bytes_of_mut(value.data_mut());
         if payload.len() != bytes.len() {
             return Err(format!("it has {} bytes instead of {}", payload.len(), bytes.len()).into());
         }
         bytes.copy_from_slice(payload);
-        Ok(value)
+        Ok(())
     }
 
     #[inline(always)]

@@ -186,7 +186,7 @@ mod compact {
     use super::super::checked;
     use super::super::output::Wire;
     use super::super::refusal::EncodeError;
-    use super::super::shapes::{Asked, Record, Shape};
+    use super::super::shapes::{Asked, Record, Shape, sum};
     use super::{CodecError, Decode, Encode, Postcard, with_advice};
 
     impl<T: Serialize + DeserializeOwned> Encode<T> for Postcard {
@@ -203,7 +203,7 @@ mod compact {
             // A panic says no more than an error of the type's own.
             let Ok((_, outcome)) = reread::<T>(payload) else { return true };
             match outcome {
-                Ok(again) => again.map_or(true, |(_, len)| len == payload.len()),
+                Ok(again) => again.map_or(true, |(_, again)| again.len() == payload.len()),
                 // The type has these fields, but not these values.
                 Err(Failure::Cap(_) | Failure::Codec(postcard::Error::SerdeDeCustom)) => true,
                 Err(_) => false,
@@ -279,18 +279,19 @@ mod compact {
         let reason = match outcome {
             Err(failure) => Some(format!("readers can't decode it: {}", explain(failure, DISAGREE))),
             Ok(Err(error)) => Some(format!("readers decode another state: {error}")),
-            Ok(Ok((mut rewritten, len))) => {
+            Ok(Ok((mut rewritten, again))) => {
                 let mut later = Vec::new();
                 record(value, &mut later)?;
                 // A time that is encoded later may be longer, so each of the three has its length.
                 let is_as_long =
-                    (scratch.len().min(later.len())..=scratch.len().max(later.len())).contains(&len);
+                    (scratch.len().min(later.len())..=scratch.len().max(later.len())).contains(&again.len());
+                // A value that is another one at each encoding is no reason.
+                let is_constant = later == *scratch;
                 written
                     .other_variant(&mut rewritten)
                     .or_else(|| (!is_as_long).then(|| format!("readers decode another state; {DISAGREE}")))
-                    .or_else(|| written.other_kind(&asked))
-                    // A value that is another one at each encoding is no reason.
-                    .or_else(|| written.shifted(&rewritten, &asked).filter(|_| later == *scratch))
+                    .or_else(|| written.other_kind(&asked, !is_constant || sum(scratch) == sum(&again)))
+                    .or_else(|| written.shifted(&rewritten, &asked).filter(|_| is_constant))
             }
         };
         match (reason, written.other_fields(&asked)) {
@@ -301,8 +302,8 @@ mod compact {
         }
     }
 
-    /// What a reader asks for, and what its value is encoded to: the record and the length.
-    type Reread = (Asked, Result<Result<(Record, usize), EncodeError>, Failure<postcard::Error>>);
+    /// What a reader asks for, and what its value is encoded to.
+    type Reread = (Asked, Result<Result<(Record, Vec<u8>), EncodeError>, Failure<postcard::Error>>);
 
     /// States of more bytes are decoded on a stack of their own: `Deserialize` returns a type by
     /// value, and without optimization moves it a dozen times.
@@ -315,7 +316,7 @@ mod compact {
             let asked = RefCell::default();
             let outcome = read::<T, _>(payload, &asked).map(|value| {
                 let mut again = Vec::new();
-                record(&value, &mut again).map(|record| (record, again.len()))
+                record(&value, &mut again).map(|record| (record, again))
             });
             (asked.into_inner(), outcome)
         };

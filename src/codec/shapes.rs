@@ -30,8 +30,7 @@ struct Group {
     name: Name,
     /// Empty in a struct.
     variant: Name,
-    /// The name of each field, which is empty in a tuple, and a sum over its bytes. The sum does
-    /// not depend on the order of a map's entries.
+    /// The name of each field, which is empty in a tuple, and the sum of its bytes.
     fields: Vec<(Name, u64)>,
 }
 
@@ -76,16 +75,20 @@ impl Record {
 
     pub(super) fn field(&mut self, group: usize, name: Name, bytes: &[u8]) {
         if let Some(group) = self.groups.get_mut(group.wrapping_sub(1)) {
-            let sum = bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_add((u64::from(*byte) + 1).pow(7)));
-            group.fields.push((name, sum));
+            group.fields.push((name, sum(bytes)));
         }
     }
+}
+
+/// A sum that does not depend on the order of a map's entries.
+pub(super) fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_add((u64::from(*byte) + 1).pow(7)))
 }
 
 /// Kinds that readers can't tell from each other. Each has all values of those before it.
 #[cfg(feature = "postcard")]
 const FAMILIES: [&str; 6] =
-    ["bool i8 u8", "u16 variant u32 u64 u128", "i16 i32 i64 i128", "f32", "f64", "char str bytes"];
+    ["bool i8 u8", "u16 u32 u64 u128", "i16 i32 i64 i128", "f32", "f64", "char str bytes"];
 
 #[cfg(feature = "postcard")]
 impl Group {
@@ -109,12 +112,13 @@ impl Group {
         }
         let is_read = len < asked && !is_moved;
         let (field, skipped) = match is_read {
-            true => (unwritten, "when it is written (`skip_serializing`)"),
-            false => (unread, "when it is read (`skip_deserializing`)"),
+            true => (unwritten, "written (`skip_serializing`)"),
+            // Only some values tell these two from each other.
+            false => (unread, "read (`skip_deserializing`, or `rename` to another field's name)"),
         };
         let text = match field.filter(|field| !field.is_empty()) {
             Some(field) => format!(
-                "field `{field}` of `{title}` is skipped {skipped}, and only then, which Postcard can't: use \
+                "field `{field}` of `{title}` is skipped when it is {skipped}, and only then, which Postcard can't: use \
                  `#[serde(skip)]`, or the codec `MessagePack`"
             ),
             None => format!(
@@ -179,12 +183,16 @@ impl Record {
         ))
     }
 
-    /// A value that readers ask for as another kind, which does not have all values of this one.
-    pub(super) fn other_kind(&self, asked: &Asked) -> Option<String> {
+    /// A value that readers ask for as another kind, which does not have all values of this one. A
+    /// variant may be another kind of number if it `is_same` when it is written again.
+    pub(super) fn other_kind(&self, asked: &Asked, is_same: bool) -> Option<String> {
         let is_readable = |written: &str, read: &str| {
             let rank = |family: &str, kind| family.split(' ').position(|it| it == kind);
             let is_in = |family| rank(family, written).is_some_and(|it| Some(it) <= rank(family, read));
-            written == read || FAMILIES.into_iter().any(is_in)
+            let is_number = |kind| rank("variant bool i8 u8 u16 u32 u64 u128", kind).is_some();
+            let is_same =
+                is_same && [written, read].contains(&"variant") && is_number(written) && is_number(read);
+            written == read || is_same || FAMILIES.into_iter().any(is_in)
         };
         let mut pairs = self.kinds.0.iter().zip(&asked.kinds.0);
         let (written, read) = pairs.find(|(written, read)| !is_readable(written, read))?;

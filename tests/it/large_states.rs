@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role};
 use tearless::hub::Hub;
-use tearless::{Boxed, Namespace, Pod, Postcard, Reader, Snapshot, Writer, accept, field_of};
+use tearless::{Boxed, Namespace, Pod, Postcard, Reader, Snapshot, Writer, WriterBuilder, accept, field_of};
 
 const BYTES: usize = 4 << 20;
 
@@ -82,6 +82,8 @@ fn query(hub: &Hub<Pod>) {
         let mut state = Boxed::zeroed();
         hub.get_into("camera-2", &mut state).unwrap();
         check(&state, 4);
+        hub.get_into::<Frame>("camera-1", &mut state.0).unwrap();
+        check(&state, 2);
         check_all(&hub.iter("camera-*").unwrap().map(|it| it.state.unwrap()).collect::<Vec<_>>(), &[2, 4]);
         let cut = hub.cut(["camera-2", "camera-1"]);
         assert!(cut.is_consistent());
@@ -144,6 +146,81 @@ fn four_mebibytes_go_through_everything_on_a_tokio_worker() {
         drop(writers);
     };
     runtime.block_on(runtime.spawn(work)).unwrap();
+}
+
+/// The largest state by value. The ways to read it have a stack one after the other.
+mod largest {
+    use super::*;
+
+    pub type State = [u8; 64 << 10];
+
+    #[track_caller]
+    fn check(state: &State) {
+        assert!(state.iter().all(|it| *it == 7));
+    }
+
+    fn writer_builder(namespace: &Namespace) -> WriterBuilder<State, Pod> {
+        namespace.writer_builder("camera-1").codec().linger(true)
+    }
+
+    pub fn publish(namespace: &Namespace) -> Writer<State, Pod> {
+        let mut writer = writer_builder(namespace).open().unwrap();
+        writer.publish(&[7; 64 << 10]).unwrap();
+        writer
+    }
+
+    pub fn latest(writer: &Writer<State, Pod>) {
+        check(&writer.latest().unwrap().unwrap());
+    }
+
+    pub fn snapshot(reader: &mut Reader<State, Pod>) {
+        check(&reader.snapshot().unwrap());
+    }
+
+    pub fn snapshot_at(reader: &mut Reader<State, Pod>) {
+        check(&reader.snapshot_at(1).unwrap().unwrap());
+    }
+
+    pub fn get(hub: &Hub<Pod>) {
+        check(&hub.get("camera-1").unwrap());
+    }
+
+    pub fn iter(hub: &Hub<Pod>) {
+        hub.iter::<State>("camera-*").unwrap().for_each(|it| check(&it.state.unwrap()));
+    }
+
+    pub fn cut(hub: &Hub<Pod>) {
+        hub.cut::<State>(["camera-1"]).states.into_iter().for_each(|it| check(&it.state.unwrap()));
+    }
+
+    pub fn resume(namespace: &Namespace) {
+        writer_builder(namespace).syncer([0; 64 << 10]).resume().spawn().unwrap().read(check);
+    }
+}
+
+#[test]
+fn the_largest_state_by_value_fits_on_the_stack_of_a_thread() {
+    const TEST: &str = "large_states::the_largest_state_by_value_fits_on_the_stack_of_a_thread";
+    let Some((_, namespace)) = role() else {
+        return Actor::start(TEST, "thread", &OwnNamespace::new(&["camera-1"])).finish();
+    };
+    let work = move || {
+        let writer = largest::publish(&namespace);
+        largest::latest(&writer);
+        let mut reader = namespace.reader_builder("camera-1").codec::<Pod>().open().unwrap();
+        largest::snapshot(&mut reader);
+        largest::snapshot_at(&mut reader);
+        let hub = namespace.hub_builder().codec::<Pod>().open();
+        for _ in 0..2 {
+            largest::get(&hub);
+            largest::iter(&hub);
+            largest::cut(&hub);
+        }
+        drop(writer);
+        largest::resume(&namespace);
+    };
+    // The stack of each thread that does not choose another one.
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
 }
 
 #[test]
