@@ -108,9 +108,7 @@ impl Refusals {
                     let advice = format!("chmod 600 /dev/shm/{object}; or a security module forbids it");
                     return Finding::problem("permissions", what, advice);
                 }
-                Refusal::Untrusted(owner) => {
-                    (format!("some objects of user {owner} were not opened"), trust(owner))
-                }
+                Refusal::Untrusted(user) => (format!("objects of user {user} were not opened"), trust(user)),
                 Refusal::Forbidden(owner) => {
                     let who = owner.map_or("the system".into(), |owner| format!("user {owner}"));
                     (format!("{who} does not admit you to some of its objects"), ADMIT.into())

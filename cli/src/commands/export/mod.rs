@@ -70,12 +70,12 @@ pub(crate) struct ExportArguments {
 /// Prints one exposition, or answers requests until a signal ends it.
 pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    // A server may start before its workers. A registry that can't be read now stays unreadable.
-    drop(if arguments.once {
-        resolve::channels(&namespace, &context.trust)?
-    } else {
-        namespace.channels()?
-    });
+    match arguments.once {
+        true => drop(resolve::channels(&namespace, &context.trust)?),
+        // A server may start before its workers. A registry that can't be read now stays
+        // unreadable.
+        false => drop(namespace.channels()?),
+    }
     let mut exporter =
         Exporter::new(namespace, &arguments.pattern, arguments.last_states, arguments.max_channels);
     if arguments.once {
