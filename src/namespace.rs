@@ -149,6 +149,10 @@ setters! {
 impl NamespaceBuilder {
     /// Trusts the objects of another user, too, given by numeric id; may be called for several.
     /// Default: only objects of the own user are opened.
+    ///
+    /// No effect for the id that a user namespace, as of a container, shows for all users without
+    /// an id there ([`may_be_unmapped`](crate::inspect::may_be_unmapped)): it would trust all of
+    /// them. Map the owner's id into the user namespace.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.backend.trust_owner(user);
         self

@@ -7,6 +7,7 @@ use std::io;
 use tearless::error::{
     AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
 };
+use tearless::inspect::may_be_unmapped;
 
 use crate::output::{printable, stderr, style};
 
@@ -92,6 +93,13 @@ pub(crate) fn for_shells(text: &str) -> String {
         )
 }
 
+/// What to do about the objects of another user.
+pub(crate) fn trust(owner: u32) -> String {
+    let map = "map that user's id into your user namespace (`unshare --map-users`)";
+    let add = format!("if you trust user {owner}, add --trust-owner {owner}");
+    if may_be_unmapped(owner) { map.into() } else { add }
+}
+
 impl From<io::Error> for Failure {
     /// An error of standard output. A reader that stops reading is no failure: `tearless ls | head
     /// -1` is done.
@@ -113,9 +121,7 @@ impl Failure {
         };
         let failure = Failure::new(exit.unwrap_or(other), error.to_string());
         match object {
-            Some(ObjectError::OtherOwner { owner, .. }) => {
-                failure.hint(format!("if you trust that user, add --trust-owner {owner}"))
-            }
+            Some(ObjectError::OtherOwner { owner, .. }) => failure.hint(trust(*owner)),
             _ => failure,
         }
     }

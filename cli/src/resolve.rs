@@ -3,10 +3,10 @@
 use tearless::{
     Namespace,
     error::{AttachError, ObjectError},
-    inspect::{self, NamespaceInfo},
+    inspect::{self, ChannelInfo, NamespaceInfo},
 };
 
-use crate::error::{ExitStatus, Failure};
+use crate::error::{ExitStatus, Failure, trust};
 use crate::health;
 use crate::output::printable;
 
@@ -39,10 +39,7 @@ pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
 fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
     let failure = Failure::new(ExitStatus::NotFound, "there is no namespace on this machine");
     match namespaces.iter().find(|info| !info.readable) {
-        Some(info) => failure.hint(format!(
-            "user {owner} has one: to open it, add --trust-owner {owner}; it must also admit you",
-            owner = info.owner_uid
-        )),
+        Some(info) => failure.hint(format!("a user has one: {}; it must admit you", trust(info.owner_uid))),
         None => failure.hint(NO_WORKER),
     }
 }
@@ -66,20 +63,17 @@ pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<
     }
     let text = format!("there is no namespace {:?} on this machine", namespace.name());
     let failure = Failure::new(ExitStatus::NotFound, text);
-    let others = match names.is_empty() {
-        true => NO_WORKER.to_owned(),
-        false => format!("there are: {}", listed(&names)),
-    };
+    let others = format!("there are: {}", listed(&names));
+    let others = if names.is_empty() { NO_WORKER.to_owned() } else { others };
     Some(failure.hint(similar(namespace.name(), &names).unwrap_or(others)))
 }
 
-/// Fails if the namespace does not exist, and also if its channels can't be listed: an empty list
-/// would look as if all of them had ended.
-pub(crate) fn must_exist(namespace: &Namespace, trust: &[u32]) -> Result<(), Failure> {
-    match namespace.channels()?.is_empty() {
-        true => no_such_namespace(namespace, trust).map_or(Ok(()), Err),
-        false => Ok(()),
-    }
+/// The channels of a namespace. Fails if it does not exist, and also if its channels can't be
+/// listed: an empty list would look as if all of them had ended.
+pub(crate) fn channels(namespace: &Namespace, trust: &[u32]) -> Result<Vec<ChannelInfo>, Failure> {
+    let channels = namespace.channels()?;
+    let missing = if channels.is_empty() { no_such_namespace(namespace, trust) } else { None };
+    missing.map_or(Ok(channels), Err)
 }
 
 /// The failure that reports a missing channel, with the names that are most like it.

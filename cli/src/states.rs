@@ -93,7 +93,7 @@ impl States {
         }
         let payload = self.reader.payload()?;
         let value = self.decode(&payload).map_err(|error| self.undecodable(&error))?;
-        let value = path.map_or(Ok(value.clone()), |path| self.select(&value, path))?;
+        let value = if let Some(path) = path { self.select(&value, path)? } else { value };
         Ok(Taken { info: payload.info(), value })
     }
 

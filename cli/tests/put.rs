@@ -268,6 +268,7 @@ fn doctor_distinguishes_a_copy_in_place_of_a_living_channel_from_a_removed_name(
     let what =
         format!("process {} publishes on {}, whose name was replaced", std::process::id(), page.display());
     assert!(doctor.contains(&what) && doctor.contains("`Writer::reopen` and publish again"), "{doctor}");
+    assert!(doctor.ends_with("1 problem\n") && !doctor.contains("died"), "{doctor}");
     writer.reopen().unwrap();
     writer.publish(&2).unwrap();
     assert!(has_state(&fleet, "demo", "2"));

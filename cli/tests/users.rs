@@ -42,9 +42,13 @@ impl Everywhere {
 
     /// Runs the command as `user`, a member of `group`.
     fn run(&self, user: &str, group: &str, arguments: &[&str], input: &str) -> Ran {
+        self.run_without_name(user, group, &[&["-n", self.fleet.name()], arguments].concat(), input)
+    }
+
+    fn run_without_name(&self, user: &str, group: &str, arguments: &[&str], input: &str) -> Ran {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", user, "--regid", user, "--groups", group, "--"]);
-        command.arg(self.folder.join("tearless")).args(["-n", self.fleet.name()]).args(arguments);
+        command.arg(self.folder.join("tearless")).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
@@ -154,9 +158,14 @@ fn a_page_that_may_not_be_opened_is_reported_once_and_with_its_channel() {
 
 /// Runs the command in a user namespace that maps no user, started as `user`.
 fn unmapped(everywhere: &Everywhere, user: &str, arguments: &[&str], input: &str) -> Ran {
+    in_user_namespace("-U", everywhere, user, arguments, input)
+}
+
+/// The same, in a user namespace with the map that this option of `unshare` makes.
+fn in_user_namespace(map: &str, everywhere: &Everywhere, user: &str, arguments: &[&str], input: &str) -> Ran {
     let program = everywhere.folder.join("tearless");
     let all =
-        [&["unshare", "-U", program.to_str().unwrap(), "-n", everywhere.fleet.name()], arguments].concat();
+        [&["unshare", map, program.to_str().unwrap(), "-n", everywhere.fleet.name()], arguments].concat();
     let mut command = Command::new("setpriv");
     command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]).args(all);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -191,6 +200,51 @@ fn a_user_namespace_without_a_map_trusts_only_the_objects_of_its_own_user() {
         unmapped(&everywhere, WORKER, &["gc", "--keep", "nothing"], "").ok();
         everywhere.work(&["get", "w"], "").fails(3);
     }
+}
+
+/// An id that is shown for all users without one can't be trusted: that would accept the objects of
+/// all of them.
+#[test]
+fn all_users_without_an_id_can_not_be_trusted_at_once() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    // Without an id of its own, and as the root of a container.
+    for map in ["-U", "-Ur"] {
+        let run = |arguments: &[&str]| in_user_namespace(map, &everywhere, STRANGER, arguments, "5");
+        if !run(&["namespaces"]).stderr.is_empty() {
+            return println!("skipped: no user namespaces here");
+        }
+        everywhere.work(&["put", "w", "--linger", "--permissions", "644"], "3").ok();
+        let doctor = run(&["doctor"]).stdout;
+        assert!(doctor.contains("--map-users") && !doctor.contains("--trust-owner"), "{map}: {doctor}");
+        for command in [&["get", "w"][..], &["ls"], &["put", "x", "--linger"]] {
+            let message = run(&[&["--trust-owner", "65534"], command].concat()).fails(1);
+            let why = "can't be trusted: map the owner's id";
+            assert!(message.contains(why) && !message.contains("--trust-owner"), "{map}: {message}");
+        }
+        let namespaces = run(&["--trust-owner", "65534", "namespaces"]);
+        assert!(!namespaces.stdout.contains(everywhere.fleet.name()), "{namespaces:?}");
+    }
+}
+
+#[test]
+fn an_own_object_without_permissions_is_a_problem_and_no_other_users() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    everywhere.work(&["put", "w", "--linger"], "3").ok();
+    let page = everywhere.fleet.object("w", "c");
+    fs::set_permissions(&page, fs::Permissions::from_mode(0o000)).unwrap();
+    let path = page.to_str().unwrap();
+    let of_namespace = everywhere.work(&["doctor"], "").stdout;
+    let of_all = everywhere.run_without_name(WORKER, METRICS, &["doctor", "--json"], "").stdout;
+    // What other tests leave to be found is not of this user.
+    let of_all: Vec<&str> = of_all.lines().filter(|line| line.contains(path)).collect();
+    assert_eq!(of_all.len(), 1, "{of_all:?}");
+    for doctor in [of_namespace.as_str(), of_all[0]] {
+        assert!(doctor.contains(&format!("chmod 600 {path}")), "{doctor}");
+        assert!(!doctor.contains("--trust-owner") && !doctor.contains("--map-users"), "{doctor}");
+    }
+    assert!(everywhere.work(&["get", "w"], "").fails(1).contains("chmod 600"));
+    fs::set_permissions(&page, fs::Permissions::from_mode(0o600)).unwrap();
+    everywhere.work(&["doctor"], "").ok();
 }
 
 #[test]

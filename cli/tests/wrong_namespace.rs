@@ -161,7 +161,7 @@ fn a_living_channel_that_no_list_has_is_a_problem_until_its_writer_lists_it() {
     std::fs::remove_file(registry.expect("a registry of one object")).unwrap();
     writer.publish(&1).unwrap();
     let ran = fleet.run(&["ls"]);
-    assert!(ran.stderr.contains("`tearless doctor` finds"), "{ran:?}");
+    assert!(ran.stderr.contains("`tearless doctor` finds") && !ran.stderr.contains("pattern"), "{ran:?}");
     assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n");
     let ran = fleet.run(&["doctor", "--json"]);
     let findings: Vec<serde_json::Value> =
@@ -176,6 +176,19 @@ fn a_living_channel_that_no_list_has_is_a_problem_until_its_writer_lists_it() {
         fleet.channels().unwrap().len() == 1
     });
     fleet.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_channel_that_no_list_has_and_whose_writer_ended_can_be_removed() {
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "w", "--linger"], b"1").ok();
+    let registry = fleet.objects().into_iter().find(|path| !path.to_str().unwrap().ends_with('c'));
+    std::fs::remove_file(registry.expect("a registry of one object")).unwrap();
+    let doctor = fleet.run(&["doctor"]).stdout;
+    let advice = format!("start its writer, or remove the channel: `tearless -n '{}' gc 'w'`", fleet.name());
+    assert!(doctor.contains(&advice) && !doctor.contains("process"), "{doctor}");
+    fleet.run(&["gc", "w"]).ok();
+    fleet.run(&["get", "w"]).fails(3);
 }
 
 #[test]

@@ -398,7 +398,7 @@ pub enum SnapshotError {
     /// The channel was removed: by its writer, which closed it; after its writer's end by a cleanup
     /// or [`Namespace::remove_channel`](crate::Namespace::remove_channel); or by a writer of
     /// another format, which replaced it.
-    #[error("{}; start its writer, then attach again (a hub does so by itself)",
+    #[error("{}; attach again, or start its writer (a hub attaches again by itself)",
             removed_text(channel, *last))]
     Closed {
         /// The channel.
@@ -559,8 +559,8 @@ pub(crate) fn removed_text(channel: &str, last: u64) -> String {
         last => format!("after publication {last}"),
     };
     format!(
-        "channel {channel:?} was removed {when}: by its writer, which ended or has another format now, or \
-         after that by hand or by `tearless gc` or `Namespace::clean`"
+        "channel {channel:?} was removed {when}: its writer ended or replaced it by a channel of another \
+         format, or `tearless gc`, `Namespace::clean` or a user removed it"
     )
 }
 

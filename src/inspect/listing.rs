@@ -204,9 +204,7 @@ fn list(trusted: &[u32]) -> Result<Vec<Listed>, ObjectError> {
 
 fn backend_for(status: &ObjectStatus, trusted: &[u32]) -> Option<SharedMemory> {
     let mut backend = SharedMemory::default();
-    if trusted.contains(&status.owner) {
-        backend.trust_owner(status.owner);
-    }
+    trusted.iter().for_each(|user| backend.trust_owner(*user));
     (status.is_regular && backend.trusts(status.owner)).then_some(backend)
 }
 

@@ -5,9 +5,11 @@
 //!   its slots, whatever its type is, also after its writer died.
 //! * [`Namespace::channels`](crate::Namespace::channels): the [`ChannelInfo`]s of a namespace;
 //!   [`ChannelWatch`] notices changes.
-//! * [`Namespace::unlisted_channels`](crate::Namespace::unlisted_channels): what no list has.
+//! * [`Namespace::unlisted_channels`](crate::Namespace::unlisted_channels): those that it
+//!   lacks.
 //! * [`namespaces`] and [`objects`]: what exists on this machine, without a name to begin with.
 //! * [`similar`]: the names that a user may have meant.
+//! * [`may_be_unmapped`]: whether an owner's id may be that of several users.
 //! * [`capabilities`]: whether this machine can hold channels.
 //!
 //! An inspection takes no lock, stores nothing, and trusts nothing that it finds.
@@ -20,6 +22,7 @@ mod tests;
 
 pub use crate::channel::{SchemaInspection, WriterState, similar};
 pub use crate::layout::Side as SegmentSide;
+pub use crate::object::may_be_unmapped;
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;
 pub use listing::{Capability, NamespaceListing, ObjectListing, capabilities, namespaces, objects};

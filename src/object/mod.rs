@@ -296,8 +296,8 @@ pub enum ObjectError {
         other: Box<str>,
     },
     /// It belongs to another user.
-    #[error("shared-memory object {object} belongs to user {owner}, which is not trusted: {}trust that user \
-             explicitly (NamespaceBuilder::trust_owner), or use another namespace", unmapped_text(*owner))]
+    #[error("shared-memory object {object} belongs to user {owner}, which is not trusted: {}use another namespace",
+        unmapped_text(*owner, "trust that user explicitly (NamespaceBuilder::trust_owner), or "))]
     OtherOwner {
         /// Its name.
         object: String,
@@ -406,9 +406,10 @@ pub(crate) fn is_own_user(user: u32) -> bool {
     user == rustix::process::geteuid().as_raw() && !may_be_unmapped(user)
 }
 
-/// Whether the system shows other users with this id, too: those to whom this process's user
-/// namespace gives no id.
-pub(crate) fn may_be_unmapped(user: u32) -> bool {
+/// Whether the system shows several users with this id: those to whom the user namespace of this
+/// process gives no id. Such an id can't be trusted.
+#[must_use]
+pub fn may_be_unmapped(user: u32) -> bool {
     static SHOWN: OnceLock<u32> = OnceLock::new();
     let read = |file| fs::read_to_string(file).unwrap_or_default();
     let shown = || read("/proc/sys/fs/overflowuid").trim().parse().unwrap_or(65_534);
@@ -418,21 +419,21 @@ pub(crate) fn may_be_unmapped(user: u32) -> bool {
         && read("/proc/self/uid_map").lines().filter_map(count).sum::<u64>() < u64::from(u32::MAX)
 }
 
-/// What to do first about an owner that may be any of several users.
-fn unmapped_text(owner: u32) -> String {
+/// What to do first about an owner that may be any of several users; `otherwise` about another one.
+fn unmapped_text(owner: u32, otherwise: &str) -> String {
     let text = format!(
-        "the user namespace of this process shows all users without an id there as {owner}: map the owner's \
-         id into it (`unshare --map-users`, or the container's map of users), or "
+        "the user namespace of this process shows all users without an id there as {owner}, which can't be \
+         trusted: map the owner's id into it (`unshare --map-users`, or the container's map of users), or "
     );
-    if may_be_unmapped(owner) { text } else { String::new() }
+    if may_be_unmapped(owner) { text } else { otherwise.into() }
 }
 
 /// `, which belongs to user 7`, if the owner is known, and what to do.
 fn refusal_text(owner: Option<u32>) -> String {
     let whose = owner.map_or_else(String::new, |owner| format!(", which belongs to user {owner}"));
-    let unmapped = owner.map(unmapped_text).unwrap_or_default();
+    let unmapped = owner.map_or_else(String::new, |owner| unmapped_text(owner, ""));
     let advice = if owner.is_some_and(is_own_user) {
-        "this process is of that user, so a filter of system calls or a security module refuses it"
+        "its permissions forbid it (`chmod 600`), or a filter of system calls or a security module does"
     } else {
         "run as its owner; all writers can admit other readers to their namespace \
          (NamespaceBuilder::permissions, NamespaceBuilder::group)"

@@ -222,10 +222,9 @@ fn has_ended(found: &Inspection) -> bool {
 /// Registry entries of dead writers whose objects were unlinked by hand. If the registry can't be
 /// read, the cleanup itself reports why.
 fn ghosts(namespace: &Namespace) -> Vec<ChannelInfo> {
-    let mut entered = namespace.channels().unwrap_or_default();
-    entered
-        .retain(|info| info.writer_state() == WriterState::Dead && health::is_missing(namespace, &info.name));
-    entered
+    let entered = namespace.channels().unwrap_or_default().into_iter();
+    let is_dead = |info: &ChannelInfo| info.writer_state() == WriterState::Dead;
+    entered.filter(|info| is_dead(info) && health::is_missing(namespace, &info.name)).collect()
 }
 
 fn failures(namespace: &Namespace, cleaned: &CleanupReport) -> Result<(), Failure> {
@@ -239,8 +238,5 @@ fn failures(namespace: &Namespace, cleaned: &CleanupReport) -> Result<(), Failur
         let text = channel.unwrap_or_default() + &text;
         stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&text)));
     }
-    match cleaned.failed.len() {
-        0 => Ok(()),
-        _ => Err(Failure::silent(ExitStatus::Failed)),
-    }
+    if cleaned.failed.is_empty() { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
 }

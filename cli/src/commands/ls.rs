@@ -52,16 +52,17 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
         ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">AT", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
     Table::new(columns, entries.iter().map(Entry::cells)).print()?;
     if entries.is_empty() {
-        let text =
-            "no channel matches; patterns match whole names, and `tearless doctor` finds what no list has";
+        let text = match arguments.pattern {
+            Some(_) => "no channel matches: patterns match whole names",
+            None => "the namespace lists no channels: `tearless doctor` finds those that lost their list",
+        };
         crate::output::stderr(format_args!("{text}"));
     }
     Ok(())
 }
 
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
-    resolve::must_exist(namespace, &context.trust)?;
-    let mut channels = namespace.channels()?;
+    let mut channels = resolve::channels(namespace, &context.trust)?;
     if let Some(pattern) = &arguments.pattern {
         let pattern = Pattern::new(pattern);
         channels.retain(|info| pattern.matches(&info.name));

@@ -41,9 +41,10 @@ pub(crate) struct SharedMemory {
 }
 
 impl SharedMemory {
-    /// Accepts objects of this user in addition to one's own.
+    /// Accepts objects of this user in addition to one's own. An id of several users has no effect:
+    /// it would accept the objects of all of them.
     pub(crate) fn trust_owner(&mut self, user: u32) {
-        self.trusted.push(user);
+        self.trusted.extend(Some(user).filter(|user| !super::may_be_unmapped(*user)));
     }
 
     /// Whether objects of this user are accepted.

@@ -10,7 +10,7 @@ use tearless::{
     inspect::{ChannelInfo, Inspection, SchemaInspection, WriterState},
 };
 
-use super::finding::{Finding, Refusals, few_of_each};
+use super::finding::{Finding, Refusals, Severity, few_of_each};
 use super::names;
 use crate::context::Context;
 use crate::error::Failure;
@@ -42,8 +42,10 @@ fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
     }
     // If the registry can't be read, a finding has said so.
     let unlisted = namespace.unlisted_channels().unwrap_or_default();
-    findings.extend(unlisted.iter().flat_map(judge_unlisted));
-    findings.extend(refusals.notes());
+    findings.extend(unlisted.iter().flat_map(|it| judge_unlisted(namespace, it)));
+    // Of an object of one's own, the examination of all objects has said so.
+    let refused = refusals.notes();
+    findings.extend(refused.filter(|it| it.severity == Severity::Note || context.namespace.is_some()));
     for finding in &mut findings {
         finding.namespace = Some(namespace.name().to_owned());
     }
@@ -77,7 +79,7 @@ fn taken(namespace: &Namespace, error: &ObjectError, context: &Context) -> Optio
 
 /// The objects that `tearless gc` would remove.
 fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
-    let gc = gc(namespace);
+    let gc = gc(namespace.name());
     let cleaned = match namespace.would_clean(Retention::UntilReplaced) {
         Ok(cleaned) => cleaned,
         Err(error) => return unusable(&error, refusals).into_iter().collect(),
@@ -93,8 +95,13 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
 }
 
 /// The call of `tearless gc` for a namespace.
-fn gc(namespace: &Namespace) -> String {
-    format!("tearless -n '{}' gc", printable(namespace.name()))
+fn gc(namespace: &str) -> String {
+    format!("tearless -n '{}' gc", printable(namespace))
+}
+
+/// The call of `tearless gc` for a channel.
+fn gc_of(inspection: &Inspection) -> String {
+    format!("{} '{}'", gc(&inspection.namespace), printable(&inspection.channel))
 }
 
 fn of_channels(
@@ -106,7 +113,7 @@ fn of_channels(
     let (mut findings, mut missing) = (Vec::new(), Vec::new());
     for info in channels {
         let of_channel = match namespace.inspect(&info.name) {
-            Ok(inspection) => judge(&inspection),
+            Ok(inspection) => judge(namespace, &inspection),
             Err(AttachError::NotFound { .. }) => {
                 missing.push(info);
                 continue;
@@ -127,12 +134,15 @@ fn of_channels(
 }
 
 /// A channel that has objects and no entry in the registry.
-fn judge_unlisted(inspection: &Inspection) -> Vec<Finding> {
+fn judge_unlisted(namespace: &Namespace, inspection: &Inspection) -> Vec<Finding> {
     let what =
         "the namespace's list of channels was removed by hand: hubs, watches and `tearless ls` don't find it";
     let advice = "`touch` and `publish_if_changed` list it again within a second, as a Syncer's ticks do";
-    let advice = format!("{advice}; restart process {} if it only publishes", inspection.writer_pid);
-    let mut findings = judge(inspection);
+    let mut advice = format!("{advice}; restart process {} if it only publishes", inspection.writer_pid);
+    if matches!(inspection.health(), Health::Closed | Health::Exited { .. }) {
+        advice = format!("start its writer, or remove the channel: `{}`", gc_of(inspection));
+    }
+    let mut findings = judge(namespace, inspection);
     if !matches!(inspection.health(), Health::Dead { .. }) {
         findings.push(Finding::problem("unlisted", what, advice));
     }
@@ -144,7 +154,7 @@ fn nameless(namespace: &Namespace, info: ChannelInfo) -> Finding {
     let (writer, advice) = match info.writer_state() {
         WriterState::Dead => (
             format!("its writer, process {pid}, is dead"),
-            format!("remove its registry entry: {}", gc(namespace)),
+            format!("remove its registry entry: {}", gc(namespace.name())),
         ),
         _ => (
             format!("process {pid} still publishes on it: new readers can't find it"),
@@ -155,10 +165,12 @@ fn nameless(namespace: &Namespace, info: ChannelInfo) -> Finding {
     Finding { channel: Some(info.name), ..Finding::problem("nameless", what, advice) }
 }
 
-fn judge(inspection: &Inspection) -> Vec<Finding> {
+fn judge(namespace: &Namespace, inspection: &Inspection) -> Vec<Finding> {
     let mut findings = Vec::new();
     let pid = inspection.writer_pid;
     match inspection.health() {
+        // A copy in place of a living channel: the lost name is what is wrong.
+        Health::Dead { .. } if names::has_lost(namespace, inspection) => {}
         Health::Dead { since } => findings.push(dead(inspection, since)),
         Health::Stalled { is_stopped: true, .. } => findings.push(Finding::problem(
             "stopped",
@@ -200,9 +212,7 @@ fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {
     let unfinished = inspection.unfinished();
     let middle =
         unfinished.map_or_else(String::new, |number| format!(", in the middle of publication {number}"));
-    let (sign, pid) = (ago(since), inspection.writer_pid);
-    let channel = [&inspection.namespace, &inspection.channel].map(|name| printable(name));
-    let gc = format!("tearless -n '{}' gc '{}'", channel[0], channel[1]);
+    let (sign, pid, gc) = (ago(since), inspection.writer_pid, gc_of(inspection));
     Finding::problem(
         "dead",
         format!("its writer, process {pid}, died{middle}; last sign of life: {sign}"),

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 use std::collections::BTreeSet;
-use tearless::error::ObjectError;
+use tearless::{error::ObjectError, inspect::may_be_unmapped};
 
-use crate::error::for_shells;
+use crate::error::{for_shells, trust};
 
 /// Whether the user has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,13 +64,6 @@ pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::
     findings
 }
 
-/// What to do about another user's objects. Only an unmapped user has this user's id.
-pub(super) fn trust(owner: u32) -> String {
-    let map = "map their owner's id into your user namespace (`unshare --map-users`); or, ";
-    let map = if owner == rustix::process::geteuid().as_raw() { map } else { "" };
-    format!("{map}if you trust that user, add --trust-owner {owner}")
-}
-
 /// Why an object was not opened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Refusal {
@@ -78,6 +71,8 @@ enum Refusal {
     Untrusted(u32),
     /// The system denies access; it belongs to this user, if that is known.
     Forbidden(Option<u32>),
+    /// The system denies access to this object of the user who runs the command.
+    Own(String),
 }
 
 /// Each refusal once, however many objects it concerns.
@@ -89,12 +84,11 @@ impl Refusals {
     pub(super) fn take(&mut self, error: &ObjectError) -> bool {
         let refusal = match error {
             ObjectError::OtherOwner { owner, .. } => Refusal::Untrusted(*owner),
-            ObjectError::PermissionDenied { owner: Some(owner), .. }
-                if *owner == rustix::process::geteuid().as_raw() =>
-            {
-                Refusal::Untrusted(*owner)
-            }
-            ObjectError::PermissionDenied { owner, .. } => Refusal::Forbidden(*owner),
+            ObjectError::PermissionDenied { object, owner } => match *owner {
+                Some(owner) if may_be_unmapped(owner) => Refusal::Untrusted(owner),
+                Some(own) if own == rustix::process::geteuid().as_raw() => Refusal::Own(object.clone()),
+                owner => Refusal::Forbidden(owner),
+            },
             // Whether objects can be created has said so.
             ObjectError::Unusable { .. } => return true,
             _ => return false,
@@ -109,15 +103,15 @@ impl Refusals {
             const ADMIT: &str =
                 "run this as that user; or admit you in all writers (--permissions, --group), and add --trust-owner";
             let (what, advice) = match refusal {
-                Refusal::Untrusted(owner) => (
-                    format!("some of its objects belong to user {owner}, and were not opened"),
-                    trust(owner),
-                ),
-                Refusal::Forbidden(Some(owner)) => {
-                    (format!("user {owner} does not admit you to some of its objects"), ADMIT.into())
+                Refusal::Own(object) => {
+                    let what = format!("you may not open /dev/shm/{object}, although it is yours");
+                    let advice = format!("chmod 600 /dev/shm/{object}; or a security module forbids it");
+                    return Finding::problem("permissions", what, advice);
                 }
-                Refusal::Forbidden(None) => {
-                    ("you have no permission to read some of its objects".into(), ADMIT.into())
+                Refusal::Untrusted(user) => (format!("objects of user {user} were not opened"), trust(user)),
+                Refusal::Forbidden(owner) => {
+                    let who = owner.map_or("the system".into(), |owner| format!("user {owner}"));
+                    (format!("{who} does not admit you to some of its objects"), ADMIT.into())
                 }
             };
             Finding::note("other-user", what, advice)

@@ -20,9 +20,8 @@ use finding::{Finding, Severity};
 #[command(after_help = "\
 Tries once to create, reserve, lock and map an object, to sleep and to issue a barrier; checks the size and free \
 space of /dev/shm, and the memory limit of the control group; what killed processes have left; objects that are \
-not what their names say, of other versions, or with unusual permissions; writers \
-that are dead, stopped, stalled (silent for 3 of the intervals that they promised), whose objects were \
-unlinked by hand, or whose channels lost the namespace's list; whether logind is set to unlink objects in use. Changes nothing.
+not what their names say, of other versions, or with unusual permissions; writers that are dead, stopped, stalled \
+(silent for 3 of the intervals that they promised), whose objects were unlinked by hand, or whose channels lost the namespace's list; whether logind is set to unlink objects in use. Changes nothing.
 
 Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code. Of many \
 findings of one kind in a namespace, 3 are printed and the others counted; --json prints all.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::{slice, thread};
 
-use tearless::Namespace;
+use tearless::{Namespace, inspect::Inspection};
 
 use super::finding::Finding;
 use crate::context::Context;
@@ -49,6 +49,14 @@ fn lost(namespaces: &[Namespace], prefix: &str) -> Vec<Finding> {
         lost.retain(|(pid, _)| !known.contains(pid));
     }
     lost.iter().map(|(pid, object)| of_lost(*pid, object)).collect()
+}
+
+/// Whether the process that an inspection names as writer has a control page of this channel open
+/// that has no name. Then it lives, and the page inspected is a copy, whose lock it does not hold.
+pub(super) fn has_lost(namespace: &Namespace, inspection: &Inspection) -> bool {
+    let page = format!("/dev/shm/{}c", namespace.object_prefix(Some(&inspection.channel)));
+    let threads = format!("/proc/{}/task", inspection.writer_pid);
+    lost_by_processes(Path::new(&threads)).iter().any(|(_, lost)| *lost == page)
 }
 
 fn of_lost(pid: u64, object: &str) -> Finding {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use tearless::inspect::{ObjectInfo, ObjectState};
 
-use super::finding::{Finding, few_of_each, trust};
+use super::finding::{Finding, few_of_each};
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{Failure, trust};
 
 /// Permission bits that no object of ours has: writing by other users, and execution.
 const UNUSUAL_PERMISSIONS: u32 = 0o7133;
@@ -64,7 +64,7 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
             format!("{path} is not what its name says: {reason}"),
             "find out which process created it, and unlink it",
         ),
-        ObjectState::Unreadable { reason } => Finding::problem(
+        ObjectState::Unreadable { reason } if !is_unusual(object.permissions) => Finding::problem(
             "unreadable",
             format!("can't open {path}: {reason}"),
             format!("find out which process created it; if no process needs it: rm {path}"),
@@ -75,12 +75,15 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
     Some(Finding { namespace, channel, ..finding })
 }
 
+fn is_unusual(permissions: u32) -> bool {
+    permissions & UNUSUAL_PERMISSIONS != 0 || permissions & OWNER_PERMISSIONS != OWNER_PERMISSIONS
+}
+
 fn judge_permissions(path: &str, permissions: u32) -> Option<Finding> {
-    let is_unusual =
-        permissions & UNUSUAL_PERMISSIONS != 0 || permissions & OWNER_PERMISSIONS != OWNER_PERMISSIONS;
-    let what = format!("{path} has permissions {permissions:o}, but only its owner may write to it");
+    let what =
+        format!("{path} has permissions {permissions:o}: its owner needs 600, and no other user may write");
     let advice = format!("chmod 600 {path} (640 or 644 if other users read it)");
-    is_unusual.then(|| Finding::problem("permissions", what, advice))
+    is_unusual(permissions).then(|| Finding::problem("permissions", what, advice))
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
     }
     let namespace = context.namespace()?;
     if arguments.once {
-        resolve::must_exist(&namespace, &context.trust)?;
+        resolve::channels(&namespace, &context.trust)?;
     }
     let mut session = Session::new(namespace, &context.trust, view, interval, palette());
     if arguments.once { once::run(&mut session, context.json) } else { live(&mut session) }
