@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::json;
-use support::{Fleet, Ran, eventually, ignores, signal};
+use support::{Fleet, Ran, eventually, signal, signals::ignores};
 
 fn has_state(fleet: &Fleet, channel: &str, state: &str) -> bool {
     let ran = fleet.run(&["get", channel, "--json"]);

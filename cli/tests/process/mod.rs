@@ -1,6 +1,9 @@
 //! The real program as a process, and a separate namespace for a test.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+#[path = "../signals/mod.rs"]
+mod signals;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,6 +47,7 @@ pub struct Running {
 impl Running {
     /// Starts the program.
     pub fn start(arguments: &[&str]) -> Running {
+        signals::with_default_signals();
         let mut child = tearless(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Running { child, output }

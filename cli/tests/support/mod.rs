@@ -1,6 +1,9 @@
 //! For the tests of the command: a separate namespace, the command itself, and real workers.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+#[path = "../signals/mod.rs"]
+pub mod signals;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -57,7 +60,7 @@ impl Fleet {
 
     /// Starts the command with pipes.
     pub fn start(&self, arguments: &[&str]) -> Child {
-        with_default_signals();
+        signals::with_default_signals();
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -123,24 +126,6 @@ pub fn tearless(arguments: &[&str]) -> Command {
     }
     command.args(arguments).stdin(Stdio::null());
     command
-}
-
-/// Lets the processes that this one starts end at the signals that they catch, also if this one was
-/// started to ignore them, as `nohup` does: a program begins with the default for what its parent
-/// handles, and ignores what its parent ignores.
-fn with_default_signals() {
-    for signal in [signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
-        if ignores(std::process::id(), signal) {
-            signal_hook::flag::register(signal, std::sync::Arc::default()).unwrap();
-        }
-    }
-}
-
-/// Whether a process ignores the signal.
-pub fn ignores(pid: u32, signal: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
-    u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal - 1) & 1 == 1
 }
 
 fn open(name: &str) -> Namespace {
