@@ -275,8 +275,8 @@ mod tests {
 
     #[test]
     fn threads_that_read_a_property_at_the_same_time_have_the_same() {
-        for _ in 0..200 {
-            let known: &OfThisProcess<u64> = Box::leak(Box::new(OfThisProcess::new()));
+        static ALL: [OfThisProcess<u64>; 200] = [const { OfThisProcess::new() }; 200];
+        for known in &ALL {
             let barrier = &std::sync::Barrier::new(4);
             let read = |thread: u64| {
                 move || {
