@@ -175,7 +175,7 @@ impl Offsets {
     /// Those of this process: none if `/proc` does not show them. A fork may have others.
     fn of_self() -> Offsets {
         static OWN: OfThisProcess<Offsets> = OfThisProcess::new();
-        OWN.get(|| Offsets::read().unwrap_or_default())
+        *OWN.get(|| Offsets::read().unwrap_or_default())
     }
 
     /// `None` if they can't be determined.

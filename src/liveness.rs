@@ -63,7 +63,7 @@ impl ProcessIdentity {
     /// This process, as `/proc` shows it.
     pub(crate) fn of_self() -> ProcessIdentity {
         static OWN: OfThisProcess<ProcessIdentity> = OfThisProcess::new();
-        OWN.get(ProcessIdentity::read)
+        *OWN.get(ProcessIdentity::read)
     }
 
     fn read() -> ProcessIdentity {

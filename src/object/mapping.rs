@@ -18,7 +18,7 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// The writable mappings that this process shares. They live no longer than the words of them that
 /// are in use. A fork has a list of its own: it could inherit this one locked.
-static SHARED: OfThisProcess<&Mutex<Vec<Weak<Mapping>>>> = OfThisProcess::new();
+static SHARED: OfThisProcess<Mutex<Vec<Weak<Mapping>>>> = OfThisProcess::new();
 
 /// The part of a limit that this room leaves to the rest of the process: a sixteenth. A process at
 /// a limit of mappings or addresses can't allocate memory either, and aborts.
@@ -126,9 +126,8 @@ pub(super) fn shared(
     object: ObjectId,
     pages: usize,
 ) -> Result<Words, Errno> {
-    let shared = SHARED.get(|| Box::leak(Box::default()));
     // A panic under the lock leaves a list that is whole.
-    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shared = SHARED.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let has_all =
         |it: &Arc<Mapping>| it.object == object && it.start <= start && start + bytes <= it.start + it.bytes;
     let mapping = match shared.iter().filter_map(Weak::upgrade).find(has_all) {

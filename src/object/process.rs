@@ -88,30 +88,32 @@ impl ForkToken {
 /// fork could inherit locked.
 pub(crate) struct OfThisProcess<T: 'static>(AtomicPtr<(ForkToken, T)>);
 
-impl<T: Copy + Send + Sync> OfThisProcess<T> {
+impl<T: Send + Sync> OfThisProcess<T> {
     pub(crate) const fn new() -> OfThisProcess<T> {
         OfThisProcess(AtomicPtr::new(ptr::null_mut()))
     }
 
-    pub(crate) fn get(&self, read: impl FnOnce() -> T) -> T {
+    pub(crate) fn get(&'static self, read: impl FnOnce() -> T) -> &'static T {
         // Acquire: what the pointer leads to is whole; pairs with the exchange below.
         let known = self.0.load(Ordering::Acquire);
         // SAFETY: the pointer is null, or the exchange below took it of a box: it is aligned, never
-        // freed, also in a fork, which has a copy, and all threads (`T` is `Sync`) only read it.
+        // freed, also in a fork, which has a copy, and all threads (`T` is `Sync`) only share it.
         if let Some((_, value)) = unsafe { known.as_ref() }.filter(|(token, _)| token.is_ours()) {
-            return *value;
+            return value;
         }
-        let own = (ForkToken::take(), read());
-        let fresh = Box::into_raw(Box::new(own));
+        let fresh = Box::into_raw(Box::new((ForkToken::take(), read())));
         // Once in a process: of threads that come here at the same time, the first one's stays.
         // Release: pairs with the load above, and with the failed exchange's acquire.
-        let Err(first) = self.0.compare_exchange(known, fresh, Ordering::Release, Ordering::Acquire) else {
-            return own.1;
+        let first = match self.0.compare_exchange(known, fresh, Ordering::Release, Ordering::Acquire) {
+            Ok(_) => fresh,
+            Err(first) => {
+                // SAFETY: it was made of a box just now, and no other thread has seen it.
+                drop(unsafe { Box::from_raw(fresh) });
+                first
+            }
         };
-        // SAFETY: it was made of a box just now, and no other thread has seen it.
-        drop(unsafe { Box::from_raw(fresh) });
-        // SAFETY: as above; another thread of this process has replaced `known`.
-        unsafe { first.as_ref() }.map_or(own.1, |(_, value)| *value)
+        // SAFETY: as above, and not null: a thread of this process has replaced `known` by it.
+        &unsafe { &*first }.1
     }
 }
 
@@ -260,13 +262,13 @@ mod tests {
     #[test]
     fn a_property_is_read_once_in_a_process_and_again_in_a_fork() {
         static KNOWN: OfThisProcess<u64> = OfThisProcess::new();
-        assert_eq!(KNOWN.get(|| 1), 1);
-        assert_eq!(KNOWN.get(|| unreachable!("it is known")), 1);
-        assert_eq!(thread::spawn(|| KNOWN.get(|| unreachable!("also here"))).join().unwrap(), 1);
+        assert_eq!(*KNOWN.get(|| 1), 1);
+        assert_eq!(*KNOWN.get(|| unreachable!("it is known")), 1);
+        assert_eq!(thread::spawn(|| *KNOWN.get(|| unreachable!("also here"))).join().unwrap(), 1);
         let of_parent = Box::into_raw(Box::new((ForkToken::of_another_process(), 1)));
         let replaced = KNOWN.0.swap(of_parent, Ordering::AcqRel);
-        assert_eq!(KNOWN.get(|| 2), 2);
-        assert_eq!(KNOWN.get(|| unreachable!("it is known again")), 2);
+        assert_eq!(*KNOWN.get(|| 2), 2);
+        assert_eq!(*KNOWN.get(|| unreachable!("it is known again")), 2);
         for lost in [of_parent, replaced] {
             // SAFETY: both were made of boxes, are replaced, and no other thread uses them.
             drop(unsafe { Box::from_raw(lost) });
@@ -281,14 +283,14 @@ mod tests {
             let read = |thread: u64| {
                 move || {
                     barrier.wait();
-                    known.get(|| thread)
+                    *known.get(|| thread)
                 }
             };
             let found: Vec<u64> = thread::scope(|scope| {
                 let threads = [0, 1, 2, 3].map(|thread| scope.spawn(read(thread)));
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
-            assert_eq!(found, [known.get(|| unreachable!("it is known")); 4]);
+            assert_eq!(found, [*known.get(|| unreachable!("it is known")); 4]);
         }
     }
 
