@@ -1827,20 +1827,29 @@ impl From<((u8, u8), u8)> for Regrouped {
     }
 }
 
-/// Reads the number of the variant that it has written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "u32")]
-enum Numbered {
-    Zero,
-    One,
+/// Enums that write a variant, and read its number.
+macro_rules! numbered {
+    ($($name:ident $kind:ident $from:literal)*) => {$(
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(try_from = $from)]
+        enum $name {
+            Zero,
+            One,
+        }
+
+        impl TryFrom<$kind> for $name {
+            type Error = String;
+
+            fn try_from(number: $kind) -> Result<$name, String> {
+                [$name::Zero, $name::One].into_iter().nth(number as usize).ok_or("another number".into())
+            }
+        }
+    )*};
 }
 
-impl TryFrom<u32> for Numbered {
-    type Error = String;
-
-    fn try_from(number: u32) -> Result<Numbered, String> {
-        [Numbered::Zero, Numbered::One].into_iter().nth(number as usize).ok_or("another number".into())
-    }
+numbered! {
+    Numbered u32 "u32"
+    Byte u8 "u8"
 }
 
 /// Enums that write a number, whose readers ask for a variant.
@@ -1866,22 +1875,6 @@ modes! {
     Small u8 "u8" 0 1
     Turned u8 "u8" 1 0
     Signed i32 "i32" 0 1
-}
-
-/// Reads the variant that it has written as a number of one byte.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "u8")]
-enum Byte {
-    Zero,
-    One,
-}
-
-impl TryFrom<u8> for Byte {
-    type Error = String;
-
-    fn try_from(number: u8) -> Result<Byte, String> {
-        [Byte::Zero, Byte::One].into_iter().nth(number.into()).ok_or("another number".into())
-    }
 }
 
 fn wrong_by_hand() {

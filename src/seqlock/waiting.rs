@@ -46,7 +46,9 @@ use crate::memory::{CountingMemory, Memory, MemoryMut, Word};
 pub enum WakeMode {
     /// The waiter makes the processors run a barrier in the writer's process (`membarrier`), which
     /// costs the waiter a system call. Publishing costs a few instructions more than with
-    /// [`WakeMode::Never`]. The default; on a system without that call, [`WakeMode::Fences`].
+    /// [`WakeMode::Never`]. The first such writer of a process registers it with the kernel, which
+    /// takes some 10 ms if the process has several threads. The default; on a system without that
+    /// call, [`WakeMode::Fences`].
     #[default]
     Barriers = 1,
     /// Each publication includes a full fence, which costs the writer some nanoseconds. The waiter
