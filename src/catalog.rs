@@ -13,7 +13,7 @@ use crate::channel::{
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, VERSION, WORD_BYTES, registry as table, segment};
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
-use crate::registry::{ChannelInfo, Registry};
+use crate::registry::{ChannelInfo, LONGEST_WAIT, Registry};
 use crate::seqlock::ready::{self, Readiness};
 
 /// Objects by their names, as of one listing.
@@ -196,8 +196,12 @@ pub(crate) fn unlisted(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Ve
         registered?;
         let suspects = catalog.channels.iter().filter(|(_, found)| found.writer.is_none());
         let pages = suspects.filter_map(|(names, _)| own_page(backend.as_ref(), names));
-        // A writer names the waiters' page of the registry once it has entered its channel.
-        let entered = pages.filter(|own| own.name.namespace == namespace && own.page.waiters_instance() != 0);
+        // A writer that wakes waiters names their page once it has entered its channel. One that
+        // wakes none has entered it, or given up.
+        let is_entered = |page: &ControlPage<_>| {
+            page.waiters_instance() != 0 || page.opened_ago().is_some_and(|age| age > LONGEST_WAIT)
+        };
+        let entered = pages.filter(|own| own.name.namespace == namespace && is_entered(&own.page));
         Ok(entered.map(|own| (own.name, own.page.instance())).collect())
     };
     let mut found = look()?;
@@ -287,6 +291,22 @@ mod tests {
         }
         words.store(control::READY, 0);
         assert!(own_page(&heap, &names).is_none());
+    }
+
+    #[test]
+    fn a_channel_is_missing_from_the_list_only_once_its_writer_must_have_entered_it() {
+        let heap = Heap::new();
+        let (_writer, names) = channel(&heap);
+        let missing = || unlisted(&heap.shared(), "fleet").unwrap().len();
+        assert_eq!(missing(), 0, "it is being opened");
+        let page = heap.reopen(&names.object(Kind::Control)).unwrap();
+        for (word, value) in [(control::OPENED, 1), (control::WAITERS, 7)] {
+            let before = page.load(word);
+            page.store(word, value);
+            assert_eq!(missing(), 1, "{word}");
+            page.store(word, before);
+        }
+        assert_eq!(missing(), 0);
     }
 
     #[test]

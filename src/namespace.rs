@@ -325,8 +325,9 @@ impl Namespace {
     /// publishes has to be restarted.
     ///
     /// Cost: a listing of shared memory and of the registry, and a mapping for each channel without
-    /// an entry. If there is one, a pause of 50 ms and the same again, because a writer that is
-    /// being opened is not listed yet; and an inspection for each that is found.
+    /// an entry. If there is one, the same again, because a writer that is being opened is not
+    /// listed yet; and an inspection for each that is found. A writer with
+    /// [`WakeMode::Never`](crate::options::WakeMode::Never) is found a minute after it was opened.
     ///
     /// # Errors
     ///

@@ -46,7 +46,7 @@ const BYTES: usize = Chunk(0).bytes();
 const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
 
 /// How long a process waits at most for the table, while others change it.
-const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Maximum tries to register, or to list; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
@@ -161,8 +161,8 @@ impl<'a> Registry<'a> {
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
-    /// there: waits as long as others change the table, at most for [`LONGEST`], and gives up once
-    /// no change is seen for as long as its patience lasts.
+    /// there: waits as long as others change the table, at most for [`LONGEST_WAIT`], and gives up
+    /// once no change is seen for as long as its patience lasts.
     fn claim(&self, create: bool) -> Result<Held<'_>, ObjectError> {
         // It looks at the table twice in its patience.
         let patience = self.patience / 2;
@@ -181,7 +181,7 @@ impl<'a> Registry<'a> {
                     }
                     // The first look has none to compare with.
                     let is_still = now == before && last_change.elapsed() >= self.patience;
-                    if is_still || begin.elapsed() >= LONGEST {
+                    if is_still || begin.elapsed() >= LONGEST_WAIT {
                         return Err(ObjectError::Claimed { object });
                     }
                     thread::yield_now();

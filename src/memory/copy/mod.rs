@@ -1,10 +1,10 @@
 //! Payloads in and out of shared words.
 //!
-//! [`load_words`] and [`store_words`] define a copy: one relaxed atomic access per word, in any
-//! order. The models run them, and so does every processor without a faster copy. Compilers don't
-//! vectorise atomic accesses, so on x86-64 and aarch64 instructions of our own choice move the bulk
-//! of a payload: they do the same accesses, several words at a time. `--cfg tearless_portable_copy`
-//! leaves everything to the loops.
+//! The loops of `each` define a copy: one relaxed atomic access per word, in any order. The models
+//! run such loops, and so does every processor without a faster copy. Compilers don't vectorise
+//! atomic accesses, so on x86-64 and aarch64 instructions of our own choice move all whole words:
+//! they do the same accesses, several words at a time. `--cfg tearless_portable_copy` leaves
+//! everything to the loops.
 
 #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 #[path = "x86_64.rs"]
@@ -29,18 +29,33 @@ mod bulk {
 
     use std::arch::asm;
 
-    use super::copy_in_rounds;
-    pub(super) use {copy as load, copy as store};
+    use super::{AtomicU64, Bytes, copy_in_rounds};
 
-    /// Moves all whole 16 bytes, and returns how many bytes those are.
+    /// # Safety
     ///
+    /// `from` must have as many words as `into`.
+    #[inline(always)]
+    pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [Bytes]) {
+        // SAFETY: as many words, of which those of `into` can be written.
+        unsafe { copy(from.as_ptr().cast(), into.as_mut_ptr().cast(), size_of_val(from)) }
+    }
+
+    /// # Safety
+    ///
+    /// `to` must have as many words as `from`, and be writable.
+    #[inline(always)]
+    pub(super) unsafe fn store(to: &[AtomicU64], from: &[Bytes]) {
+        // SAFETY: the caller's promise; atomics may be stored to through a shared reference.
+        unsafe { copy(from.as_ptr().cast(), to.as_ptr().cast_mut().cast(), size_of_val(from)) }
+    }
+
     /// # Safety
     ///
     /// As for `copy_in_rounds`.
     #[inline(always)]
-    pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
+    unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
         // SAFETY: the caller's promise.
-        unsafe { copy_in_rounds(from, to, len, move_round, move_one) }
+        unsafe { copy_in_rounds(from, to, len, [move_round, move_one, move_word]) }
     }
 
     /// # Safety
@@ -79,21 +94,48 @@ mod bulk {
             );
         }
     }
-}
-#[cfg(any(miri, tearless_portable_copy, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
-mod bulk {
-    //! No bulk copy: the loops over words do everything.
 
-    pub(super) use {copy as load, copy as store};
-
-    /// Moves nothing.
-    ///
     /// # Safety
     ///
-    /// None is needed here; the copies of other processors need it.
+    /// 8 bytes must be readable at `from` and writable at `to`.
+    #[inline(always)]
+    unsafe fn move_word(from: *const u8, to: *mut u8) {
+        // SAFETY: moves the word (the caller's promise) and changes one register, which is named.
+        unsafe {
+            asm!(
+                "ldr {a}, [{from}]", "str {a}, [{to}]",
+                from = in(reg) from, to = in(reg) to, a = out(reg) _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
+#[cfg(any(miri, tearless_portable_copy, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+use each as bulk;
+#[cfg(any(test, miri, tearless_portable_copy, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod each {
+    //! The definition of a copy.
+
+    use super::{AtomicU64, Bytes, Ordering};
+
+    /// # Safety
+    ///
+    /// None is needed here; the copies of other modules need it.
     #[inline]
-    pub(super) unsafe fn copy(_from: *const u8, _to: *mut u8, _len: usize) -> usize {
-        0
+    pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [Bytes]) {
+        for (bytes, word) in into.iter_mut().zip(from) {
+            *bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`load`].
+    #[inline]
+    pub(super) unsafe fn store(to: &[AtomicU64], from: &[Bytes]) {
+        for (bytes, word) in from.iter().zip(to) {
+            word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+        }
     }
 }
 #[cfg(test)]
@@ -103,23 +145,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::layout::WORD_BYTES;
 
+/// A word of private memory.
+type Bytes = [u8; WORD_BYTES];
+
 /// An instruction or a few that move bytes.
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri), not(tearless_portable_copy)))]
 type Move = unsafe fn(*const u8, *mut u8);
 
-/// Moves all whole 16 bytes in place, by `round` 64 at a time and then by `one`. Returns how many
-/// bytes those are.
+/// Copies `len` bytes in place, by moves of 64, 16 and 8 bytes.
 ///
 /// # Safety
 ///
-/// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
-/// aligned to words. `round` and `one` must need no more than that for 64 and for 16 bytes.
+/// `len` must be a multiple of a word. So many bytes must be readable at `from` and writable at
+/// `to`; the shared one of the two must be aligned to words. The moves must need no more than that
+/// for their bytes.
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri), not(tearless_portable_copy)))]
 #[inline(always)]
-unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize, round: Move, one: Move) -> usize {
+unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize, moves: [Move; 3]) {
     /// Bytes of a move, and of a round of the loop.
     const MOVE: usize = 16;
     const ROUND: usize = 4 * MOVE;
+    let [round, one, word] = moves;
     let mut moved = 0;
     while len - moved >= ROUND {
         // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on
@@ -128,12 +174,14 @@ unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize, round: Move, 
         moved += ROUND;
     }
     while len - moved >= MOVE {
-        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on
-        // both sides.
+        // SAFETY: the same for a move.
         unsafe { one(from.wrapping_add(moved), to.wrapping_add(moved)) };
         moved += MOVE;
     }
-    moved
+    if len - moved >= WORD_BYTES {
+        // SAFETY: the same for a word.
+        unsafe { word(from.wrapping_add(moved), to.wrapping_add(moved)) };
+    }
 }
 
 /// Copies the bytes of `from` to `into`.
@@ -143,11 +191,8 @@ unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize, round: Move, 
 /// `from` must have exactly the words of `into`.
 #[inline(always)]
 pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
-    debug_assert!(into.len() <= size_of_val(from));
-    // SAFETY: `from` can be read, and has at least as many bytes as `into` (the caller's promise).
-    // `into` can be written, and nothing else borrows it.
-    let moved = unsafe { bulk::load(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
-    load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
+    // SAFETY: as many words.
+    load_by(from, into, |words, whole| unsafe { bulk::load(words, whole) });
 }
 
 /// Copies `from` to `to`, the last word padded with zeroes.
@@ -157,34 +202,27 @@ pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
 /// `to` must have exactly the words of `from`, and be writable.
 #[inline(always)]
 pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) {
-    debug_assert!(from.len() <= size_of_val(to));
-    // SAFETY: `from` can be read. `to` has at least as many bytes and is writable (the caller's
-    // promise); it may be stored to through a shared reference, because it is atomic.
-    let moved = unsafe { bulk::store(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
-    store_words(&to[moved / WORD_BYTES..], &from[moved..]);
+    // SAFETY: as many words, which are writable (the caller's promise).
+    store_by(to, from, |words, whole| unsafe { bulk::store(words, whole) });
 }
 
-/// The definition of [`load`]; `from` has exactly the words of `into`.
+/// Copies whole words by `copy`, which gets as many of both sides, and the bytes of a last one.
 #[inline(always)]
-fn load_words(from: &[AtomicU64], into: &mut [u8]) {
-    let (whole, tail) = into.as_chunks_mut::<WORD_BYTES>();
+fn load_by(from: &[AtomicU64], into: &mut [u8], copy: impl FnOnce(&[AtomicU64], &mut [Bytes])) {
+    let (whole, tail) = into.as_chunks_mut();
     let (words, last) = from.split_at(whole.len());
-    for (bytes, word) in whole.iter_mut().zip(words) {
-        *bytes = word.load(Ordering::Relaxed).to_le_bytes();
-    }
+    copy(words, whole);
     if let [last] = last {
         tail.copy_from_slice(&last.load(Ordering::Relaxed).to_le_bytes()[..tail.len()]);
     }
 }
 
-/// The definition of [`store`]; `to` has exactly the words of `from`.
+/// The same into shared memory, the last word padded with zeroes.
 #[inline(always)]
-fn store_words(to: &[AtomicU64], from: &[u8]) {
-    let (whole, tail) = from.as_chunks::<WORD_BYTES>();
+fn store_by(to: &[AtomicU64], from: &[u8], copy: impl FnOnce(&[AtomicU64], &[Bytes])) {
+    let (whole, tail) = from.as_chunks();
     let (words, last) = to.split_at(whole.len());
-    for (bytes, word) in whole.iter().zip(words) {
-        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
-    }
+    copy(words, whole);
     if let [last] = last {
         let mut bytes = [0; WORD_BYTES];
         bytes[..tail.len()].copy_from_slice(tail);

@@ -28,6 +28,18 @@ const STRING: usize = 24 << 10;
 type Load = fn(&[AtomicU64], &mut [u8]);
 type Store = fn(&[AtomicU64], &[u8]);
 
+/// The copy by the loop that defines it; `from` has exactly the words of `into`.
+fn load_words(from: &[AtomicU64], into: &mut [u8]) {
+    // SAFETY: it needs nothing.
+    load_by(from, into, |words, whole| unsafe { each::load(words, whole) });
+}
+
+/// The same for `store`.
+fn store_words(to: &[AtomicU64], from: &[u8]) {
+    // SAFETY: it needs nothing.
+    store_by(to, from, |words, whole| unsafe { each::store(words, whole) });
+}
+
 /// `load` from the word at `offset` to the byte at `shift` must do exactly what the loop does.
 fn assert_loads(load: Load, len: usize, shift: usize, offset: usize) {
     let shared = words(len.div_ceil(WORD_BYTES) + offset);
@@ -54,15 +66,18 @@ fn assert_stores(store: Store, len: usize, shift: usize, offset: usize) {
 macro_rules! kernel {
     ($kernel:ident) => {{
         let load: Load = |from, into| {
-            // SAFETY: `from` has the words of `into`.
-            let moved = unsafe { bulk::$kernel(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
-            load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
+            load_by(from, into, |words, whole| {
+                let (from, into) = (words.as_ptr().cast(), whole.as_mut_ptr().cast());
+                // SAFETY: as many words.
+                unsafe { bulk::$kernel(from, into, size_of_val(words)) };
+            });
         };
         let store: Store = |to, from| {
-            // SAFETY: `to` has the words of `from`, and is a vector or a mapping that belongs to
-            // the test.
-            let moved = unsafe { bulk::$kernel(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
-            store_words(&to[moved / WORD_BYTES..], &from[moved..]);
+            store_by(to, from, |words, whole| {
+                let (from, to) = (whole.as_ptr().cast(), words.as_ptr().cast_mut().cast());
+                // SAFETY: as many words, of a vector or a mapping that belongs to the test.
+                unsafe { bulk::$kernel(from, to, size_of_val(words)) };
+            });
         };
         (load, store)
     }};

@@ -35,7 +35,7 @@
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
 
-use super::copy_in_rounds;
+use super::{AtomicU64, Bytes, copy_in_rounds};
 use crate::layout::WORD_BYTES;
 
 /// Maximum bytes that are copied without a call.
@@ -62,41 +62,36 @@ const MOVE: usize = 16;
 const AVX: usize = 32;
 const AVX_ROUND: usize = 4 * AVX;
 
-/// Copies the beginning of shared memory, all but less than 32 bytes. Returns how many bytes.
+/// Copies words of shared memory.
 ///
 /// # Safety
 ///
-/// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
-/// aligned to words.
+/// `from` must have as many words as `into`.
 #[inline(always)]
-pub(super) unsafe fn load(from: *const u8, to: *mut u8, len: usize) -> usize {
-    // SAFETY: the caller's promise.
-    unsafe { copy(from, to, len, copy_by_sse) }
+pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [Bytes]) {
+    // SAFETY: as many words, of which those of `into` can be written.
+    unsafe { copy(from.as_ptr().cast(), into.as_mut_ptr().cast(), size_of_val(from), copy_by_sse) }
 }
 
-/// The same for private memory that may just have changed.
+/// Copies private memory, which may just have changed, to shared words.
 ///
 /// # Safety
 ///
-/// As for [`load`].
+/// `to` must have as many words as `from`, and be writable.
 #[inline(always)]
-pub(super) unsafe fn store(from: *const u8, to: *mut u8, len: usize) -> usize {
-    // SAFETY: the caller's promise.
-    unsafe { copy(from, to, len, copy_by_words) }
+pub(super) unsafe fn store(to: &[AtomicU64], from: &[Bytes]) {
+    // SAFETY: the caller's promise; atomics may be stored to through a shared reference.
+    unsafe { copy(from.as_ptr().cast(), to.as_ptr().cast_mut().cast(), size_of_val(from), copy_by_words) }
 }
 
 /// `narrow` copies up to [`NARROW`] bytes, and more where there is no AVX.
 ///
 /// # Safety
 ///
-/// As for [`load`]; `narrow` must need no more than that.
+/// `len` must be a multiple of a word. So many bytes must be readable at `from` and writable at
+/// `to`; the shared one of the two must be aligned to words. `narrow` must need no more than that.
 #[inline(always)]
-unsafe fn copy(
-    from: *const u8,
-    to: *mut u8,
-    len: usize,
-    narrow: unsafe fn(*const u8, *mut u8, usize) -> usize,
-) -> usize {
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize, narrow: unsafe fn(*const u8, *mut u8, usize)) {
     if len > INLINE {
         // SAFETY: the caller's promise.
         return unsafe { copy_many(from, to, len) };
@@ -109,26 +104,26 @@ unsafe fn copy(
     unsafe { narrow(from, to, len) }
 }
 
-/// Moves all whole 16 bytes, and returns how many bytes those are.
+/// Copies by SSE2, which every x86-64 has.
 ///
 /// # Safety
 ///
-/// As for [`load`].
+/// As for [`copy`].
 #[inline(always)]
-pub(super) unsafe fn copy_by_sse(from: *const u8, to: *mut u8, len: usize) -> usize {
+pub(super) unsafe fn copy_by_sse(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's promise.
-    unsafe { copy_in_rounds(from, to, len, move_round, move_one) }
+    unsafe { copy_in_rounds(from, to, len, [move_round, move_one, move_word]) }
 }
 
 /// The same by loads of one word each.
 ///
 /// # Safety
 ///
-/// As for [`load`].
+/// As for [`copy`].
 #[inline(always)]
-pub(super) unsafe fn copy_by_words(from: *const u8, to: *mut u8, len: usize) -> usize {
+pub(super) unsafe fn copy_by_words(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: the caller's promise.
-    unsafe { copy_in_rounds(from, to, len, move_round_by_words, move_one_by_words) }
+    unsafe { copy_in_rounds(from, to, len, [move_round_by_words, move_one_by_words, move_word]) }
 }
 
 /// # Safety
@@ -161,6 +156,21 @@ unsafe fn move_one(from: *const u8, to: *mut u8) {
         asm!(
             "movups {a}, [{from}]", "movups [{to}], {a}",
             from = in(reg) from, to = in(reg) to, a = out(xmm_reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// # Safety
+///
+/// 8 bytes must be readable at `from` and writable at `to`.
+#[inline(always)]
+unsafe fn move_word(from: *const u8, to: *mut u8) {
+    // SAFETY: moves the word (the caller's promise) and changes one register, which is named.
+    unsafe {
+        asm!(
+            "mov {a}, [{from}]", "mov [{to}], {a}",
+            from = in(reg) from, to = in(reg) to, a = out(reg) _,
             options(nostack, preserves_flags),
         );
     }
@@ -229,32 +239,32 @@ impl Kernel {
 
 /// # Safety
 ///
-/// As for [`load`]; `len` must be more than [`INLINE`].
+/// As for [`copy`]; `len` must be more than [`INLINE`].
 #[inline(never)]
-unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
+unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) {
+    let is_even = to.addr().wrapping_sub(from.addr()).is_multiple_of(AVX);
+    let kernel = Kernel::of(len, is_even);
     // SAFETY: the caller's promise; `len` is more than a head.
     let head = unsafe { align(from, to) };
     let (from, to, rest) = (from.wrapping_add(head), to.wrapping_add(head), len - head);
-    let is_even = to.addr().wrapping_sub(from.addr()).is_multiple_of(AVX);
-    let moved = match Kernel::of(len, is_even) {
-        // SAFETY: the caller's promise: the rest of its bytes.
-        Kernel::String => unsafe { copy_by_string(from, to, rest) },
+    match kernel {
         // SAFETY: the same, and there is AVX.
         Kernel::Avx => unsafe { copy_by_avx(from, to, rest) },
+        // SAFETY: the caller's promise: the rest of its bytes.
+        Kernel::String => unsafe { copy_by_string(from, to, rest) },
         // SAFETY: the same.
         Kernel::Sse => unsafe { copy_by_sse(from, to, rest) },
-    };
-    head + moved
+    }
 }
 
-/// Moves as many whole words as it takes until the destination is aligned to [`AVX`] bytes, if
-/// whole words can do that, and returns how many bytes those are. Allocations are aligned to 16
-/// bytes: every other store of 32 would cross into another cache line, and take twice as long.
-/// String moves of some megabytes to such an address can take more than twice as long.
+/// Moves as many words as it takes until the destination is aligned to [`AVX`] bytes, if whole
+/// words can do that, and returns how many bytes those are. Allocations are aligned to 16 bytes:
+/// every other store of 32 would cross into another cache line, and take twice as long. String
+/// moves of some megabytes to such an address can take more than twice as long.
 ///
 /// # Safety
 ///
-/// As for [`load`]; `len` must be at least [`AVX`].
+/// As for [`copy`]; `len` must be at least [`AVX`].
 #[inline(always)]
 unsafe fn align(from: *const u8, to: *mut u8) -> usize {
     let head = to.addr().wrapping_neg() % AVX;
@@ -263,15 +273,8 @@ unsafe fn align(from: *const u8, to: *mut u8) -> usize {
     }
     let word = head % MOVE;
     if word != 0 {
-        // SAFETY: moves one word (the caller's promise: a head is less than `AVX` bytes) and
-        // changes one register, which is named.
-        unsafe {
-            asm!(
-                "mov {a}, [{from}]", "mov [{to}], {a}",
-                from = in(reg) from, to = in(reg) to, a = out(reg) _,
-                options(nostack, preserves_flags),
-            );
-        }
+        // SAFETY: the caller's promise: a head is less than `AVX` bytes.
+        unsafe { move_word(from, to) };
     }
     if head >= MOVE {
         // SAFETY: the same for the 16 bytes behind that word, if there is one.
@@ -280,14 +283,18 @@ unsafe fn align(from: *const u8, to: *mut u8) -> usize {
     head
 }
 
-/// Moves all whole 32 bytes, the first 128 bytes last. Returns how many bytes those are.
+/// Copies by AVX, the first 128 bytes last.
 ///
 /// # Safety
 ///
-/// As for [`load`]; `len` must be at least 128, and the processor must have AVX.
+/// As for [`copy`]; `len` must be at least 128, and the processor must have AVX.
 #[inline(always)]
-pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> usize {
+pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) {
     debug_assert!(len >= AVX_ROUND);
+    let rest = len % AVX;
+    let (tail, end) = (from.wrapping_add(len - rest), to.wrapping_add(len - rest));
+    // SAFETY: the caller's promise: less than 32 bytes behind all whole 32.
+    unsafe { copy_by_sse(tail, end, rest) };
     // SAFETY: moves as many rounds of 128 bytes and then of 32 bytes as `len` holds (at least one
     // of the former, any number of the latter): those behind the first round, and then that one. So
     // it stays within the bytes that the caller promises. It leaves the upper halves of the vector
@@ -328,19 +335,16 @@ pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> us
             options(nostack),
         );
     }
-    len - len % AVX
 }
 
-/// Moves all whole words, and returns how many bytes those are. Any processor can do so; those with
-/// `ermsb` do it fast.
+/// Copies by a string move. Any processor can do so; those with `ermsb` do it fast.
 ///
 /// # Safety
 ///
-/// As for [`load`].
-pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) -> usize {
-    let whole = len - len % WORD_BYTES;
-    // SAFETY: moves `whole` bytes upwards (no caller may set the direction flag), within the bytes
-    // that the caller promises, and names the three registers that it changes.
+/// As for [`copy`].
+pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: moves `len` bytes upwards (no caller may set the direction flag), which the caller
+    // promises, and names the three registers that it changes.
     unsafe {
         asm!(
             // Earlier loads and stores are done before the move begins: the number of the
@@ -354,9 +358,8 @@ pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) ->
             "sfence",
             inout("rsi") from => _,
             inout("rdi") to => _,
-            inout("rcx") whole => _,
+            inout("rcx") len => _,
             options(nostack, preserves_flags),
         );
     }
-    whole
 }
