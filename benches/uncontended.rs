@@ -14,6 +14,8 @@
 //! * `hub`: one of 1,000 channels by name, by 1, 2 and 8 threads at once; beside it a bare reader,
 //!   and a map of readers under a mutex. `read_at`: a few bytes of a large state, beside a state of
 //!   a few bytes.
+//! * `loan`: taking and publishing one, beside `publish` of as many bytes; and filling it, by
+//!   `write_at` and through a reference.
 //! * `timestamps`, `checksum`, `changed_since`: the costs of the options.
 //!
 //! Compare figures of one run only: figures of different runs, and even more of different machines,
@@ -52,6 +54,7 @@ fn main() {
         .configure_from_args();
     let namespace = Namespace::open(&common::unique_namespace("uncontended")).unwrap();
     payloads(&mut criterion, &namespace);
+    loans(&mut criterion, &namespace);
     serde_states(&mut criterion, &namespace);
     wakings(&mut criterion, &namespace);
     timestamps(&mut criterion, &namespace);
@@ -136,6 +139,51 @@ fn bytes(group: &mut Group<'_>, namespace: &Namespace, label: &str, state: &[u8]
     });
     let info = reader.snapshot_into(&mut received).unwrap();
     assert!(received == state && info.publication() == writer.publication());
+    writer.close().unwrap();
+}
+
+fn loans(criterion: &mut Criterion, namespace: &Namespace) {
+    let mut group = criterion.benchmark_group("loan");
+    for len in [64, 64 << 10, 16 << 20] {
+        loan(&mut group, namespace, len);
+    }
+    group.finish();
+}
+
+/// One size: nothing of what is not copied may cost more for a larger one.
+fn loan(group: &mut Group<'_>, namespace: &Namespace, len: usize) {
+    let id = |what: &str| BenchmarkId::new(what, common::size(len));
+    let state: Vec<u8> = (0..len as u64).map(|at| common::spread(at).to_le_bytes()[0]).collect();
+    let builder = namespace.writer_builder::<[u8]>("loan").codec::<Bytes>().capacity(len);
+    let Some(mut writer) = open(builder) else { return };
+    let mut reader = namespace.reader_builder::<Vec<u8>>("loan").codec::<Bytes>().open().unwrap();
+    for _ in 0..writer.slots() {
+        writer.publish(&state).unwrap();
+    }
+    scale(group, len);
+    group.bench_function(id("publish"), |bencher| {
+        bencher.iter(|| writer.publish(black_box(&state)).unwrap());
+    });
+    group.bench_function(id("loan, publish"), |bencher| {
+        bencher.iter(|| writer.loan(black_box(len)).unwrap().publish().unwrap());
+    });
+    group.bench_function(id("loan, write_at, publish"), |bencher| {
+        bencher.iter(|| {
+            let mut loan = writer.loan(black_box(len)).unwrap();
+            loan.write_at(0, black_box(&state));
+            loan.publish().unwrap()
+        });
+    });
+    assert!(*reader.snapshot().unwrap() == state);
+    group.bench_function(id("loan, fill through a reference, publish"), |bencher| {
+        bencher.iter(|| {
+            let mut loan = writer.loan(black_box(len)).unwrap();
+            // SAFETY: no other process stores to the channel's memory.
+            unsafe { loan.lend().into_mut() }.fill(black_box(7));
+            loan.publish().unwrap()
+        });
+    });
+    assert!(reader.snapshot().unwrap().iter().all(|byte| *byte == 7) && writer.growths() == 0);
     writer.close().unwrap();
 }
 

@@ -100,7 +100,11 @@ pub fn operations(depth: Option<u8>, checksum: bool, operations: &[(u8, u16)]) {
     let operations = operations.iter().map(|&(kind, number)| {
         let size = usize::from(number);
         match kind % 13 {
-            0..=2 => Operation::Publish { len: size % 64 },
+            0 => Operation::Publish { len: size % 64 },
+            1 => Operation::Loan { len: size % 64, publishes: true },
+            2 => {
+                Operation::Loan { len: size % (model::MAX_STATE_LEN + 2), publishes: size.is_multiple_of(2) }
+            }
             3 => Operation::Publish { len: size % (model::MAX_STATE_LEN + 2) },
             4 => Operation::Shrink,
             5 => Operation::Attach,

@@ -41,6 +41,7 @@
 //!   [`Hub::cut`](hub::Hub::cut) the states of several workers as of one moment.
 //! * [`Reader::changed`] and [`HubWatch::wait_any`](hub::HubWatch::wait_any) wait, and
 //!   `Reader::changes` is a stream. A writer pays for that only while a process waits.
+//! * A [`Loan`] is the next slot, filled in place: large states are not copied to be published.
 //! * [`Reader::history`] returns the last states that a channel holds; [`Reader::field`] and
 //!   [`Reader::read_at`] a few bytes of a large state. [`Boxed`] keeps large plain states off the
 //!   stack.
@@ -71,7 +72,7 @@
 //!
 //! | operation | progress |
 //! |---|---|
-//! | [`Writer::publish`] | wait-free, no allocation, unless it grows; no system call unless a process waits |
+//! | [`Writer::publish`], `Writer::loan`, [`Loan::publish`] | wait-free, no allocation, unless it grows; no system call unless a process waits |
 //! | one attempt of a reader | wait-free, stores nothing |
 //! | [`Reader::snapshot`] | bounded by the [`RetryPolicy`](options::RetryPolicy); an attempt fails only if the writer has made progress |
 //! | [`Reader::has_changed`] | wait-free, one load |
@@ -192,8 +193,11 @@ macro_rules! counters {
 
 /// `Debug` by some values, for a type whose parameters or fields are not `Debug`.
 macro_rules! debug_by {
-    ($type:ident<$($parameter:ident $(: ?$sized:ident)?),*>, |$it:ident| $($name:ident: $value:expr),*) => {
-        impl<$($parameter $(: ?$sized)?),*> std::fmt::Debug for $type<$($parameter),*> {
+    (
+        $type:ident<$($life:lifetime,)? $($parameter:ident $(: ?$sized:ident)?),*>,
+        |$it:ident| $($name:ident: $value:expr),*
+    ) => {
+        impl<$($life,)? $($parameter $(: ?$sized)?),*> std::fmt::Debug for $type<$($life,)? $($parameter),*> {
             fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let ($it, mut shown) = (self, formatter.debug_struct(stringify!($type)));
                 shown$(.field(stringify!($name), &$value))*.finish_non_exhaustive()
@@ -281,9 +285,10 @@ mod writer;
 pub use channel::SnapshotInfo;
 pub use codec::{Boxed, Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
 pub use error::Error;
+pub use memory::LoanMut;
 pub use namespace::{Namespace, NamespaceBuilder};
 #[cfg(feature = "async")]
 pub use reader::Changes;
 pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use snapshot::Snapshot;
-pub use writer::{Writer, WriterBuilder};
+pub use writer::{Loan, LoanSink, Writer, WriterBuilder};

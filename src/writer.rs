@@ -1,8 +1,10 @@
 //! The typed writer of a channel.
 
 mod builder;
+mod loan;
 
 pub use builder::WriterBuilder;
+pub use loan::{Loan, LoanSink};
 
 use std::marker::PhantomData;
 use std::mem;

@@ -55,6 +55,15 @@ fn plain_data_and_reused_buffers_allocate_nothing() {
             assert_eq!(reader.snapshot().unwrap()[99], number);
             bytes.publish(&[1; 500]).unwrap();
             bytes_reader.snapshot_into(&mut buffer).unwrap();
+            let mut loan = bytes.loan(500).unwrap();
+            loan.write_at(3, &[2; 400]);
+            loan.publish().unwrap();
+            drop(bytes.loan(400).unwrap().sink());
+            let mut loan = writer.loan().unwrap();
+            // SAFETY: no other process stores to the channel's memory.
+            unsafe { loan.lend().into_mut() }.fill(number + 1);
+            loan.publish().unwrap();
+            assert_eq!(reader.snapshot().unwrap()[99], number + 1);
         }
     };
     round(3);

@@ -41,4 +41,4 @@ pub use statistics::{ReaderStatistics, WriterStatistics};
 pub use status::WriterState;
 pub(crate) use status::writer_state;
 pub(crate) use wake::WaitersPage;
-pub(crate) use writer::ChannelWriter;
+pub(crate) use writer::{ChannelLoan, ChannelWriter};

@@ -162,3 +162,27 @@ pub(super) fn checksum_of_publication(publication: Publication, payload: &[u8]) 
     let number = crc32c::crc32c(&publication.get().to_le_bytes());
     u64::from(crc32c::crc32c_append(number, payload))
 }
+
+/// The same for a payload of `len` bytes, of which `read` copies the part from an offset on.
+pub(super) fn checksum_in_parts(
+    publication: Publication,
+    len: usize,
+    read: impl Fn(usize, &mut [u8]),
+) -> u64 {
+    // A small payload would take less time than the zeroes of a large buffer.
+    let (mut small, mut large);
+    let buffer: &mut [u8] = if len <= 256 {
+        small = [0; 256];
+        &mut small
+    } else {
+        large = [0; 8192];
+        &mut large
+    };
+    let mut sum = crc32c::crc32c(&publication.get().to_le_bytes());
+    for offset in (0..len).step_by(buffer.len()) {
+        let part = (len - offset).min(buffer.len());
+        read(offset, &mut buffer[..part]);
+        sum = crc32c::crc32c_append(sum, &buffer[..part]);
+    }
+    u64::from(sum)
+}

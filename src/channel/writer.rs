@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::budget::SizeLimit;
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
-use super::segments::{Segments, checksum_of_publication};
+use super::segments::{Segments, checksum_in_parts, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
 use crate::clock::WriterClock;
 use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, segment};
 use crate::liveness::ProcessIdentity;
-use crate::memory::Words;
+use crate::memory::{LoanMut, SlotHeader, Words};
 use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
-use crate::seqlock::{ChannelState, Segment, WakeMode, Writer};
+use crate::seqlock::{ChannelState, Ring, Segment, WakeMode, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
@@ -38,10 +38,22 @@ pub(crate) struct ChannelWriter {
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
     linked: Vec<String>,
+    /// The segment that a loan needs, until it is published or dropped.
+    lent: Option<Lent>,
+    /// Segments of dropped loans that could not be unlinked.
+    strays: Vec<(Side, Segment<Words>)>,
     /// The channel has ended, and nothing of it is left to unlink.
     has_ended: bool,
     /// Makes this process the only writer until it is dropped.
     pub(crate) claim: Box<dyn Claim>,
+}
+
+/// A segment of the next generation, which is not current yet.
+struct Lent {
+    side: Side,
+    segment: Segment<Words>,
+    /// What was scheduled for that side.
+    resizing: Option<usize>,
 }
 
 /// The current segments of a channel.
@@ -84,6 +96,8 @@ impl ChannelWriter {
             growths,
             counts: WriterCounts::begin(last, growths),
             linked: Vec::new(),
+            lent: None,
+            strays: Vec::new(),
             has_ended: false,
             claim,
         };
@@ -117,7 +131,7 @@ impl ChannelWriter {
             let (time, waiting) = (self.clock.timestamp(), self.waker.count());
             self.writer.publish(publication, payload, time, 0);
             // A writer that needs a fence takes the other path.
-            return Ok(self.published(publication, payload, time, waiting, WakeMode::Barriers));
+            return Ok(self.published(publication, payload.len(), time, waiting, WakeMode::Barriers));
         }
         self.publish_unusual(payload)
     }
@@ -126,12 +140,7 @@ impl ChannelWriter {
     #[cold]
     #[inline(never)]
     fn publish_unusual(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
-        if !self.owner.is_ours() {
-            return Err(self.failed(self.forked()));
-        }
-        let Some(publication) = self.writer.next() else {
-            return Err(self.failed(PublishError::Exhausted { channel: self.channel().into() }));
-        };
+        let publication = self.begin_unusual()?;
         let side = publication.side();
         let fresh = self.make_room(side, payload.len());
         let published = fresh.map_err(|error| self.failed(error)).map(|fresh| {
@@ -145,10 +154,69 @@ impl ChannelWriter {
                     self.count_growth(side, &replaced);
                 }
             }
-            self.published(publication, payload, time, waiting, self.waker.wake_mode)
+            self.published(publication, payload.len(), time, waiting, self.waker.wake_mode)
         });
         self.update_fits_below();
         published
+    }
+
+    /// The next number, or why this process can't use it.
+    fn begin_unusual(&mut self) -> Result<Publication, PublishError> {
+        if !self.owner.is_ours() {
+            return Err(self.failed(self.forked()));
+        }
+        // A loan was forgotten, not dropped.
+        self.unlink_lent();
+        let exhausted = || PublishError::Exhausted { channel: self.channel().into() };
+        self.writer.next().ok_or_else(exhausted).map_err(|error| self.failed(error))
+    }
+
+    /// w1 and w2: lends the slot of the next publication, of up to `len` bytes. Wait-free unless it
+    /// grows.
+    #[inline]
+    pub(crate) fn loan(&mut self, len: usize) -> Result<ChannelLoan<'_>, PublishError> {
+        let publication = match self.writer.next() {
+            Some(publication)
+                if len < self.fits_below[publication.side().index()] && self.owner.is_shown_ours() =>
+            {
+                publication
+            }
+            _ => self.make_room_for_loan(len)?,
+        };
+        let loan = ChannelLoan { writer: self, publication, len, copy: None };
+        loan.ring().begin(publication);
+        Ok(loan)
+    }
+
+    /// The next publication, for which there is room, perhaps in a fresh segment.
+    #[cold]
+    #[inline(never)]
+    fn make_room_for_loan(&mut self, len: usize) -> Result<Publication, PublishError> {
+        let publication = self.begin_unusual()?;
+        let side = publication.side();
+        let resizing = self.resizing[side.index()];
+        let fresh = self.make_room(side, len).map_err(|error| self.failed(error));
+        // Before any loan is made: whoever forgets it leaves a segment that is known.
+        self.lent = fresh?.map(|segment| Lent { side, segment, resizing });
+        self.update_fits_below();
+        Ok(publication)
+    }
+
+    /// The ring that has the slot of a loan.
+    #[inline]
+    fn ring_of_loan(&self, publication: Publication) -> &Ring<Words> {
+        let current = || self.writer.ring(publication.side());
+        self.lent.as_ref().map_or_else(current, |lent| &lent.segment.ring)
+    }
+
+    /// Unlinks the segment that a loan created and did not publish, if there is one.
+    fn unlink_lent(&mut self) {
+        let Some(Lent { side, segment, resizing }) = self.lent.take() else { return };
+        self.resizing[side.index()] = resizing;
+        self.update_fits_below();
+        if self.segments.unlink(side, &segment).is_err() {
+            self.strays.push((side, segment));
+        }
     }
 
     /// After w5: p2, p3 and a sign of life. Returns the number.
@@ -156,12 +224,12 @@ impl ChannelWriter {
     fn published(
         &mut self,
         publication: Publication,
-        payload: &[u8],
+        len: usize,
         time: u64,
         waiting: u64,
         wake_mode: WakeMode,
     ) -> u64 {
-        self.counts.bytes += payload.len() as u64;
+        self.counts.bytes += len as u64;
         if self.waker.must_wake(waiting, wake_mode) {
             self.waker.wake(self.writer.control().memory());
         }
@@ -235,6 +303,7 @@ impl ChannelWriter {
         for side in Side::BOTH {
             let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
             let is_slow = self.options.checksum
+                || self.lent.is_some()
                 || self.waker.wake_mode == WakeMode::Fences
                 || self.resizing[side.index()].is_some();
             self.fits_below[side.index()] = if is_slow { 0 } else { max.saturating_add(1) };
@@ -369,6 +438,7 @@ impl ChannelWriter {
         if self.has_ended || !self.owner.is_ours() {
             return Ok(());
         }
+        self.unlink_lent();
         let page = self.writer.control();
         page.set_ended();
         let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
@@ -395,7 +465,9 @@ impl ChannelWriter {
             (name, removed)
         };
         let linked = self.linked.iter().map(|name| (name.clone(), self.remove_linked(name)));
-        let mut all: Vec<_> = self.own_segments().map(unlink).chain(linked).collect();
+        let strays = self.strays.iter();
+        let strays = strays.map(|(side, it)| (Kind::Segment(*side, it.generation), it.ring.memory()));
+        let mut all: Vec<_> = self.own_segments().chain(strays).map(unlink).chain(linked).collect();
         all.push((names.object(Kind::Control), self.claim.remove()));
         all.into_iter().filter_map(|(name, removed)| Some((name, removed.err()?))).collect()
     }
@@ -500,6 +572,118 @@ impl Drop for ChannelWriter {
         let _ = self.end();
         if self.owner.is_ours() {
             *self.exit.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// The slot of the next publication, which may be filled until it is published or dropped. It has
+/// begun: w1 and w2 are done.
+pub(crate) struct ChannelLoan<'a> {
+    pub(super) writer: &'a mut ChannelWriter,
+    pub(super) publication: Publication,
+    len: usize,
+    /// The bytes of the loan, if readers of this process must not see them change.
+    copy: Option<Vec<u64>>,
+}
+
+impl ChannelLoan<'_> {
+    pub(super) fn ring(&self) -> &Ring<Words> {
+        self.writer.ring_of_loan(self.publication)
+    }
+
+    /// The number that it is published under.
+    pub(crate) fn publication(&self) -> u64 {
+        self.publication.get()
+    }
+
+    pub(crate) fn channel(&self) -> &str {
+        self.writer.channel()
+    }
+
+    /// Bytes that it may be filled with.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Lets go of all bytes after the first `len`.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Stores `bytes` at byte `offset`. In a fork it does nothing.
+    ///
+    /// # Panics
+    ///
+    /// If they reach beyond the end.
+    #[inline]
+    pub(crate) fn write_at(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset.checked_add(bytes.len());
+        assert!(
+            end.is_some_and(|end| end <= self.len),
+            "{} bytes at offset {offset} reach beyond a loan of {} bytes",
+            bytes.len(),
+            self.len
+        );
+        match &mut self.copy {
+            Some(copy) => {
+                bytemuck::cast_slice_mut(copy.as_mut_slice())[offset..][..bytes.len()].copy_from_slice(bytes);
+            }
+            None if self.writer.owner.is_ours() => self.ring().slot(self.publication).write_at(offset, bytes),
+            None => {}
+        }
+    }
+
+    /// Its memory. In a fork it is the parent's.
+    pub(crate) fn lend<T: ?Sized>(&mut self) -> LoanMut<'_, T> {
+        let ChannelLoan { writer, publication, len, copy } = self;
+        writer.ring_of_loan(*publication).slot(*publication).lend(*len, copy)
+    }
+
+    /// w3's header to w5, p1 to p3: publishes the loan and returns its number. Wait-free.
+    #[inline]
+    pub(crate) fn publish(mut self) -> Result<u64, PublishError> {
+        if !self.writer.owner.is_ours() {
+            let forked = self.writer.forked();
+            return Err(self.writer.failed(forked));
+        }
+        if let Some(copy) = self.copy.take() {
+            let bytes = &bytemuck::cast_slice(&copy)[..self.len];
+            self.ring().slot(self.publication).write_at(0, bytes);
+        }
+        let checksum = if self.writer.options.checksum { self.checksum() } else { 0 };
+        let ChannelLoan { writer, publication, len, .. } = &mut self;
+        let (publication, len) = (*publication, *len);
+        let (time, waiting) = (writer.clock.timestamp(), writer.waker.count());
+        let header = SlotHeader { len: len as u64, time, checksum };
+        match writer.lent.take() {
+            None => writer.writer.publish_loan(publication, header),
+            Some(Lent { side, segment, .. }) => {
+                let replaced = writer.writer.publish_grown_loan(publication, segment, header);
+                writer.count_growth(side, &replaced);
+                writer.update_fits_below();
+            }
+        }
+        Ok(writer.published(publication, len, time, waiting, writer.waker.wake_mode))
+    }
+
+    /// The checksum of what is in the slot.
+    #[cold]
+    fn checksum(&self) -> u64 {
+        let slot = self.ring().slot(self.publication);
+        checksum_in_parts(self.publication, self.len, |offset, part| slot.read(offset, part))
+    }
+}
+
+impl Drop for ChannelLoan<'_> {
+    /// Takes back a loan that is not published. In a fork it does nothing: the parent has the loan.
+    fn drop(&mut self) {
+        let is_published = self.writer.last() >= self.publication.get();
+        if is_published || !self.writer.owner.is_ours() {
+            return;
+        }
+        match self.writer.lent {
+            None => self.ring().give_up(self.publication),
+            Some(_) => self.writer.unlink_lent(),
         }
     }
 }

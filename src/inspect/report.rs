@@ -89,7 +89,8 @@ pub struct Inspection {
     /// The current segments A and B, or why one can't be read: [`ObjectError::NotFound`] if its
     /// name was removed.
     pub segments: [Result<SegmentInspection, Arc<ObjectError>>; 2],
-    /// Segments of the next generation: the writer is creating them, or was when it died.
+    /// Segments of the next generation: the writer is creating them or filling a loan there, or was
+    /// when it died.
     pub next_segments: [Option<SegmentInspection>; 2],
 }
 
@@ -131,9 +132,9 @@ pub struct SlotInspection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlotState {
-    /// Never written, or taken back by a successor.
+    /// Never written, or taken back: by a successor, or when a loan was dropped.
     Empty,
-    /// A publication is being written, or its writer died while writing it.
+    /// A publication is being written, perhaps as a loan; or its writer died while writing it.
     Writing,
     /// A publication is written and not yet announced, which takes nanoseconds; or its writer died
     /// in between. No reader returns it.

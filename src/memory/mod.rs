@@ -4,9 +4,10 @@
 //! run the same code. A reader's memory is a [`Memory`]; only a writer's is a [`MemoryMut`], so a
 //! reader that stores does not compile.
 //!
-//! Words never become `&T` or `&[u8]`, because another process may be changing them. Single words
-//! are loaded and stored atomically. [`Memory::read`] and [`MemoryMut::write`] move whole payloads,
-//! and behave like a loop over words.
+//! Words never become `&T` or `&[u8]`, because another process may be changing them. The one
+//! exception is [`LoanMut`], for which the user gives a promise. Single words are loaded and stored
+//! atomically. [`Memory::read`] and [`MemoryMut::write`] move whole payloads, and behave like a
+//! loop over words.
 //!
 //! `#[inline(always)]` is for the accesses of a snapshot and of a publish; `seqlock` says why.
 
@@ -18,6 +19,7 @@ mod slots;
 mod words;
 
 pub(crate) use checked::{Page, Word};
+pub use slots::LoanMut;
 pub(crate) use slots::{Slot, SlotHeader, Slots};
 pub(crate) use words::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 

@@ -1,6 +1,11 @@
 //! The slots of a segment: checked once against their memory, and never again.
 
-use super::{Memory, MemoryMut};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use super::{Memory, MemoryMut, Words};
 use crate::layout::segment::slot::{CHECKSUM, LENGTH, PAYLOAD, STAMP, TIME};
 use crate::layout::{Geometry, WORD_BYTES};
 
@@ -142,6 +147,143 @@ impl<M: MemoryMut> Slot<'_, M> {
         // SAFETY: the capacity is in bounds.
         unsafe { self.memory.write_unchecked(self.start + PAYLOAD, from) }
     }
+
+    /// Copies `from` to the payload from byte `offset` on, as [`MemoryMut::write`] does, and leaves
+    /// the other bytes as they are. Words of which it changes a part are loaded first: this process
+    /// is the only one that stores to them.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes reach beyond the capacity.
+    #[inline]
+    pub(crate) fn write_at(&self, offset: usize, from: &[u8]) {
+        let end = offset.checked_add(from.len());
+        assert!(
+            end.is_some_and(|end| end <= self.capacity),
+            "a payload is no larger than the capacity of its slot"
+        );
+        let (word, skipped) = (offset / WORD_BYTES, offset % WORD_BYTES);
+        let head = if skipped == 0 { 0 } else { from.len().min(WORD_BYTES - skipped) };
+        let (head, rest) = from.split_at(head);
+        let (whole, tail) = rest.split_at(rest.len() - rest.len() % WORD_BYTES);
+        if !head.is_empty() {
+            self.merge(word, skipped, head);
+        }
+        let word = word + usize::from(skipped != 0);
+        if !whole.is_empty() {
+            // SAFETY: the capacity is in bounds.
+            unsafe { self.memory.write_unchecked(self.start + PAYLOAD + word, whole) }
+        }
+        if !tail.is_empty() {
+            self.merge(word + whole.len() / WORD_BYTES, 0, tail);
+        }
+    }
+
+    /// Replaces a part of a word of the payload. The part must be within the capacity.
+    #[inline]
+    fn merge(&self, word: usize, skipped: usize, part: &[u8]) {
+        let word = self.start + PAYLOAD + word;
+        // SAFETY: a byte of the word is within the capacity, which is in bounds in whole words.
+        let mut bytes = unsafe { self.memory.load_unchecked(word) }.to_le_bytes();
+        bytes[skipped..][..part.len()].copy_from_slice(part);
+        // SAFETY: the same word.
+        unsafe { self.memory.store_unchecked(word, u64::from_le_bytes(bytes)) }
+    }
+}
+
+impl Slot<'_, Words> {
+    /// The first `len` bytes of the payload, for a reference to them. Only for the writer, between
+    /// w2 and w4, and not twice at the same time.
+    ///
+    /// Where readers of this process load at the same addresses, it is those bytes in `copy`, which
+    /// the caller stores before w4.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes reach beyond the capacity.
+    pub(crate) fn lend<'a, T: ?Sized>(&self, len: usize, copy: &'a mut Option<Vec<u64>>) -> LoanMut<'a, T> {
+        assert!(len <= self.capacity, "a payload is no larger than the capacity of its slot");
+        let words = len.div_ceil(WORD_BYTES);
+        let address = self.memory.own_address(self.start + PAYLOAD, words).unwrap_or_else(|| {
+            let copy = copy.get_or_insert_with(|| {
+                let mut copy = vec![0; words];
+                self.read(0, &mut bytemuck::cast_slice_mut(&mut copy)[..len]);
+                copy
+            });
+            NonNull::from(copy.as_mut_slice()).cast()
+        });
+        LoanMut::new(address.cast(), len)
+    }
+}
+
+/// The memory of a [`Loan`](crate::Loan), for what wants a reference to fill it: a decoder, a
+/// camera, `read`. Made by [`Loan::lend`](crate::Loan::lend).
+///
+/// It holds what the slot held before: bytes of an older publication, or zeroes, and what the loan
+/// was filled with so far. In a namespace [in this process](crate::Namespace::in_process), whose
+/// readers are threads that load at the same addresses, it is a private copy, and publishing copies
+/// it to the slot.
+#[derive(Debug)]
+pub struct LoanMut<'a, T: ?Sized> {
+    // Aligned to words; initialised; valid for `'a`, in which nothing else in this process accesses
+    // the bytes.
+    start: NonNull<u8>,
+    len: usize,
+    lent: PhantomData<&'a mut T>,
+}
+
+impl<T: ?Sized> LoanMut<'_, T> {
+    /// Only for [`Slot::lend`], which keeps what is said of the fields.
+    fn new(start: NonNull<u8>, len: usize) -> Self {
+        LoanMut { start, len, lent: PhantomData }
+    }
+}
+
+impl<'a> LoanMut<'a, [u8]> {
+    /// The bytes of the loan. Cost: none.
+    ///
+    /// # Safety
+    ///
+    /// As long as the reference lives, no other process stores to the channel's memory. No process
+    /// that uses this library does, because it can't claim the channel. But every process that may
+    /// write to the channel's objects could, by default each one of the same user: promise it if
+    /// you trust those. A fork of this process must not store through the reference, either.
+    ///
+    /// Readers need no promise: they only load, at other addresses, and discard what they loaded
+    /// from a loan.
+    #[must_use]
+    pub unsafe fn into_mut(self) -> &'a mut [u8] {
+        // The compiler moves no store through the reference above w1 and w2, the stores and the
+        // fence that have made readers discard what they load from here on. The stores are plain:
+        // no rule of the language keeps them there, because no thread could see the difference.
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: the bytes are valid, initialised, and accessed by nothing else in this process
+        // for `'a` (the invariant); no other process stores to them (the caller's promise). Any
+        // bytes are a value, and one allocation or mapping has them all.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<'a, T: bytemuck::Pod> LoanMut<'a, T> {
+    /// The value of the loan. Cost: none.
+    ///
+    /// A type that needs an alignment of more than 8 bytes does not compile.
+    ///
+    /// # Safety
+    ///
+    /// As long as the reference lives, no other process stores to the channel's memory. No process
+    /// that uses this library does, because it can't claim the channel. But every process that may
+    /// write to the channel's objects could, by default each one of the same user: promise it if
+    /// you trust those. A fork of this process must not store through the reference, either.
+    #[must_use]
+    pub unsafe fn into_mut(self) -> &'a mut T {
+        const {
+            assert!(align_of::<T>() <= WORD_BYTES, "the memory of a loan is aligned to 8 bytes");
+        }
+        let bytes = LoanMut::<[u8]>::new(self.start, self.len);
+        // SAFETY: the caller's promise is the same.
+        bytemuck::from_bytes_mut(unsafe { bytes.into_mut() })
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +332,48 @@ mod tests {
                 assert_eq!(part, payload[start..end]);
             }
         }
+    }
+
+    #[test]
+    fn a_part_that_is_written_changes_no_other_byte() {
+        let slots = slots(0);
+        for start in 0..=3 * WORD_BYTES {
+            for end in start..=3 * WORD_BYTES {
+                let mut expected: Vec<u8> = (1..).take(3 * WORD_BYTES).collect();
+                slots.slot(1).write(&expected);
+                expected[start..end].fill(0xaa);
+                slots.slot(1).write_at(start, &vec![0xaa; end - start]);
+                let mut found = vec![0; expected.len()];
+                slots.slot(1).read(0, &mut found);
+                assert_eq!(found, expected, "{start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_beyond_the_capacity_is_not_written() {
+        let slots = slots(0);
+        for (offset, len) in [(3 * WORD_BYTES, 1), (1, 3 * WORD_BYTES), (usize::MAX, 2)] {
+            let write = || slots.slot(1).write_at(offset, &vec![1; len]);
+            let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(write));
+            assert!(written.is_err(), "{offset}, {len}");
+        }
+    }
+
+    /// Words of the heap: readers of this process load them at the same addresses.
+    #[test]
+    fn a_reference_to_memory_that_threads_read_is_one_to_a_copy() {
+        let (slots, mut copy) = (slots(0), None);
+        slots.slot(1).write(&[7; 20]);
+        // SAFETY: no other process has this memory.
+        let lent = unsafe { slots.slot(1).lend::<[u8]>(20, &mut copy).into_mut() };
+        assert_eq!(lent, [7; 20]);
+        lent.fill(9);
+        let mut found = [0; 20];
+        slots.slot(1).read(0, &mut found);
+        assert_eq!(found, [7; 20]);
+        // SAFETY: as above.
+        assert_eq!(unsafe { slots.slot(1).lend::<[u8; 20]>(20, &mut copy).into_mut() }, &[9; 20]);
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub(crate) struct ObjectId {
 pub(crate) trait WordsOwner: fmt::Debug + Send + Sync {
     /// The object that the words belong to.
     fn object(&self) -> ObjectId;
+
+    /// Whether the readers of this process load the words at these very addresses. A mapping has
+    /// addresses of its own.
+    fn has_readers(&self) -> bool {
+        false
+    }
 }
 
 /// Aligned atomic words, and a share of their owner. Clones share the same words.
@@ -123,6 +129,10 @@ impl WordsOwner for HeapBlock {
     fn object(&self) -> ObjectId {
         self.object
     }
+
+    fn has_readers(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for HeapBlock {
@@ -148,6 +158,18 @@ impl Words {
         // SAFETY: the words of the block: aligned, writable, in one allocation that lives as long
         // as the block, and accessed only as atomics.
         Some(unsafe { Words::new(base, len, block) })
+    }
+
+    /// The address of `len` words from `word` on; `None` if readers of this process load them
+    /// there.
+    ///
+    /// # Panics
+    ///
+    /// If the words reach beyond the end.
+    pub(super) fn own_address(&self, word: usize, len: usize) -> Option<NonNull<u64>> {
+        assert!(word.checked_add(len).is_some_and(|end| end <= self.len), "the words are out of range");
+        // SAFETY: in bounds of the words, which are one block (`new`).
+        (!self.owner.has_readers()).then(|| unsafe { self.base.add(word) })
     }
 
     #[cfg(test)]

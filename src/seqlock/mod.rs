@@ -12,7 +12,7 @@
 //!
 //! | step | where | ordering | partner |
 //! |---|---|---|---|
-//! | w2 | [`Ring::write`] | `fence(Release)` after the odd stamp | r4 |
+//! | w2 | [`Ring::begin`] | `fence(Release)` after the odd stamp | r4 |
 //! | w5 | [`Published::announce`] | `store(Release)` of the number | r1 |
 //! | r1 | [`Published::latest`] | `load(Relaxed)`, `fence(Acquire)` | w5 |
 //! | r4 | [`Ring::copy`] | `fence(Acquire)` before the stamp is checked | w2 |
@@ -35,14 +35,13 @@ mod published;
 mod reader;
 pub(crate) mod ready;
 mod ring;
-mod state;
 mod waiting;
 mod writer;
 
+pub use published::ChannelState;
 pub(crate) use published::{Generations, Published};
 pub(crate) use reader::Reader;
 pub(crate) use ring::{Attempt, Destination, NotCopied, Part, Ring, Segment, SlotStatus};
-pub use state::ChannelState;
 pub use waiting::WakeMode;
 pub(crate) use waiting::{Announcements, Answered, WakeUps, announce_waiter, count_wake_up};
 pub(crate) use writer::Writer;

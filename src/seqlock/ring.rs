@@ -18,7 +18,7 @@ pub(crate) struct Segment<M> {
 /// Status of a slot according to its stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotStatus {
-    /// Nothing was ever written to the slot, or a successor took it back.
+    /// Nothing was ever written to the slot, or a successor or a dropped loan took it back.
     Empty,
     /// The writer is writing this publication, or died there.
     Writing(Publication),
@@ -111,6 +111,12 @@ impl<M: Memory> Ring<M> {
         self.0.memory()
     }
 
+    /// The slot of `publication`: for its writer, between w2 and w4.
+    #[inline]
+    pub(crate) fn slot(&self, publication: Publication) -> Slot<'_, M> {
+        self.0.slot(publication.turn())
+    }
+
     /// The header of `publication` if its slot holds that publication, whole. Meaningful only while
     /// no process writes.
     pub(crate) fn holds(&self, publication: Publication) -> Option<SlotHeader> {
@@ -137,7 +143,7 @@ impl<M: Memory> Ring<M> {
         slot.read(offset, destination.buffer(len).ok_or(NotCopied::Length)?);
         // Acquire: the loads of the copy must not be satisfied after the stamp's load below.
         // Otherwise the writer could reuse the slot in between, and the stamp would still look
-        // untouched. Pairs with the release fence in `write` (w2): if any word of the copy came
+        // untouched. Pairs with the release fence in `begin` (w2): if any word of the copy came
         // from a later write of the slot, that fence and this one make the odd stamp before that
         // write visible here.
         self.memory().fence_acquire();
@@ -182,7 +188,7 @@ impl<M: Memory> Ring<M> {
         let header = slot.header();
         // Acquire: as in r4 of `copy`, the loads of the header must not be satisfied after the
         // stamp's, or the header of a later write could be paired with an earlier number. Pairs
-        // with the release fence in `write` (w2).
+        // with the release fence in `begin` (w2).
         self.memory().fence_acquire();
         (self.status(side, index, slot.stamp()), header)
     }
@@ -226,9 +232,19 @@ impl<M: MemoryMut> Ring<M> {
     /// If the payload is larger than the geometry's capacity: the caller grows the segment first.
     #[inline(always)]
     pub(crate) fn write(&self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
-        let slot = self.0.slot(publication.turn());
-        assert!(payload.len() <= slot.capacity(), "the segment was grown for this payload");
-        let stamp = Stamp(slot);
+        assert!(payload.len() <= self.geometry().capacity(), "the segment was grown for this payload");
+        let stamp = self.begin(publication);
+        stamp.0.set_header(SlotHeader { len: payload.len() as u64, time, checksum });
+        stamp.0.write(payload);
+        stamp.finish(publication);
+    }
+
+    /// w1 and w2: from here on the slot of `publication` may be filled. Wait-free.
+    ///
+    /// A loan may end here: the same number then begins again, perhaps in another segment.
+    #[inline(always)]
+    pub(crate) fn begin(&self, publication: Publication) -> Stamp<'_, M> {
+        let stamp = Stamp(self.slot(publication));
         stamp.begin(publication);
         // Release: the stores of the new payload must not become visible before the odd stamp
         // above. Otherwise a reader that is copying the slot's previous publication could take
@@ -236,9 +252,22 @@ impl<M: MemoryMut> Ring<M> {
         // enough: it orders earlier accesses, not later ones. Pairs with the acquire fence in
         // `copy` (r4).
         self.memory().fence_release();
-        stamp.0.set_header(SlotHeader { len: payload.len() as u64, time, checksum });
-        stamp.0.write(payload);
+        stamp
+    }
+
+    /// The header of w3, and w4, of a publication that has begun and whose payload is in its slot.
+    /// Wait-free.
+    #[inline]
+    pub(crate) fn finish(&self, publication: Publication, header: SlotHeader) {
+        let stamp = Stamp(self.slot(publication));
+        stamp.0.set_header(header);
         stamp.finish(publication);
+    }
+
+    /// Takes back a publication that has begun and will not be finished. What the slot held before
+    /// is lost. Relaxed: w1 precedes it, and either stamp is another one than readers expect.
+    pub(crate) fn give_up(&self, publication: Publication) {
+        self.slot(publication).set_stamp(0);
     }
 }
 
@@ -298,7 +327,7 @@ impl Destination for &mut [u8] {
 }
 
 /// The stamp of a slot.
-struct Stamp<'a, M>(Slot<'a, M>);
+pub(crate) struct Stamp<'a, M>(Slot<'a, M>);
 
 impl<M: Memory> Stamp<'_, M> {
     /// r5: whether the slot still holds `publication`, whole. Meaningful only after the acquire

@@ -2,7 +2,7 @@
 
 use super::{Generations, Published, Ring, Segment};
 use crate::layout::{Publication, Side};
-use crate::memory::MemoryMut;
+use crate::memory::{MemoryMut, SlotHeader};
 
 /// The one writer of a channel.
 ///
@@ -74,8 +74,32 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
         time: u64,
         checksum: u64,
     ) -> Segment<R> {
-        let side = publication.side();
         fresh.ring.write(publication, payload, time, checksum);
+        self.announce_in(publication, fresh)
+    }
+
+    /// w3's header to w5, for a publication that has begun and whose payload is in the current ring
+    /// of its side. Wait-free.
+    #[inline]
+    pub(crate) fn publish_loan(&mut self, publication: Publication, header: SlotHeader) {
+        self.ring(publication.side()).finish(publication, header);
+        self.announce(publication);
+    }
+
+    /// The same with a fresh segment, as [`Writer::publish_grown`] has it.
+    pub(crate) fn publish_grown_loan(
+        &mut self,
+        publication: Publication,
+        fresh: Segment<R>,
+        header: SlotHeader,
+    ) -> Segment<R> {
+        fresh.ring.finish(publication, header);
+        self.announce_in(publication, fresh)
+    }
+
+    /// Makes `fresh`, in which `publication` is whole, the current segment, then w5.
+    fn announce_in(&mut self, publication: Publication, fresh: Segment<R>) -> Segment<R> {
+        let side = publication.side();
         Generations(&self.control).replace(side, fresh.generation);
         self.announce(publication);
         std::mem::replace(&mut self.sides[side.index()], fresh)

@@ -53,6 +53,8 @@ mod large_pages;
 mod large_states;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod liveness;
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
+mod loans;
 #[cfg(feature = "message-pack")]
 mod mappings;
 mod memory;

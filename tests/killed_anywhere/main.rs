@@ -26,7 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use operation::{Carries, Operation, kill_anywhere};
 use publish::{
-    ManyBytes, OddBytes, Plain, PlainDepthOne, Serialized, kill_after_every_instruction,
+    Lent, ManyBytes, OddBytes, Plain, PlainDepthOne, Serialized, Sunk, kill_after_every_instruction,
     kill_after_some_instructions,
 };
 
@@ -81,6 +81,30 @@ fn in_a_publish_of_many_bytes() {
 fn in_a_publish_of_a_serde_state() {
     let _turn = turn();
     kill_after_every_instruction::<Serialized>("a serde state", stepping());
+}
+
+#[test]
+fn in_a_dropped_loan_and_a_published_one() {
+    let _turn = turn();
+    kill_after_every_instruction::<Lent>("two loans with depth 1", stepping());
+}
+
+#[test]
+fn in_a_loan_that_is_written_as_a_sink() {
+    let _turn = turn();
+    kill_after_every_instruction::<Sunk>("a sink of 93 bytes with checksum", stepping());
+}
+
+#[test]
+fn in_a_loan_that_grows() {
+    let _turn = turn();
+    kill_anywhere(Operation::GrownLoan, Carries::Nothing, samples());
+}
+
+#[test]
+fn in_a_dropped_loan_that_grows() {
+    let _turn = turn();
+    kill_anywhere(Operation::DroppedLoan, Carries::Nothing, samples());
 }
 
 #[test]

@@ -67,6 +67,10 @@ pub(crate) enum Operation {
     Growth,
     /// Publishing after `shrink_to_fit`.
     Shrinking,
+    /// Filling and publishing a loan for which the channel grows.
+    GrownLoan,
+    /// Filling and dropping one.
+    DroppedLoan,
     /// Opening a writer after a writer that was killed while it grew, with its leftover.
     Takeover,
     /// The same, but the new writer has a schema if the old one had none, and the reverse: the
@@ -108,7 +112,7 @@ impl Operation {
 
     /// Whether it publishes.
     fn publishes(self) -> bool {
-        matches!(self, Operation::Growth | Operation::Shrinking)
+        matches!(self, Operation::Growth | Operation::Shrinking | Operation::GrownLoan)
     }
 
     /// The victim's life.
@@ -123,6 +127,19 @@ impl Operation {
                 let mut writer = busy_writer(namespace, carries);
                 let grown = state(PUBLISHED + 1);
                 between_marks(|| writer.publish(&grown).unwrap());
+            }
+            Operation::GrownLoan | Operation::DroppedLoan => {
+                let mut writer = busy_lender(namespace);
+                let grown = state(PUBLISHED + 1);
+                between_marks(|| {
+                    let mut loan = writer.loan(grown.len()).unwrap();
+                    loan.write_at(0, &grown);
+                    if self == Operation::GrownLoan {
+                        loan.publish().unwrap();
+                    } else {
+                        drop(loan);
+                    }
+                });
             }
             Operation::Shrinking => {
                 let mut writer = busy_writer(namespace, carries);
@@ -182,7 +199,15 @@ fn writer(namespace: &Namespace, carries: Carries) -> BytesWriter {
 }
 
 fn busy_writer(namespace: &Namespace, carries: Carries) -> BytesWriter {
-    let mut writer = writer(namespace, carries);
+    busy(writer(namespace, carries))
+}
+
+/// The same without a schema, by the codec that lends bytes.
+fn busy_lender(namespace: &Namespace) -> Writer<Vec<u8>, Bytes> {
+    busy(namespace.writer_builder(CHANNEL).codec::<Bytes>().open().unwrap())
+}
+
+fn busy<C: Encode<Vec<u8>>>(mut writer: Writer<Vec<u8>, C>) -> Writer<Vec<u8>, C> {
     assert_eq!(writer.publication(), 0, "a new channel");
     for publication in 1..=PUBLISHED {
         assert_eq!(writer.publish(&state(publication)).unwrap(), publication);

@@ -1,10 +1,11 @@
 //! A steady publish, killed after every single one of its instructions.
 
 use std::fmt::Debug;
+use std::io::Write;
 
 use bytemuck::Pod as PlainData;
 use serde::{Deserialize, Serialize};
-use tearless::{Bytes, Decode, Encode, Namespace, Pod, Postcard, Reader, Writer};
+use tearless::{Bytes, Decode, Encode, Loan, Namespace, Pod, Postcard, Reader, Writer, error::PublishError};
 
 use crate::CHANNEL;
 use crate::common::OwnNamespace;
@@ -31,6 +32,13 @@ pub(crate) trait Form {
     /// The state with number `publication`, which differs everywhere from all others with a similar
     /// number.
     fn state(publication: u64) -> Self::State;
+
+    fn publish(
+        writer: &mut Writer<Self::State, Self::Codec>,
+        state: &Self::State,
+    ) -> Result<u64, PublishError> {
+        writer.publish(state)
+    }
 }
 
 /// A cache line of plain data.
@@ -48,6 +56,12 @@ pub(crate) struct ManyBytes;
 
 /// A state with memory of its own.
 pub(crate) struct Serialized;
+
+/// Plain data with one slot for either side, by a loan that is filled after another was dropped.
+pub(crate) struct Lent;
+
+/// Bytes with a checksum, through the sink of a loan that may be larger.
+pub(crate) struct Sunk;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -112,6 +126,47 @@ impl Form for Serialized {
     }
 }
 
+impl Form for Lent {
+    type State = [u64; 3];
+    type Codec = Pod;
+    const DEPTH: Option<usize> = Some(1);
+
+    fn state(publication: u64) -> [u64; 3] {
+        words(publication)
+    }
+
+    fn publish(writer: &mut Writer<[u64; 3], Pod>, state: &[u64; 3]) -> Result<u64, PublishError> {
+        drop(fill(writer, &state.map(|word| !word))?);
+        fill(writer, state)?.publish()
+    }
+}
+
+impl Form for Sunk {
+    type State = Vec<u8>;
+    type Codec = Bytes;
+    const CHECKSUM: bool = true;
+
+    fn state(publication: u64) -> Vec<u8> {
+        OddBytes::state(publication)
+    }
+
+    fn publish(writer: &mut Writer<Vec<u8>, Bytes>, state: &Vec<u8>) -> Result<u64, PublishError> {
+        let mut sink = writer.loan(state.len() + 100)?.sink();
+        state.chunks(29).for_each(|part| sink.write_all(part).unwrap());
+        sink.publish()
+    }
+}
+
+fn fill<'a>(
+    writer: &'a mut Writer<[u64; 3], Pod>,
+    state: &[u64; 3],
+) -> Result<Loan<'a, [u64; 3], Pod>, PublishError> {
+    let mut loan = writer.loan()?;
+    // SAFETY: no other process stores to the channel's memory while its writer lives.
+    unsafe { loan.lend().into_mut() }.copy_from_slice(state);
+    Ok(loan)
+}
+
 fn writer<F: Form>(namespace: &Namespace) -> Writer<F::State, F::Codec> {
     let mut builder = namespace.writer_builder(CHANNEL).codec::<F::Codec>().checksum(F::CHECKSUM);
     if let Some(depth) = F::DEPTH {
@@ -129,11 +184,11 @@ fn victim<F: Form>(namespace: &Namespace, last: u64) {
     let mut writer = writer::<F>(namespace);
     assert_eq!(writer.publication(), last, "a successor resumes where its predecessor was killed");
     for publication in last + 1..=last + WARM {
-        assert_eq!(writer.publish(&F::state(publication)).unwrap(), publication);
+        assert_eq!(F::publish(&mut writer, &F::state(publication)).unwrap(), publication);
     }
     let state = F::state(last + WARM + 1);
     mark();
-    let published = writer.publish(&state);
+    let published = F::publish(&mut writer, &state);
     mark();
     panic!("not killed: {published:?}");
 }

@@ -198,6 +198,34 @@ fn a_growth_or_an_end_fails(options: &WriterOptions) {
 }
 
 #[test]
+fn a_failing_loan_keeps_the_state_and_leaves_nothing() {
+    every_call_fails_once(|backend| {
+        let heap = &backend.heap;
+        let mut writer =
+            undisturbed(backend, || crate::channel::open(&backend.shared(), &name(), &options()).unwrap());
+        let mut reader = attach(heap).unwrap();
+        undisturbed(backend, || writer.publish(b"state").unwrap());
+        let (mut number, mut state) = (1, b"state".to_vec());
+        for (len, publishes) in [(5_000, false), (5_000, true), (40_000, false), (5_000, true), (9, true)] {
+            let payload = vec![u8::try_from(len % 251).unwrap(); len];
+            match writer.loan(len) {
+                Ok(mut loan) => {
+                    loan.write_at(0, &payload);
+                    if publishes {
+                        (number, state) = (loan.publish().unwrap(), payload);
+                    }
+                }
+                Err(error) => assert!(backend.plan.has_failed(), "{error}"),
+            }
+            assert_eq!(snapshot(&mut reader).unwrap(), (number, state.clone()));
+        }
+        let ended = writer.end();
+        drop(writer);
+        assert!(heap.names().is_empty(), "{ended:?}: {:?}", heap.names());
+    });
+}
+
+#[test]
 fn a_name_that_can_not_be_looked_up_refuses_a_growth_and_is_not_lost() {
     let heap = Heap::new();
     let backend = hooked(&heap, |call, object| match call {

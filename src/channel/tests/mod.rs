@@ -15,6 +15,8 @@ mod endings;
 mod failures;
 #[cfg(test)]
 mod growth;
+#[cfg(test)]
+mod loans;
 pub(crate) mod model;
 #[cfg(test)]
 mod oracle;

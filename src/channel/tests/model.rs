@@ -14,11 +14,22 @@ pub(crate) const MAX_STATE_LEN: usize = 20_000;
 /// An operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation {
-    Publish { len: usize },
+    Publish {
+        len: usize,
+    },
+    /// Fills a loan in two parts, and publishes or drops it.
+    Loan {
+        len: usize,
+        publishes: bool,
+    },
     Shrink,
     Attach,
-    Snapshot { reader: usize },
-    Close { linger: bool },
+    Snapshot {
+        reader: usize,
+    },
+    Close {
+        linger: bool,
+    },
     Crash(Crash),
     Open,
     Remove,
@@ -36,15 +47,18 @@ pub(crate) enum Crash {
     GrownNotCurrent,
     /// The same, current but not announced.
     GrownNotAnnounced,
+    /// A loan is filled, for which the segment may have to grow.
+    InLoan,
 }
 
 impl Crash {
-    pub(crate) const ALL: [Crash; 5] = [
+    pub(crate) const ALL: [Crash; 6] = [
         Crash::Between,
         Crash::MidWrite,
         Crash::BeforeAnnouncing,
         Crash::GrownNotCurrent,
         Crash::GrownNotAnnounced,
+        Crash::InLoan,
     ];
 }
 
@@ -100,6 +114,7 @@ impl System {
     fn apply(&mut self, operation: &Operation) {
         match *operation {
             Operation::Publish { len } => self.publish(len),
+            Operation::Loan { len, publishes } => self.loan(len, publishes),
             Operation::Shrink => self.writer.iter_mut().for_each(ChannelWriter::shrink_to_fit),
             Operation::Attach => self.attach(),
             Operation::Snapshot { reader } => self.snapshot(reader),
@@ -118,6 +133,27 @@ impl System {
                 assert!(len <= MAX_STATE_LEN);
                 assert_eq!(number, self.model.number + 1);
                 (self.model.number, self.model.bytes) = (number, bytes);
+            }
+            Err(error) => {
+                assert!(len > MAX_STATE_LEN && matches!(error, PublishError::TooLarge { .. }), "{error}");
+            }
+        }
+    }
+
+    fn loan(&mut self, len: usize, publishes: bool) {
+        let Some(writer) = &mut self.writer else { return };
+        let bytes = content(self.model.number + u64::from(publishes), len);
+        match writer.loan(len) {
+            Ok(mut loan) => {
+                assert!(len <= MAX_STATE_LEN);
+                let (first, second) = bytes.split_at(len / 3);
+                loan.write_at(first.len(), second);
+                loan.write_at(0, first);
+                if publishes {
+                    let number = loan.publish().unwrap();
+                    assert_eq!(number, self.model.number + 1);
+                    (self.model.number, self.model.bytes) = (number, bytes);
+                }
             }
             Err(error) => {
                 assert!(len > MAX_STATE_LEN && matches!(error, PublishError::TooLarge { .. }), "{error}");
@@ -161,14 +197,20 @@ impl System {
     }
 
     fn crash(&mut self, crash: Crash) {
-        let Some(writer) = self.writer.take() else { return };
+        let Some(mut writer) = self.writer.take() else { return };
+        if matches!(crash, Crash::InLoan) {
+            let len = usize::try_from(self.model.number * 997).unwrap() % MAX_STATE_LEN;
+            let mut loan = writer.loan(len).unwrap();
+            loan.write_at(0, &vec![0xdd; len]);
+            std::mem::forget(loan);
+        }
         let inner = &writer.writer;
         let publication = Publication::new(inner.last() + 1).unwrap();
         let side = publication.side();
         let ring = inner.ring(side);
         let lost = vec![0xdd; ring.geometry().capacity()];
         match crash {
-            Crash::Between => {}
+            Crash::Between | Crash::InLoan => {}
             Crash::MidWrite => {
                 let slot = ring.geometry().slot(publication.turn());
                 ring.memory().store(slot + slot::STAMP, publication.stamp_writing());

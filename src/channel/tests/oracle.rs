@@ -5,10 +5,12 @@ use proptest::prelude::*;
 use super::model::{Crash, MAX_STATE_LEN, Operation, compare};
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    let len = prop_oneof![4 => 0..40_usize, 3 => 0..2_000_usize, 1 => 0..MAX_STATE_LEN + 2];
+    let len = || prop_oneof![4 => 0..40_usize, 3 => 0..2_000_usize, 1 => 0..MAX_STATE_LEN + 2];
+    let loan = |(len, publishes)| Operation::Loan { len, publishes };
     let crash = prop::sample::select(&Crash::ALL[..]);
     let operation = prop_oneof![
-        10 => len.prop_map(|len| Operation::Publish { len }),
+        10 => len().prop_map(|len| Operation::Publish { len }),
+        6 => (len(), any::<bool>()).prop_map(loan),
         1 => Just(Operation::Shrink),
         3 => Just(Operation::Attach),
         10 => (0..4_usize).prop_map(|reader| Operation::Snapshot { reader }),

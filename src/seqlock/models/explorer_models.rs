@@ -4,7 +4,7 @@ use super::explorer::{Explorer, Log, Oracle, Recorder};
 use super::world::{Author, Follower, Plan, Step, World};
 use super::{Fault, Seen, Verdict, Weakened};
 
-use Step::{Grow, Publish};
+use Step::{Drop, Grow, GrowDrop, GrowLoan, Loan, Publish};
 
 /// One writer, and optionally a second one after its death, against a reader.
 #[derive(Clone, Copy)]
@@ -120,6 +120,65 @@ fn each_ordering_is_necessary() {
         for (name, race) in [("base", BASE), ("ring", RING)] {
             let verdict = race.without(weakened).check(None);
             verdict.fails(&format!("explorer, {name} without {weakened:?}"), Fault::is_torn);
+        }
+    }
+}
+
+/// Loans that are dropped overwrite what their slots held, and other loans and publications
+/// overwrite that.
+const LOANS: Race = Race { steps: &[Loan, Publish, Drop, Drop, Loan, Publish, Drop], ..BASE };
+const LOANS_IN_RINGS: Race =
+    Race { steps: &[Loan, Publish, Publish, Loan, Drop, Loan, Drop, Publish], ..RING };
+/// A loan for which side A grows is dropped, then a smaller one is published, then a larger one.
+const GROWN_LOANS: Race =
+    Race { steps: &[Publish, GrowDrop(2), Loan, GrowDrop(3), GrowLoan(5), GrowLoan(4)], ..GROWTH };
+
+#[test]
+fn loans_and_dropped_loans_against_attempts() {
+    LOANS.check(None).holds("explorer, loans", 1..=4);
+    let race = Race { steps: &[Publish, Loan, Drop, Loan], attempts: 2, ..BASE };
+    race.check(None).holds("explorer, loans, two attempts", 1..=3);
+    LOANS_IN_RINGS.check(None).holds("explorer, loans in rings", 1..=6);
+    GROWN_LOANS.check(None).holds("explorer, grown loans", 1..=4);
+    let recording = LOANS_IN_RINGS.record(None);
+    let verdict = recording.check(|world, seen| Follower::attached(world, seen).follow_back(1));
+    verdict.holds("explorer, history across loans", 1..=6);
+}
+
+/// Nothing but a loan that is dropped is stored where a publication was: only its own fence keeps
+/// readers of that one from taking what it was filled with.
+#[test]
+fn a_dropped_loan_needs_its_fence() {
+    let race = Race { steps: &[Publish, Publish, Drop], ..BASE };
+    race.check(None).holds("explorer, a dropped loan", 1..=2);
+    for weakened in [Weakened::W2, Weakened::R4] {
+        let verdict = race.without(weakened).check(None);
+        verdict.fails(&format!("explorer, a dropped loan without {weakened:?}"), Fault::is_torn);
+    }
+    for weakened in Weakened::PROTOCOL {
+        let verdict = LOANS.without(weakened).check(None);
+        verdict.fails(&format!("explorer, loans without {weakened:?}"), Fault::is_torn);
+    }
+}
+
+/// Each writer dies after any of its stores; the second begins its number again, by another loan,
+/// another publication, or in another segment.
+#[test]
+fn a_successor_begins_a_loan_again_after_any_store() {
+    let mortal: [&[Step]; 4] = [
+        &[Publish, Publish, Drop, Loan],
+        &[Loan, Loan, Drop],
+        &[Publish, GrowDrop(2), Drop, GrowLoan(3)],
+        &[Publish, GrowLoan(2), Drop],
+    ];
+    let successors: [&[Step]; 4] = [&[Loan], &[Drop, Publish], &[GrowDrop(4), Loan], &[GrowLoan(4), Publish]];
+    for (index, steps) in mortal.into_iter().enumerate() {
+        let race = Race { steps, attempts: 2, ..GROWTH };
+        let published = |steps: &[Step]| steps.iter().filter(|it| !matches!(it, Drop | GrowDrop(_))).count();
+        for successor in successors {
+            let name = format!("explorer, death {index} of a lender, then {successor:?}");
+            let last = published(steps) + published(successor);
+            race.check_all_deaths(&name, Some(successor)).holds(&name, 1..=last as u64);
         }
     }
 }

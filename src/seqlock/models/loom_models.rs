@@ -11,7 +11,7 @@ use super::loom_memory::{Budget, LoomMemory};
 use super::world::{Author, Follower, Plan, Step, World};
 use super::{Fault, Seen, Verdict, Weakened};
 
-use Step::{Grow, Publish};
+use Step::{Drop, Grow, Loan, Publish};
 
 type LoomWorld = World<LoomMemory>;
 
@@ -158,6 +158,26 @@ fn publications_against_two_attempts() {
 #[test]
 fn a_ring_that_comes_round() {
     RING.check().holds("ring 5x1", 1..=5);
+}
+
+#[test]
+fn loans_and_dropped_loans_against_one_reader() {
+    let race = Race { steps: &[Publish, Loan, Drop, Loan], preemptions: Some(3), ..BASE };
+    race.check().holds("loans 3x1", 1..=3);
+    let race = Race { steps: &[Publish, Publish, Drop], ..BASE };
+    race.check().holds("a dropped loan", 1..=2);
+    for weakened in [Weakened::W2, Weakened::R4] {
+        race.without(weakened).check().fails(&format!("a dropped loan without {weakened:?}"), Fault::is_torn);
+    }
+}
+
+#[test]
+fn a_successor_begins_a_loan_again_after_any_store() {
+    let race = Race { preemptions: Some(2), ..GROWTH };
+    let dropped = Race { steps: &[Publish, Drop], ..race };
+    dropped.check_all_deaths("death after a drop", &[Loan]).holds("death after a drop, then a loan", 1..=2);
+    let lent = Race { steps: &[Publish, Loan], ..race };
+    lent.check_all_deaths("death of a lender", &[Loan]).holds("death of a lender, then a loan", 1..=3);
 }
 
 #[test]

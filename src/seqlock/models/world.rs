@@ -62,6 +62,14 @@ pub(super) enum Step {
     Publish,
     /// Publish into a fresh segment, that of this index.
     Grow(usize),
+    /// Fill a loan, and publish it.
+    Loan,
+    /// The same into a fresh segment.
+    GrowLoan(usize),
+    /// Fill a loan with what is never published, and drop it.
+    Drop,
+    /// The same in a fresh segment.
+    GrowDrop(usize),
 }
 
 /// The payload and header that an author publishes under one number.
@@ -210,14 +218,39 @@ impl<M: Handle + MemoryMut> Author<M> {
     pub(super) fn run(&mut self, steps: &[Step]) {
         for step in steps {
             let publication = self.writer.next().expect("models are small");
+            let side = publication.side();
             let Edition { payload, header } = edition(publication.get(), self.number, self.world.words);
             let SlotHeader { time, checksum, .. } = header;
+            // In whole words: loom does not see all races of a store behind a load of its word.
+            let mut filling = [&payload[..], &[0; 8]].concat();
+            filling.truncate(8 * self.world.words);
             match *step {
                 Step::Publish => self.writer.publish(publication, &payload, time, checksum),
                 Step::Grow(index) => {
-                    let segment = self.fresh(publication.side(), index);
+                    let segment = self.fresh(side, index);
                     let replaced = self.writer.publish_grown(publication, segment, &payload, time, checksum);
-                    self.world.remove(publication.side(), replaced.generation);
+                    self.world.remove(side, replaced.generation);
+                }
+                Step::Loan => {
+                    fill(self.writer.ring(side), publication, &filling);
+                    self.writer.publish_loan(publication, header);
+                }
+                Step::GrowLoan(index) => {
+                    let segment = self.fresh(side, index);
+                    fill(&segment.ring, publication, &filling);
+                    let replaced = self.writer.publish_grown_loan(publication, segment, header);
+                    self.world.remove(side, replaced.generation);
+                }
+                Step::Drop => {
+                    filling.iter_mut().for_each(|byte| *byte = !*byte);
+                    fill(self.writer.ring(side), publication, &filling);
+                    self.writer.ring(side).give_up(publication);
+                }
+                Step::GrowDrop(index) => {
+                    let segment = self.fresh(side, index);
+                    filling.iter_mut().for_each(|byte| *byte = !*byte);
+                    fill(&segment.ring, publication, &filling);
+                    self.world.remove(side, segment.generation);
                 }
             }
         }
@@ -239,6 +272,12 @@ impl<M: Handle + MemoryMut> World<M> {
             self.directory.store(name(side, generation), 0);
         }
     }
+}
+
+/// Begins a loan, and fills it.
+fn fill<M: MemoryMut>(ring: &Ring<M>, publication: Publication, filling: &[u8]) {
+    ring.begin(publication);
+    ring.slot(publication).write_at(0, filling);
 }
 
 /// A reader of a channel.
