@@ -34,7 +34,7 @@ pub(crate) struct OwnPage {
 /// An object of a namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
-    /// Its name, as `/dev/shm` lists it.
+    /// Its name, as its directory lists it.
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) size: ObjectSize,

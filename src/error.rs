@@ -305,6 +305,7 @@ mod tests {
             E::Empty { what: "channel" },
             E::TooLong { what: "channel", name: text(), len: 2, max: 1 },
             E::ControlCharacter { what: "channel", name: text(), character: '\n' },
+            E::Directory { namespace: text(), problem: text() },
             E::UnknownGroup { name: text() },
         ]
     }
@@ -331,7 +332,7 @@ mod tests {
             NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
             OtherGroup Foreign OtherVersion OtherNamespace OtherOwner Unusable Limit Full Os;
             &objects(), 1);
-        check_all!(NameError: Empty TooLong ControlCharacter UnknownGroup; &names(), 0);
+        check_all!(NameError: Empty TooLong ControlCharacter Directory UnknownGroup; &names(), 0);
         let statistics = Box::<crate::syncer::SyncerStatistics>::default;
         let removal = RemoveError::Object { channel: channel(), source: cause() };
         let publication = || PublishError::Growth { channel: channel(), bytes: 1, source: cause() };

@@ -1,5 +1,6 @@
 //! A set of channels that belong together.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,9 @@ use crate::{
 /// A set of channels that belong together: `fleet`. Processes meet by opening it under the same
 /// name.
 ///
-/// Opening a namespace has no effect on shared memory and makes no system call: the first writer
-/// creates its objects, and [`Namespace::clean`] removes what dead processes have left.
+/// Opening a namespace has no effect on shared memory and makes no system call, unless a
+/// [directory](NamespaceBuilder::directory) is given: the first writer creates its objects, and
+/// [`Namespace::clean`] removes what dead processes have left.
 ///
 /// The writers and waiters of a process share what it maps of the list of channels: each object
 /// once, as long as one of them uses it. If the list is removed by hand, that is until the writers
@@ -84,19 +86,50 @@ impl From<u32> for Group {
     }
 }
 
-/// Options of a namespace in this machine's shared memory: its users, and a limit on memory. Made
-/// by [`Namespace::builder`].
+/// Options of a namespace in this machine's shared memory: its place, its users, and a limit on
+/// memory. Made by [`Namespace::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct NamespaceBuilder {
     name: String,
     backend: SharedMemory,
+    directory: Option<PathBuf>,
     writers: WriterOptions,
     group: Option<Group>,
 }
 
 setters! {
     impl[] NamespaceBuilder;
+
+    /// The directory of the namespace's objects, instead of `/dev/shm`: a volume that containers
+    /// share, or `/run/user/1000`. Namespaces of one name in two directories have nothing in
+    /// common. Every process that uses the namespace gives its own path of the same directory.
+    /// `/dev/shm` is the default, which is not examined.
+    ///
+    /// All promises hold on a tmpfs. On a disk, a store into a page may wait for the disk, and so
+    /// may a reader; states are not kept over a reboot. See *Where the shared memory is* in
+    /// docs/production.md.
+    ///
+    /// [`open`](Self::open) looks at the directory once and refuses it
+    /// ([`NameError::Directory`](crate::error::NameError::Directory)) if
+    ///
+    /// * it doesn't exist: it is not created;
+    /// * it belongs to another user than this one, root, or one that is
+    ///   [trusted](Self::trust_owner);
+    /// * others may write to it, and it isn't sticky, as `/tmp` is: they could remove objects;
+    /// * it is on a file system whose memory is not shared or not reserved: NFS and other network
+    ///   file systems, FUSE, Btrfs, bcachefs, ZFS, F2FS.
+    ///
+    /// A relative path is of the working directory at `open`. A directory that is removed, or
+    /// replaced, while it is in use: as if the names of its objects were removed.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fleet = tearless::Namespace::builder("fleet").directory("/run/fleet").open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn directory(path: impl Into<PathBuf>) { directory = Some(path.into()) }
 
     /// Permission bits of all objects that the writers of the namespace create, its registry
     /// included, whatever the umask is. Default: `0o600`, the own user alone. Other users can read
@@ -159,14 +192,18 @@ impl NamespaceBuilder {
     }
 
     /// Opens the namespace. No effect on shared memory, no system call, except to look up a group
-    /// by its name.
+    /// by its name, and to look at a directory.
     ///
     /// # Errors
     ///
-    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters, or
-    /// if there is no such group.
-    pub fn open(self) -> Result<Namespace, NameError> {
+    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters, if
+    /// there is no such group, or if the [directory](Self::directory) is refused.
+    pub fn open(mut self) -> Result<Namespace, NameError> {
         channel::check_namespace(&self.name)?;
+        if let Some(directory) = &self.directory {
+            let failed = |problem| NameError::Directory { namespace: self.name.clone(), problem };
+            self.backend.move_to(directory).map_err(failed)?;
+        }
         let mut writers = self.writers;
         writers.access.group = self.group.as_ref().map(Group::id).transpose()?;
         writers.registry_access = writers.access;
@@ -187,7 +224,7 @@ impl Namespace {
     /// Options for opening the namespace `name`.
     pub fn builder(name: &str) -> NamespaceBuilder {
         let (backend, writers) = (SharedMemory::default(), default_writers());
-        NamespaceBuilder { name: name.into(), backend, writers, group: None }
+        NamespaceBuilder { name: name.into(), backend, directory: None, writers, group: None }
     }
 
     /// A new namespace inside this process, shared by its clones: for threads, and for tests. Two
@@ -215,6 +252,14 @@ impl Namespace {
     #[must_use]
     pub fn name(&self) -> &str {
         self.handle.namespace()
+    }
+
+    /// The directory of its objects, absolute: `/dev/shm`, or that of
+    /// [`NamespaceBuilder::directory`]. `None` for a namespace [inside a
+    /// process](Namespace::in_process).
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        self.backend().directory().map(Path::new)
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {

@@ -116,7 +116,7 @@ pub struct Leaks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leak {
-    /// Its name in `/dev/shm`.
+    /// Its name in the namespace's directory, such as `/dev/shm`.
     pub object: String,
     /// Its channel; `None` if no control page claims the object.
     pub channel: Option<String>,

@@ -122,7 +122,7 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
     /// Once a second at most, it also checks that the channel's objects and the namespace's
-    /// registry still have their names in `/dev/shm`: by a system call (`stat`) for each. A
+    /// registry still have their names in their directory: by a system call (`stat`) for each. A
     /// registry without a name is made again, and has the channel again: by some more system calls.
     ///
     /// Progress: wait-free: it waits for no process, and gives the registry up for a second if

@@ -95,7 +95,8 @@ fn a_growth_without_room_leaves_the_published_state() {
             let PublishError::Growth { source: ObjectError::NoSpace { object, .. }, .. } = &error else {
                 panic!("{error}, {error:?}");
             };
-            assert_eq!(*object, objects.name(if writer.publication() % 2 == 1 { "a2" } else { "b2" }));
+            let expected = objects.path(if writer.publication() % 2 == 1 { "a2" } else { "b2" });
+            assert_eq!(*object, expected.to_str().unwrap());
             assert_eq!(*reader.snapshot().unwrap(), pattern(100));
             assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
             assert_eq!(objects.listed(), ["c"]);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::{Args, ValueEnum};
+use tearless::Namespace;
 use tearless::error::ObjectError;
-use tearless::inspect::{ObjectInfo, objects};
-use tearless::{Namespace, NamespaceBuilder};
 
 use crate::error::Failure;
+use crate::place::Place;
 use crate::resolve;
 
 /// The options that every command takes.
@@ -24,13 +24,8 @@ pub(crate) struct Context {
     /// When to use colours; this option overrides NO_COLOR
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
-    /// Also opens shared memory that belongs to this user (a numeric id). May be repeated
-    #[arg(long = "trust-owner", global = true, value_name = "UID", value_parser = user)]
-    pub(crate) trust: Vec<u32>,
-}
-
-fn user(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "not the number of a user; `id -u NAME` prints it".into())
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// A time on the command line.
@@ -70,9 +65,9 @@ fn octal(text: &str) -> Result<u32, String> {
 }
 
 impl Context {
-    /// Chooses colours for the whole process, and the environment's namespace if no option names
-    /// one. With clap's `env`, usage lines would require the option, and an empty variable would
-    /// not count as unset.
+    /// Chooses colours for the whole process, and the environment's namespace and directory if no
+    /// option names one. With clap's `env`, usage lines would require the option, and an empty
+    /// variable would not count as unset.
     pub(crate) fn settle(&mut self) {
         let choice = match self.color {
             Color::Auto => ColorChoice::Auto,
@@ -80,9 +75,11 @@ impl Context {
             Color::Never => ColorChoice::Never,
         };
         choice.write_global();
-        let variable = || std::env::var_os("TEARLESS_NAMESPACE").filter(|name| !name.is_empty());
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let named = self.namespace.take();
-        self.namespace = named.or_else(|| variable().map(|name| name.to_string_lossy().into_owned()));
+        let other = || variable("TEARLESS_NAMESPACE").map(|name| name.to_string_lossy().into_owned());
+        self.namespace = named.or_else(other);
+        self.place.settle(variable("TEARLESS_DIRECTORY"));
     }
 
     /// The namespace that the user named, or else the only one. Opening removes nothing from it.
@@ -92,9 +89,9 @@ impl Context {
 
     /// The same, for writers that admit these users.
     pub(crate) fn namespace_for(&self, access: &AccessArguments) -> Result<Namespace, Failure> {
-        let only = || resolve::only_namespace(&self.trust);
+        let only = || resolve::only_namespace(&self.place);
         let name = self.namespace.clone().map_or_else(only, Ok)?;
-        let mut builder = self.builder(&name).permissions(access.permissions.unwrap_or(OWNER));
+        let mut builder = self.place.builder(&name).permissions(access.permissions.unwrap_or(OWNER));
         if let Some(group) = access.group.as_deref().filter(|group| !group.is_empty()) {
             builder = builder.group(group);
         }
@@ -103,23 +100,13 @@ impl Context {
 
     /// The namespace `name`. Opening removes nothing from it.
     pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
-        Ok(self.builder(name).open()?)
+        self.place.open(name)
     }
 
-    /// The namespaces on this machine. A name out of shared memory may be invalid: then it is left
-    /// out.
+    /// The namespaces there. A name out of shared memory may be invalid: then it is left out.
     pub(crate) fn all_namespaces(&self) -> Result<Vec<Namespace>, ObjectError> {
-        let mut names: Vec<_> = resolve::namespaces(&self.trust)?.into_iter().map(|info| info.name).collect();
+        let mut names: Vec<_> = self.place.namespaces()?.into_iter().map(|info| info.name).collect();
         names.dedup();
         Ok(names.iter().flatten().filter_map(|name| self.open(name).ok()).collect())
-    }
-
-    /// The objects on this machine; those of other users are opened if they are trusted.
-    pub(crate) fn objects(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
-        self.trust.iter().fold(objects(), |listing, user| listing.trust_owner(*user)).list()
-    }
-
-    fn builder(&self, name: &str) -> NamespaceBuilder {
-        self.trust.iter().fold(Namespace::builder(name), |builder, user| builder.trust_owner(*user))
     }
 }

@@ -149,7 +149,8 @@ macro_rules! from_each {
 }
 
 from_each! {
-    NameError { _ => Usage }
+    // A directory is not usable at the moment.
+    NameError { NameError::Directory { .. } => Failed, _ => Usage }
     AttachError (AttachError::Object { source, .. } => source) {
         AttachError::Name(_) => Usage,
         AttachError::NotFound { .. } => NotFound,

@@ -1,11 +1,13 @@
 //! A description of this machine, for the results of `bench` and `verify`.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use rustix::system::{sysinfo, uname};
 use serde::Serialize;
 
 use crate::output;
+use crate::place::DEV_SHM;
 
 /// What matters of this machine for measurements.
 #[derive(Clone, Debug, Serialize)]
@@ -17,16 +19,17 @@ pub(crate) struct Machine {
     processors: usize,
     kernel: String,
     memory_bytes: u64,
-    dev_shm_bytes: Option<u64>,
-    dev_shm_free_bytes: Option<u64>,
+    directory: PathBuf,
+    directory_bytes: Option<u64>,
+    directory_free_bytes: Option<u64>,
     clock_source: String,
     load: String,
 }
 
 impl Machine {
-    /// Describes the machine at this moment.
-    pub(crate) fn look() -> Machine {
-        let shared = rustix::fs::statvfs("/dev/shm").ok();
+    /// Describes the machine at this moment, with the directory of the shared memory.
+    pub(crate) fn look(directory: &Path) -> Machine {
+        let shared = rustix::fs::statvfs(directory).ok();
         let architecture = std::env::consts::ARCH;
         let system = sysinfo();
         Machine {
@@ -36,8 +39,9 @@ impl Machine {
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             kernel: uname().release().to_string_lossy().into_owned(),
             memory_bytes: system.totalram * u64::from(system.mem_unit),
-            dev_shm_bytes: shared.as_ref().map(|found| found.f_blocks * found.f_frsize),
-            dev_shm_free_bytes: shared.map(|found| found.f_bavail * found.f_frsize),
+            directory: directory.into(),
+            directory_bytes: shared.as_ref().map(|found| found.f_blocks * found.f_frsize),
+            directory_free_bytes: shared.map(|found| found.f_bavail * found.f_frsize),
             clock_source: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             load: line("/proc/loadavg"),
         }
@@ -46,13 +50,17 @@ impl Machine {
     /// Labels and texts, for people.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
         let of = |(all, free)| format!("{}, {} of it free", output::bytes(all), output::bytes(free));
-        let shared = self.dev_shm_bytes.zip(self.dev_shm_free_bytes).map_or_else(unknown, of);
+        let shared = self.directory_bytes.zip(self.directory_free_bytes).map_or_else(unknown, of);
+        let memory = match self.directory.to_str() {
+            Some(DEV_SHM) => (DEV_SHM, shared),
+            _ => ("directory", format!("{}: {shared}", self.directory.display())),
+        };
         vec![
             ("version", format!("tearless {} for {}", self.version, self.architecture)),
             ("processor", format!("{}, {} usable", self.processor, self.processors)),
             ("kernel", format!("Linux {}", self.kernel)),
             ("memory", output::bytes(self.memory_bytes)),
-            ("/dev/shm", shared),
+            memory,
             ("clock source", self.clock_source.clone()),
             ("load", self.load.clone()),
         ]
@@ -81,10 +89,10 @@ mod tests {
 
     #[test]
     fn a_machine_has_a_kernel_memory_and_processors() {
-        let machine = Machine::look();
+        let machine = Machine::look(Path::new("/dev/shm"));
         assert!(machine.processors > 0 && machine.memory_bytes > 1 << 20, "{machine:?}");
         assert!(!machine.kernel.is_empty());
-        let unmounted = Machine { dev_shm_bytes: None, dev_shm_free_bytes: None, ..machine };
+        let unmounted = Machine { directory_bytes: None, directory_free_bytes: None, ..machine };
         assert!(unmounted.rows().contains(&("/dev/shm", "unknown".into())), "{unmounted:?}");
     }
 }

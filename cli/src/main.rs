@@ -12,6 +12,7 @@ mod health;
 mod interrupt;
 mod machine;
 mod output;
+mod place;
 mod resolve;
 mod states;
 
@@ -60,6 +61,7 @@ Exit codes:
 
 Environment:
   TEARLESS_NAMESPACE  the namespace, unless --namespace is given; an empty value counts as unset
+  TEARLESS_DIRECTORY  the directory of the shared memory, unless --directory is given; the same
   TEARLESS_PERMISSIONS, TEARLESS_GROUP   of what `put` creates, unless its options are given
   NO_COLOR            no colours, unless --color is given";
 

@@ -2,13 +2,14 @@
 
 use tearless::{
     Namespace,
-    error::{AttachError, ObjectError},
+    error::AttachError,
     inspect::{self, ChannelInfo, NamespaceInfo},
 };
 
 use crate::error::{ExitStatus, Failure, trust};
 use crate::health;
 use crate::output::printable;
+use crate::place::Place;
 
 /// How many names an error lists if the user has to choose one.
 const MAX_LISTED: usize = 20;
@@ -16,19 +17,14 @@ const MAX_LISTED: usize = 20;
 /// The hint if there is no namespace at all.
 const NO_WORKER: &str = "is a worker running, on this machine and in this container?";
 
-/// The namespaces on this machine; those of other users are opened if `trust` lists their owners.
-pub(crate) fn namespaces(trust: &[u32]) -> Result<Vec<NamespaceInfo>, ObjectError> {
-    trust.iter().fold(inspect::namespaces(), |listing, user| listing.trust_owner(*user)).list()
-}
-
-/// The name of the only namespace on this machine.
-pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
-    let namespaces = namespaces(trust)?;
+/// The name of the only namespace there.
+pub(crate) fn only_namespace(place: &Place) -> Result<String, Failure> {
+    let namespaces = place.namespaces()?;
     let mut names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     names.dedup();
     match names.as_slice() {
         [name] => Ok((*name).to_owned()),
-        [] => Err(no_namespace(&namespaces)),
+        [] => Err(no_namespace(&namespaces, place)),
         names => {
             let text = format!("which namespace? there are {}: {}", names.len(), listed(names));
             Err(Failure::new(ExitStatus::Usage, text).hint("add -n NAME, or set TEARLESS_NAMESPACE"))
@@ -36,8 +32,8 @@ pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
     }
 }
 
-fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
-    let failure = Failure::new(ExitStatus::NotFound, "there is no namespace on this machine");
+fn no_namespace(namespaces: &[NamespaceInfo], place: &Place) -> Failure {
+    let failure = Failure::new(ExitStatus::NotFound, format!("there is no namespace{}", place.text()));
     match namespaces.iter().find(|info| !info.readable) {
         Some(info) => failure.hint(format!("a user has one: {}; it must admit you", trust(info.owner_uid))),
         None => failure.hint(NO_WORKER),
@@ -55,13 +51,13 @@ pub(crate) fn listed(names: &[&str]) -> String {
 
 /// The failure that reports a missing namespace; `None` if it exists, or if the namespaces can't be
 /// listed.
-pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<Failure> {
-    let namespaces = namespaces(trust).ok()?;
+pub(crate) fn no_such_namespace(namespace: &Namespace, place: &Place) -> Option<Failure> {
+    let namespaces = place.namespaces().ok()?;
     let names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     if names.contains(&namespace.name()) {
         return None;
     }
-    let text = format!("there is no namespace {:?} on this machine", namespace.name());
+    let text = format!("there is no namespace {:?}{}", namespace.name(), place.text());
     let failure = Failure::new(ExitStatus::NotFound, text);
     let others = format!("there are: {}", listed(&names));
     let others = if names.is_empty() { NO_WORKER.to_owned() } else { others };
@@ -70,15 +66,15 @@ pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<
 
 /// The channels of a namespace. Fails if it does not exist, and also if its channels can't be
 /// listed: an empty list would look as if all of them had ended.
-pub(crate) fn channels(namespace: &Namespace, trust: &[u32]) -> Result<Vec<ChannelInfo>, Failure> {
+pub(crate) fn channels(namespace: &Namespace, place: &Place) -> Result<Vec<ChannelInfo>, Failure> {
     let channels = namespace.channels()?;
-    let missing = if channels.is_empty() { no_such_namespace(namespace, trust) } else { None };
+    let missing = if channels.is_empty() { no_such_namespace(namespace, place) } else { None };
     missing.map_or(Ok(channels), Err)
 }
 
 /// The failure that reports a missing channel, with the names that are most like it.
-fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failure {
-    if let Some(failure) = no_such_namespace(namespace, trust) {
+fn no_such_channel(namespace: &Namespace, channel: &str, place: &Place) -> Failure {
+    if let Some(failure) = no_such_namespace(namespace, place) {
         return failure;
     }
     let text = format!("there is no channel {channel:?} in namespace {:?}", namespace.name());
@@ -107,9 +103,9 @@ fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failu
 }
 
 /// The failure that reports why a channel can't be attached to or inspected.
-pub(crate) fn unattached(namespace: &Namespace, error: AttachError, trust: &[u32]) -> Failure {
+pub(crate) fn unattached(namespace: &Namespace, error: AttachError, place: &Place) -> Failure {
     match error {
-        AttachError::NotFound { channel, .. } => no_such_channel(namespace, &channel, trust),
+        AttachError::NotFound { channel, .. } => no_such_channel(namespace, &channel, place),
         error => error.into(),
     }
 }

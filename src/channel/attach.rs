@@ -77,7 +77,7 @@ fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachE
         Err(PageProblem::OtherVersion(found)) => {
             return Err(AttachError::LayoutVersion { channel: channel(), found, expected: layout::VERSION });
         }
-        Err(problem) => return Err(failed(problem.foreign(object))),
+        Err(problem) => return Err(failed(problem.foreign(backend.path(&object)))),
     };
     let header = page.header();
     if let Some(other) = header.collides_with(name) {

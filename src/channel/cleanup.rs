@@ -261,7 +261,9 @@ impl<'a, const W: bool> Leftovers<'a, W> {
         objects: &'a [String],
     ) -> Result<Leftovers<'a, W>, ObjectError> {
         match ControlPage::validate(memory.clone()) {
-            Err(problem @ PageProblem::WrongSize(_)) => Err(problem.foreign(names.object(Kind::Control))),
+            Err(problem @ PageProblem::WrongSize(_)) => {
+                Err(problem.foreign(backend.path(&names.object(Kind::Control))))
+            }
             page => Ok(Leftovers { backend, names, memory, page, objects }),
         }
     }
@@ -433,7 +435,7 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
             leftovers.and_then(|leftovers| leftovers.remove_all(claim.as_ref(), reason)).map_err(failed)?;
             return Ok(Some(0));
         }
-        Err(problem) => return Err(failed(problem.foreign(page_name))),
+        Err(problem) => return Err(failed(problem.foreign(backend.path(&page_name)))),
     }
     let instance = claim.memory().load(control::INSTANCE);
     destroy(claim.as_ref(), &Segments::new(backend, &name.objects, instance)).map_err(failed)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{KnownChannels, NameError, OverBudget, SizeLimit};
 use crate::layout::control;
-use crate::object::{ObjectError, is_own_user, may_be_unmapped};
+use crate::object::{ObjectError, directory_of, is_own_user, may_be_unmapped};
 
 /// Why a writer could not be opened. Nothing has changed that another process could see.
 #[derive(thiserror::Error)]
@@ -195,13 +195,13 @@ pub enum AttachError {
     },
     /// The channel's schema differs from what its writer wrote.
     #[error(
-        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the states \
+        "the schema of channel {channel:?} in {object} is corrupt ({reason}): read the states \
          with a reader of their type, or open a writer for the channel, which writes the schema again"
     )]
     SchemaCorrupt {
         /// The channel.
         channel: String,
-        /// The channel's object, which holds the schema.
+        /// The path of the channel's object, which holds the schema.
         object: String,
         /// What is wrong with the schema.
         reason: String,
@@ -313,7 +313,7 @@ pub enum PublishError {
     },
     /// The channel's names, or some of them, were unlinked or taken over while it was in use.
     #[error(
-        "names of channel {channel:?} were removed from /dev/shm while it was in use; attached readers \
+        "names of channel {channel:?} were removed from shared memory while it was in use; attached readers \
          keep the last state: call `Writer::reopen` and publish again, or open a new writer"
     )]
     NamesRemoved {
@@ -323,7 +323,7 @@ pub enum PublishError {
     /// The channel's names, or some of them, were unlinked or taken over while its syncer was in
     /// use, which can't create the channel again.
     #[error(
-        "names of channel {channel:?} were removed from /dev/shm while it was in use, and can't be made \
+        "names of channel {channel:?} were removed from shared memory while it was in use, and can't be made \
          again: {source}; the syncer tries again each second"
     )]
     NamesNotRestored {
@@ -335,7 +335,7 @@ pub enum PublishError {
     /// The registry of the channel's namespace was unlinked or taken over while the channel was in
     /// use, and can't be made again. The channel has its names and was published, if asked for.
     #[error(
-        "the list of channels, with channel {channel:?}, was removed from /dev/shm and can't be made \
+        "the list of channels, with channel {channel:?}, was removed from shared memory and can't be made \
          again: {}; the channel can be read by its name, and `touch` tries again each second: if another \
          user has taken the list's name, that user or root must remove it",
         text_for_writers(source)
@@ -409,7 +409,7 @@ pub enum SnapshotError {
     /// The payload differs from what was published.
     #[error(
         "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
-         publication, and find out which program writes to /dev/shm"
+         publication, and find out which program writes to the channel's objects"
     )]
     Corrupt {
         /// The channel.
@@ -492,7 +492,7 @@ pub enum RemoveError {
         pid: u64,
     },
     /// The channel has ended for its readers, but some of its objects can't be removed.
-    #[error("channel {channel:?} has ended, but {} can't be removed from /dev/shm ({}): run \
+    #[error("channel {channel:?} has ended, but {} can't be removed from shared memory ({}): run \
              `tearless gc` or `Namespace::clean` as the objects' owner, which removes them",
             objects.join(", "), text_for_removal(source))]
     Left {
@@ -614,7 +614,8 @@ fn text_for_writers(error: &ObjectError) -> String {
     if let ObjectError::PermissionDenied { object, owner: None } = error {
         return format!(
             "no permission to create shared-memory object {object}: run this writer as a user that \
-             may create files in /dev/shm"
+             may create files in {}",
+            directory_of(object)
         );
     }
     text_for_owners(error, |user| {

@@ -39,6 +39,14 @@ pub enum NameError {
         /// The first such character.
         character: char,
     },
+    /// The namespace's directory can't hold objects, or its name is none.
+    #[error("namespace {namespace:?} can't be used: {problem}")]
+    Directory {
+        /// The namespace.
+        namespace: String,
+        /// What is wrong with the directory, and what to do.
+        problem: String,
+    },
     /// This machine has no group of that name.
     #[error("there is no group {name:?} on this machine: create it (groupadd), or give its number")]
     UnknownGroup {

@@ -94,7 +94,7 @@ impl Opening<'_> {
     /// reader could read a channel whose objects belong to two users.
     fn access_of(&self, claim: &dyn Claim) -> Result<(Access, Access), CreateError> {
         let status = claim.status().map_err(|source| self.failed(source))?;
-        status.must_be_ours(&self.page_name()).map_err(|source| self.failed(source))?;
+        status.must_be_ours(&self.backend.path(&self.page_name())).map_err(|source| self.failed(source))?;
         Ok((status.access(), Access { mode: self.options.access.mode, group: Some(status.group) }))
     }
 
@@ -110,7 +110,7 @@ impl Opening<'_> {
             Ok(page) => page,
             Err(PageProblem::NotReady) => return Ok(Existing::Blank),
             Err(PageProblem::OtherVersion(found)) => return Err(self.other_version(found)),
-            Err(problem) => return Err(self.failed(problem.foreign(self.page_name()))),
+            Err(problem) => return Err(self.failed(problem.foreign(self.backend.path(&self.page_name())))),
         };
         let header = page.header();
         if let Some(other) = header.collides_with(name) {
@@ -156,7 +156,7 @@ impl Opening<'_> {
                 claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
             }
             let bytes = claim.memory().len() * WORD_BYTES;
-            if bytes > self.first.object_bytes() {
+            if bytes > self.backend.memory_of(self.first.object_bytes()) {
                 claim.remove().map_err(|source| self.failed(source))?;
                 return Ok(None);
             }

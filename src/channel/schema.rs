@@ -64,7 +64,8 @@ impl ChannelReader {
     /// The channel's schema; `None` if it carries none.
     pub(crate) fn schema_bytes(&self) -> Result<Option<Vec<u8>>, AttachError> {
         self.page().schema_bytes().map_err(|reason| {
-            let (channel, object) = (self.channel().to_owned(), self.segments.names.object(Kind::Control));
+            let page = self.segments.names.object(Kind::Control);
+            let (channel, object) = (self.channel().to_owned(), self.segments.backend.path(&page));
             AttachError::SchemaCorrupt { channel, object, reason }
         })
     }

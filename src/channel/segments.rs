@@ -114,7 +114,7 @@ impl Segments {
     /// The error of an object whose header no writer of ours writes.
     pub(super) fn impossible_shape(&self, kind: Kind) -> ObjectError {
         let reason = "its header describes an impossible shape".into();
-        ObjectError::Foreign { object: self.names.object(kind), reason }
+        ObjectError::Foreign { object: self.backend.path(&self.names.object(kind)), reason }
     }
 
     /// The geometry in a segment's header, if the header is whole and that of this channel, side
@@ -129,16 +129,17 @@ impl Segments {
         side: Side,
         generation: u64,
     ) -> Result<Geometry, ObjectError> {
-        let foreign = |reason: &str| ObjectError::Foreign { object: name.into(), reason: reason.into() };
+        let object = || self.backend.path(name);
+        let foreign = |reason: &str| ObjectError::Foreign { object: object(), reason: reason.into() };
         match ready::check(memory) {
             Readiness::Ready => {}
-            Readiness::NotReady => return Err(ObjectError::Unfinished { object: name.into() }),
+            Readiness::NotReady => return Err(ObjectError::Unfinished { object: object() }),
             Readiness::OtherVersion(_) | Readiness::Foreign(_) => {
                 return Err(foreign("it has no segment header"));
             }
         }
         if memory.load(segment::INSTANCE) != self.instance {
-            return Err(ObjectError::NotFound { object: name.into() });
+            return Err(ObjectError::NotFound { object: object() });
         }
         let found = (memory.load(segment::SIDE), memory.load(segment::GENERATION));
         if found != (side.index() as u64, generation) {

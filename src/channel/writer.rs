@@ -366,14 +366,16 @@ impl ChannelWriter {
         check_name()?;
         self.afford(side, geometry, len)?;
         // A process that has changed its user would create a segment that readers refuse.
-        let names = &self.segments.names;
-        let status = self.claim.status().and_then(|status| status.must_be_ours(&names.object(Kind::Control)));
+        let Segments { names, backend, .. } = &self.segments;
+        let page = backend.path(&names.object(Kind::Control));
+        let status = self.claim.status().and_then(|status| status.must_be_ours(&page));
         status.map_err(|source| self.cannot_grow(geometry, source))?;
         let create = || self.segments.create(side, generation, geometry, self.options.access);
         let created = match create() {
-            Err(ObjectError::Exists { object }) => {
+            Err(ObjectError::Exists { .. }) => {
                 check_name()?;
-                self.segments.backend.remove_leftover(&object).and_then(|_| create())
+                let leftover = names.object(Kind::Segment(side, generation));
+                backend.remove_leftover(&leftover).and_then(|_| create())
             }
             created => created,
         };

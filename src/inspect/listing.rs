@@ -1,15 +1,17 @@
 //! The objects and the namespaces of this machine, for callers that don't know any name.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::report::{NamespaceInfo, ObjectInfo, ObjectKind, ObjectState};
 use crate::catalog;
 use crate::layout::ObjectNames;
 use crate::memory::Memory;
-use crate::object::{self, Backend, ObjectError, ObjectStatus, SharedMemory, if_exists, may_be_unmapped};
+use crate::object::{Backend, ObjectError, ObjectStatus, SharedMemory, if_exists, may_be_unmapped};
 use crate::seqlock::ready::{self, Readiness};
 
-/// Something that channels use of the system, as one try found it: see [`capabilities`].
+/// Something that channels use of the system, as one try found it: see [`capabilities`] and
+/// [`capabilities_of`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Capability {
@@ -32,7 +34,28 @@ impl Capability {
 /// is not tried.
 #[must_use]
 pub fn capabilities() -> Vec<Capability> {
-    object::try_steps().into_iter().map(|(name, problem)| Capability { name, problem }).collect()
+    tried(&SharedMemory::default())
+}
+
+/// The same with this directory instead of `/dev/shm`, if it belongs to this user, root or one of
+/// those `trusted`: [`NamespaceBuilder::directory`](crate::NamespaceBuilder::directory).
+///
+/// # Errors
+///
+/// [`ObjectError::Unusable`] if the directory is refused.
+pub fn capabilities_of(directory: impl AsRef<Path>, trusted: &[u32]) -> Result<Vec<Capability>, ObjectError> {
+    backend_in(Some(directory.as_ref()), trusted).map(|backend| tried(&backend))
+}
+
+fn backend_in(directory: Option<&Path>, trusted: &[u32]) -> Result<SharedMemory, ObjectError> {
+    let mut backend = SharedMemory::default();
+    trusted.iter().for_each(|user| backend.trust_owner(*user));
+    let moved = directory.map_or(Ok(()), |directory| backend.move_to(directory));
+    moved.map(|()| backend).map_err(|problem| ObjectError::Unusable { problem })
+}
+
+fn tried(backend: &SharedMemory) -> Vec<Capability> {
+    backend.try_steps().into_iter().map(|(name, problem)| Capability { name, problem }).collect()
 }
 
 /// The beginning of a listing, which opens the objects of this user and of those that it trusts.
@@ -40,7 +63,7 @@ macro_rules! listing {
     ($(#[$doc:meta])* $begin:ident; $(#[$type_doc:meta])* $Listing:ident) => {
         $(#[$doc])*
         pub fn $begin() -> $Listing {
-            $Listing { trusted: Vec::new() }
+            $Listing { trusted: Vec::new(), directory: None }
         }
 
         $(#[$type_doc])*
@@ -48,6 +71,7 @@ macro_rules! listing {
         #[must_use = "nothing is listed before `list`"]
         pub struct $Listing {
             trusted: Vec<u32>,
+            directory: Option<PathBuf>,
         }
 
         impl $Listing {
@@ -56,6 +80,17 @@ macro_rules! listing {
             pub fn trust_owner(mut self, user: u32) -> Self {
                 self.trusted.push(user);
                 self
+            }
+
+            /// Lists this directory instead of `/dev/shm`:
+            /// [`NamespaceBuilder::directory`](crate::NamespaceBuilder::directory).
+            pub fn directory(mut self, path: impl Into<PathBuf>) -> Self {
+                self.directory = Some(path.into());
+                self
+            }
+
+            fn listed(&self) -> Result<Vec<Listed>, ObjectError> {
+                list(&backend_in(self.directory.as_deref(), &self.trusted)?)
             }
         }
     };
@@ -80,9 +115,10 @@ impl ObjectListing {
     ///
     /// # Errors
     ///
-    /// If shared memory can't be listed. Errors of one object are in its [`ObjectInfo::state`].
+    /// If shared memory can't be listed, or the directory is refused. Errors of one object are in
+    /// its [`ObjectInfo::state`].
     pub fn list(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
-        let listed = list(&self.trusted)?;
+        let listed = self.listed()?;
         let known = KnownNames::of(&listed);
         Ok(listed.into_iter().filter_map(|object| known.info(object)).collect())
     }
@@ -108,10 +144,10 @@ impl NamespaceListing {
     ///
     /// # Errors
     ///
-    /// If shared memory can't be listed.
+    /// If shared memory can't be listed, or the directory is refused.
     pub fn list(&self) -> Result<Vec<NamespaceInfo>, ObjectError> {
         let mut groups: BTreeMap<(String, u32), Vec<Listed>> = BTreeMap::new();
-        for object in list(&self.trusted)? {
+        for object in self.listed()? {
             let is_known = object.kind != ObjectKind::Unknown && object.status.is_regular;
             let Some(prefix) = ObjectNames::prefix_of_object(&object.name).filter(|_| is_known) else {
                 continue;
@@ -188,24 +224,18 @@ struct Listed {
 }
 
 /// All objects with this library's prefix, sorted by name.
-fn list(trusted: &[u32]) -> Result<Vec<Listed>, ObjectError> {
-    let own = SharedMemory::default();
-    let mut names = own.list(ObjectNames::PREFIX)?;
+fn list(backend: &SharedMemory) -> Result<Vec<Listed>, ObjectError> {
+    let mut names = backend.list(ObjectNames::PREFIX)?;
     names.sort_unstable();
     let mut listed = Vec::with_capacity(names.len());
     for name in names {
-        if let Some(status) = if_exists(own.status(&name))? {
-            let (kind, backend) = (ObjectKind::of_name(&name), backend_for(&status, trusted));
+        if let Some(status) = if_exists(backend.status(&name))? {
+            let kind = ObjectKind::of_name(&name);
+            let backend = (status.is_regular && backend.trusts(status.owner)).then(|| backend.clone());
             listed.push(Listed { name, kind, status, backend });
         }
     }
     Ok(listed)
-}
-
-fn backend_for(status: &ObjectStatus, trusted: &[u32]) -> Option<SharedMemory> {
-    let mut backend = SharedMemory::default();
-    trusted.iter().for_each(|user| backend.trust_owner(*user));
-    (status.is_regular && backend.trusts(status.owner)).then_some(backend)
 }
 
 impl Listed {

@@ -10,7 +10,8 @@
 //! * [`namespaces`] and [`objects`]: what exists on this machine, without a name to begin with.
 //! * [`similar`]: the names that a user may have meant.
 //! * [`may_be_unmapped`]: whether an owner's id may be that of several users.
-//! * [`capabilities`]: whether this machine can hold channels.
+//! * [`capabilities`], [`capabilities_of`]: whether this machine, or a directory, can hold
+//!   channels.
 //!
 //! An inspection takes no lock, stores nothing, and trusts nothing that it finds.
 
@@ -25,7 +26,9 @@ pub use crate::layout::Side as SegmentSide;
 pub use crate::object::may_be_unmapped;
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;
-pub use listing::{Capability, NamespaceListing, ObjectListing, capabilities, namespaces, objects};
+pub use listing::{
+    Capability, NamespaceListing, ObjectListing, capabilities, capabilities_of, namespaces, objects,
+};
 pub(crate) use look::inspect;
 pub use report::{
     Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SlotInspection,

@@ -227,7 +227,7 @@ pub struct NamespaceInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectInfo {
-    /// Its name in `/dev/shm`.
+    /// Its name in its directory, such as `/dev/shm`.
     pub name: String,
     /// Its kind, according to its name.
     pub kind: ObjectKind,

@@ -61,6 +61,10 @@ impl Backend for Hooked {
         is_claimed(view: &ReadOnlyWords) -> Option<bool>;
     }
 
+    fn directory(&self) -> Option<&str> {
+        self.backend.directory()
+    }
+
     fn claim(
         &self,
         object: &str,

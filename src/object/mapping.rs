@@ -114,11 +114,11 @@ pub(super) fn writable(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> Re
 }
 
 /// The words of `bytes` from `start` on, full pages of the layout in the object behind `fd`,
-/// writable: of a mapping that this process shares, if one has them all, and else of a new one. A
-/// kernel with larger `pages` maps what else is in them.
+/// writable: of a mapping that this process shares, if one has them all, and else of a new one.
+/// Larger `pages`, of the kernel or of the object's file system, are mapped as a whole.
 ///
 /// Every kernel takes the same steps: the mapping begins where the largest pages do, and what
-/// precedes the kernel's page of `start` is unmapped.
+/// precedes the page of `start` is unmapped.
 pub(super) fn shared(
     fd: BorrowedFd<'_>,
     start: usize,
@@ -133,8 +133,10 @@ pub(super) fn shared(
     let mapping = match shared.iter().filter_map(Weak::upgrade).find(has_all) {
         Some(mapping) => mapping,
         None => {
-            let (before, access) = (start % MAX_PAGE_BYTES, ProtFlags::READ | ProtFlags::WRITE);
-            let mut mapping = Mapping::new(fd, start - before, before + bytes, object, access)?;
+            let before = start % pages.max(MAX_PAGE_BYTES);
+            let (all, access) = (before + bytes, ProtFlags::READ | ProtFlags::WRITE);
+            let all = all.next_multiple_of(pages);
+            let mut mapping = Mapping::new(fd, start - before, all, object, access)?;
             mapping.unmap_front(before - before % pages);
             let mapping = Arc::new(mapping);
             shared.retain(|mapping| mapping.strong_count() > 0);

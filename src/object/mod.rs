@@ -24,7 +24,7 @@ pub(crate) use hooked::{hooked, hooked_backend};
 pub(crate) use lock::holds_owners_lock;
 pub(crate) use mapping::are_scarce as mappings_are_scarce;
 pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
-pub(crate) use shm::{SharedMemory, group_id, try_steps};
+pub(crate) use shm::{SharedMemory, directory_of, group_id};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::sync::OnceLock;
@@ -86,6 +86,14 @@ impl Size {
         match self {
             Size::Exactly(bytes) | Size::AtLeast(bytes) => bytes,
             Size::Any => PAGE_BYTES,
+        }
+    }
+
+    fn map(self, change: impl Fn(usize) -> usize) -> Size {
+        match self {
+            Size::Exactly(bytes) => Size::Exactly(change(bytes)),
+            Size::AtLeast(bytes) => Size::AtLeast(change(bytes)),
+            Size::Any => Size::Any,
         }
     }
 
@@ -171,20 +179,21 @@ impl ClaimOptions {
     }
 }
 
-/// An error of one shared-memory object. The texts name the object as `/dev/shm` lists it.
+/// An error of one shared-memory object. Its `object` is the object's path; of a namespace
+/// [inside this process](crate::Namespace::in_process), which has no files, its name.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectError {
     /// There is no object of that name.
     #[error("shared-memory object {object} does not exist")]
     NotFound {
-        /// Its name.
+        /// Its path.
         object: String,
     },
     /// An object of that name exists already.
     #[error("shared-memory object {object} exists already")]
     Exists {
-        /// Its name.
+        /// Its path.
         object: String,
     },
     /// Its creator has made the name but not yet the memory.
@@ -193,22 +202,19 @@ pub enum ObjectError {
          writer for its channel if the creator is dead"
     )]
     Unfinished {
-        /// Its name.
+        /// Its path.
         object: String,
     },
     /// Another process owns it.
     #[error("shared-memory object {object} is claimed by another process: retry once that process has ended")]
     Claimed {
-        /// Its name.
+        /// Its path.
         object: String,
     },
     /// Its memory can't be reserved.
-    #[error(
-        "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or enlarge it \
-         (mount -o remount,size=… /dev/shm)"
-    )]
+    #[error("no room for {bytes} bytes of shared memory ({object}): {}", room_text(object))]
     NoSpace {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Requested bytes.
         bytes: usize,
@@ -216,7 +222,7 @@ pub enum ObjectError {
     /// The system doesn't allow it.
     #[error("no permission for shared-memory object {object}{}", refusal_text(*owner))]
     PermissionDenied {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Numeric id of its owner, if it exists.
         owner: Option<u32>,
@@ -228,7 +234,7 @@ pub enum ObjectError {
          now: a channel belongs to one user; change the user before opening, or run as user {owner}"
     )]
     NotOwner {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Numeric id of its owner.
         owner: u32,
@@ -241,7 +247,7 @@ pub enum ObjectError {
          group (in a systemd unit: SupplementaryGroups=)"
     )]
     NotMember {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Numeric id of the group.
         group: u32,
@@ -252,7 +258,7 @@ pub enum ObjectError {
          writers of a namespace the same group (NamespaceBuilder::group)"
     )]
     OtherGroup {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Numeric id of the registry's group.
         found: u32,
@@ -261,34 +267,34 @@ pub enum ObjectError {
     },
     /// Another program put something else under this name.
     #[error(
-        "/dev/shm/{object} is not an object of this library ({reason}): find out which program made it, \
+        "{object} is not an object of this library ({reason}): find out which program made it, \
          and remove it"
     )]
     Foreign {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Why it is not one of our objects.
         reason: String,
     },
     /// Another version of the library made it.
     #[error(
-        "/dev/shm/{object} has layout version {found}, this library uses version {}: use the same version of \
+        "{object} has layout version {found}, this library uses version {}: use the same version of \
          tearless in all processes; if no process uses it, `tearless gc` or `Namespace::clean` removes it",
         layout::VERSION
     )]
     OtherVersion {
-        /// Its name.
+        /// Its path.
         object: String,
         /// The object's version.
         found: u64,
     },
     /// It is the registry of another namespace, whose name has the same hash.
     #[error(
-        "/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
+        "{object} is the registry of namespace {other:?}, whose name has the same hash as \
          {namespace:?}: choose another name for one of the two"
     )]
     OtherNamespace {
-        /// Its name.
+        /// Its path.
         object: String,
         /// The namespace that was asked for.
         namespace: Box<str>,
@@ -299,7 +305,7 @@ pub enum ObjectError {
     #[error("shared-memory object {object} belongs to user {owner}, which is not trusted: {}use another namespace",
         unmapped_text(*owner, "trust that user explicitly (NamespaceBuilder::trust_owner), or "))]
     OtherOwner {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Numeric id of its owner.
         owner: u32,
@@ -313,7 +319,7 @@ pub enum ObjectError {
     /// A limit of this process, or of the system, does not allow it.
     #[error("{operation} failed for shared-memory object {object}: {limit}")]
     Limit {
-        /// Its name.
+        /// Its path.
         object: String,
         /// The operation that failed.
         operation: &'static str,
@@ -326,7 +332,7 @@ pub enum ObjectError {
          writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
     )]
     Full {
-        /// Its name.
+        /// Its path.
         object: String,
         /// Maximum number of channels in a namespace.
         channels: usize,
@@ -334,7 +340,7 @@ pub enum ObjectError {
     /// The system refused for another reason.
     #[error("{operation} failed for shared-memory object {object}: {source}")]
     Os {
-        /// Its name.
+        /// Its path.
         object: String,
         /// The operation that failed.
         operation: &'static str,
@@ -360,7 +366,7 @@ pub enum ResourceLimit {
     Mappings,
     /// The number of open descriptors.
     Descriptors,
-    /// The number of files in `/dev/shm`.
+    /// The number of files in the file system, such as `/dev/shm`.
     Inodes,
 }
 
@@ -388,7 +394,7 @@ impl fmt::Display for ResourceLimit {
                  LimitNOFILE=)"
             }
             ResourceLimit::Inodes => {
-                "no inode is left: remove files, or mount -o remount,nr_inodes=… /dev/shm"
+                "no inode is left: remove files, or let a tmpfs have more (mount -o remount,nr_inodes=…)"
             }
         })
     }
@@ -428,6 +434,16 @@ fn unmapped_text(owner: u32, otherwise: &str) -> String {
     if may_be_unmapped(owner) { text } else { otherwise.into() }
 }
 
+/// How to make room for an object.
+fn room_text(object: &str) -> String {
+    let directory = directory_of(object);
+    let how = match directory {
+        "/dev/shm" => "mount -o remount,size=… /dev/shm",
+        _ => "a tmpfs: mount -o remount,size=…; hugetlbfs: sysctl vm.nr_hugepages=…",
+    };
+    format!("free memory in {directory}, or enlarge it ({how})")
+}
+
 /// `, which belongs to user 7`, if the owner is known, and what to do.
 fn refusal_text(owner: Option<u32>) -> String {
     let whose = owner.map_or_else(String::new, |owner| format!(", which belongs to user {owner}"));
@@ -460,6 +476,16 @@ pub(crate) fn if_exists<T>(result: Result<T, ObjectError>) -> Result<Option<T>, 
 /// nothing. The words, which are loaded and stored all the time, have the same concrete types for
 /// every backend.
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
+    /// The directory that its objects are files of, absolute; `None` if they are no files.
+    fn directory(&self) -> Option<&str> {
+        None
+    }
+
+    /// What errors call `object`: its path, if it is a file.
+    fn path(&self, object: &str) -> String {
+        self.directory().map_or_else(|| object.into(), |directory| format!("{directory}/{object}"))
+    }
+
     /// Creates `object` exclusively, with reserved memory and exactly this access.
     fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
 

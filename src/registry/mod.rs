@@ -92,7 +92,7 @@ impl<'a> Registry<'a> {
     pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<Entered<'_>, ObjectError> {
         for _ in 0..MAX_TRIES {
             let mut held = self.claim(true)?;
-            if held.table.prepare(self.namespace, &self.object)? {
+            if held.table.prepare(self.namespace, &self.path())? {
                 let entered = held.admit(access).and_then(|()| held.enter(info));
                 held.table.wake_waiters();
                 // After an error: the table may have been made only for this entry. The original
@@ -102,14 +102,14 @@ impl<'a> Registry<'a> {
             }
             held.remove()?;
         }
-        Err(ObjectError::Claimed { object: self.object.clone() })
+        Err(ObjectError::Claimed { object: self.path() })
     }
 
     /// Removes the entries of these instances of channels, and the table if it has no entry: its
     /// creator, or the process that removed the last entry, may have been killed.
     pub(crate) fn deregister(&self, gone: &[(&str, u64)]) -> Result<(), ObjectError> {
         let Some(mut held) = if_exists(self.claim(false))? else { return Ok(()) };
-        if !held.table.prepare(self.namespace, &self.object)? {
+        if !held.table.prepare(self.namespace, &self.path())? {
             return held.remove();
         }
         if gone.is_empty() {
@@ -131,7 +131,7 @@ impl<'a> Registry<'a> {
         if ready::check(held.objects.claim.memory()) != Readiness::NotReady {
             return Ok(false);
         }
-        let _ = held.table.prepare(self.namespace, &self.object)?;
+        let _ = held.table.prepare(self.namespace, &self.path())?;
         let removed = held.change(|table, objects| table.repair(objects));
         held.remove_if_empty().and(removed).map(|()| true)
     }
@@ -249,6 +249,11 @@ impl<'a> Registry<'a> {
         Some(!is_named)
     }
 
+    /// The path of the table's first object, for errors.
+    fn path(&self) -> String {
+        self.backend.path(&self.object)
+    }
+
     /// The name of a chunk's object.
     fn name(&self, chunk: Chunk) -> String {
         ObjectNames::chunk_of_prefix(&ObjectNames::prefix(self.namespace), chunk.0)
@@ -258,10 +263,10 @@ impl<'a> Registry<'a> {
     fn view(&self) -> Result<Option<ReadOnlyWords>, ObjectError> {
         let Some(view) = if_ready(self.backend.view(&self.object))? else { return Ok(None) };
         if view.len() * WORD_BYTES < BYTES {
-            let (object, reason) = (self.object.clone(), "its size is not that of a registry".into());
+            let (object, reason) = (self.path(), "its size is not that of a registry".into());
             return Err(ObjectError::Foreign { object, reason });
         }
-        let is_usable = Table::new(view.clone()).is_usable(self.namespace, &self.object)?;
+        let is_usable = Table::new(view.clone()).is_usable(self.namespace, &self.path())?;
         Ok(is_usable.then_some(view))
     }
 }
@@ -310,7 +315,7 @@ impl Held<'_> {
         change: impl Fn(&mut Table<Words>, &HeldObjects<'_>) -> Result<T, Obstacle>,
     ) -> Result<T, ObjectError> {
         let Held { objects, table } = self;
-        let object = objects.registry.object.clone();
+        let object = objects.registry.path();
         table.attempt(objects, |table| change(table, objects)).map_err(|obstacle| match obstacle {
             Obstacle::Object(error) => error,
             Obstacle::Full => ObjectError::Full { object, channels: registry::MAX },
@@ -334,7 +339,7 @@ impl Held<'_> {
     fn admit(&self, wanted: Access) -> Result<(), ObjectError> {
         let HeldObjects { registry, claim } = &self.objects;
         let known = claim.status()?.access();
-        let object = || registry.object.clone();
+        let object = || registry.path();
         let other_group = |(found, wanted)| ObjectError::OtherGroup { object: object(), found, wanted };
         let access = known.with(wanted).map_err(other_group)?;
         if access == known {

@@ -124,7 +124,7 @@ setters! {
     /// far as the limit allows. Shrinking is not refused. A channel of another format is replaced
     /// after a trial and counts until it is removed: if there is no room for both, remove it first.
     ///
-    /// Cost: opening and growing list `/dev/shm` once.
+    /// Cost: opening and growing list the directory once.
     pub fn max_memory(bytes: u64) { options.budgets.channel = Some(bytes) }
 
     /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes

@@ -32,7 +32,7 @@ fn reader(namespace: &Namespace) -> Reader<State, Postcard> {
 }
 
 /// Creates the channel, grows it, and waits to be killed.
-fn work(namespace: &Namespace) {
+pub(crate) fn work(namespace: &Namespace) {
     let mut writer = writer(namespace);
     for len in [1, 100, 50_000] {
         writer.publish(&state(len)).unwrap();
@@ -43,7 +43,7 @@ fn work(namespace: &Namespace) {
 }
 
 /// Looks at the killed worker's channel, resumes and shrinks it, waits for it, and removes it.
-fn succeed(namespace: &Namespace) {
+pub(crate) fn succeed(namespace: &Namespace) {
     let hub = namespace.hub_builder().codec::<Postcard>().open();
     assert!(matches!(hub.status("worker").unwrap().health, Health::Dead { .. }));
     assert_eq!(*hub.get::<State>("worker").unwrap(), state(50_000));

@@ -28,6 +28,8 @@ mod crashes;
 mod cuts;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod descriptors;
+#[cfg(feature = "schema")]
+mod directory;
 mod discovery;
 #[cfg(feature = "dynamic")]
 mod dynamic_reader;

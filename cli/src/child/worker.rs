@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -38,6 +39,7 @@ impl Worker {
         let mut process = Command::new("/proc/self/exe")
             .arg0("tearless")
             .args([command, CHILD, &order])
+            .env("TEARLESS_DIRECTORY", namespace.directory().unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)

@@ -34,7 +34,7 @@ Keys of --json, one object for each removal:
   channel (null: objects without a channel), pid (0: unknown), age_seconds
   (null: unknown), reason (dead, exited, lingered, half-made, half-removed,
   orphaned, nameless: a registry entry whose objects were all unlinked),
-  objects (names in /dev/shm)
+  objects (names in the directory)
 
 Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace or \
 CHANNEL; 6 a process writes a CHANNEL: none is removed")]
@@ -117,7 +117,7 @@ impl Removal {
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     // Before the cleanup, which may remove the last object of the namespace.
-    let missing = resolve::no_such_namespace(&namespace, &context.trust);
+    let missing = resolve::no_such_namespace(&namespace, &context.place);
     let mut ghosts = ghosts(&namespace);
     let (cleaned, struck) = match arguments.dry_run {
         _ if !arguments.channels.is_empty() => (remove(&namespace, arguments, context)?, Vec::new()),
@@ -162,7 +162,7 @@ fn remove(
     for channel in named {
         if cleaned.removed.iter().all(|removed| removed.channel.as_ref() != Some(channel)) {
             let inspected = namespace.inspect(channel);
-            let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.trust))?;
+            let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.place))?;
             let (pid, owner) = (found.writer_pid, found.owner_uid);
             let (exit, why) = match has_ended(&found) {
                 true => (ExitStatus::Failed, format!("belongs to user {owner}: run this as that user")),

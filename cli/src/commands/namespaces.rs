@@ -7,9 +7,8 @@ use tearless::inspect::NamespaceInfo;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{Table, bytes, plain, print_all_json, style};
-use crate::resolve;
 
-/// Lists the namespaces on this machine, and the memory that each takes
+/// Lists the namespaces on this machine, or in a --directory, and the memory that each takes
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Objects of another user are counted, but opened only with --trust-owner; without it, a dash replaces the \
@@ -21,14 +20,14 @@ Examples:
 
 Keys of --json, one object a namespace and user:
   namespace (null: unknown), owner (numeric id of the user), channels,
-  objects (files in /dev/shm), bytes (of memory), readable (whether this user
+  objects (files in the directory), bytes (of memory), readable (whether this user
   may open them)
 
 Exit codes: 0, also if there are none")]
 pub(crate) struct NamespacesArguments {}
 
 pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Failure> {
-    let namespaces = resolve::namespaces(&context.trust)?;
+    let namespaces = context.place.namespaces()?;
     if context.json {
         return Ok(print_all_json(namespaces.iter().map(document))?);
     }

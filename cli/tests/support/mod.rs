@@ -121,7 +121,7 @@ fn text_at(path: &std::path::Path, byte: u64) -> String {
 /// The command, without a namespace.
 pub fn tearless(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tearless"));
-    for variable in ["TEARLESS_NAMESPACE", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for variable in ["TEARLESS_NAMESPACE", "TEARLESS_DIRECTORY", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
     command.args(arguments).stdin(Stdio::null());

@@ -11,6 +11,7 @@ use super::object::{
     empty, extend, failed, failed_io, foreign, map, remove_if_same, reserved_bytes, set_access,
     stat_if_named, status_of,
 };
+use super::place::Place;
 use crate::layout::WORD_BYTES;
 use crate::memory::{Memory, ObjectId, Words};
 
@@ -21,7 +22,9 @@ const GATE_PAUSE: Duration = Duration::from_micros(100);
 #[derive(Debug)]
 pub(super) struct ShmClaim {
     words: Words,
+    /// Its path.
     object: String,
+    place: Place,
     lock: OwnerLock,
 }
 
@@ -32,8 +35,10 @@ impl ShmClaim {
         (fd, id): (OwnedFd, ObjectId),
         object: &str,
         options: ClaimOptions,
+        place: &Place,
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Option<ShmClaim>, ObjectError> {
+        let wanted = options.size.map(|bytes| place.round(bytes));
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
@@ -45,7 +50,7 @@ impl ShmClaim {
                 // The process that passed the gate before has unlinked it.
                 return Ok(None);
             }
-            let (size, is_whole) = size_behind_gate(&stat, object, options.size)?;
+            let (size, is_whole) = size_behind_gate(&stat, object, wanted)?;
             let is_live = !is_whole || !abandoned(&map(&lock.fd, id, object, size)?);
             if is_live {
                 return Err(ObjectError::Claimed { object: object.into() });
@@ -55,9 +60,9 @@ impl ShmClaim {
         // An owner that ends unlinks the name without passing the gate, and then its lock is gone.
         // Only now, without another owner, does the name keep its meaning.
         let Some(stat) = stat_if_named(object, id)? else { return Ok(None) };
-        let (size, is_whole) = size_behind_gate(&stat, object, options.size)?;
+        let (size, is_whole) = size_behind_gate(&stat, object, wanted)?;
         // One that is not whole begins again: its size may be anything.
-        let bytes = if is_whole { size } else { options.size.of_new() };
+        let bytes = if is_whole { size } else { place.round(wanted.of_new()) };
         // This sets the size after the memory is reserved: a process that sees the size can access
         // all of the object.
         let claimed = match is_whole {
@@ -66,12 +71,12 @@ impl ShmClaim {
         };
         let mapped = claimed.and_then(|()| match options.size {
             // Of the registry, which each writer of this process claims in turn.
-            Size::Exactly(_) => mapping::shared(lock.fd.as_fd(), 0, bytes, id, mapping::page_bytes())
+            Size::Exactly(_) => mapping::shared(lock.fd.as_fd(), 0, bytes, id, place.pages())
                 .map_err(|errno| failed(object, "mmap", errno)),
             _ => map(&lock.fd, id, object, bytes),
         });
         match mapped {
-            Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),
+            Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), place: place.clone(), lock })),
             Err(error) => {
                 if !is_whole {
                     // It holds nothing yet: it is not left behind for lack of memory.
@@ -150,7 +155,7 @@ impl Claim for ShmClaim {
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
-        let known = self.words.len() * WORD_BYTES;
+        let (known, bytes) = (self.words.len() * WORD_BYTES, self.place.round(bytes));
         let Some(more) = bytes.checked_sub(known).filter(|more| *more > 0) else { return Ok(()) };
         extend(&self.lock.fd, &self.object, known, more)?;
         self.words = map(&self.lock.fd, self.words.object(), &self.object, bytes)?;

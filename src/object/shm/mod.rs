@@ -1,19 +1,21 @@
-//! Named POSIX shared memory.
+//! Named shared memory: POSIX shared memory, or files in another directory.
 //!
-//! The `shared_memory` crate creates the objects that are not claimed. This room does what that
-//! crate can't, on a descriptor of its own: reserve the memory, set the permissions regardless of
-//! the umask, map read-only, close the descriptor once mapped, lock, and unlink a name only while
-//! it means the same object. The crate's mapping is dropped at once, not as owner, because an owner
-//! unlinks *by name* on drop, when the name may mean a successor's object. For the same reason
-//! claimed objects, which several processes may create at the same time, are created without the
-//! crate.
+//! In `/dev/shm`, the `shared_memory` crate creates the objects that are not claimed; it knows no
+//! other directory. This room does what that crate can't, on a descriptor of its own: reserve the
+//! memory, set the permissions regardless of the umask, map read-only, close the descriptor once
+//! mapped, lock, and unlink a name only while it means the same object. The crate's mapping is
+//! dropped at once, not as owner, because an owner unlinks *by name* on drop, when the name may
+//! mean a successor's object. For the same reason claimed objects, which several processes may
+//! create at the same time, are created without the crate.
 
 mod claim;
 mod object;
+mod place;
 #[cfg(test)]
 mod tests;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::thread;
 
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
@@ -23,12 +25,14 @@ use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectStatus, if_
 use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
+pub(crate) use object::group_id;
 use object::{
-    OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, path, remove_if_same,
-    reserve_range, reserved_bytes, set_access, size_of_object, stat_by_name, stat_if_named, status_of,
-    unlink,
+    OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, remove_if_same,
+    reserve_range, reserved_bytes, set_access, set_size, size_of_object, stat_by_name, stat_if_named,
+    status_of, unlink,
 };
-pub(crate) use object::{group_id, try_steps};
+use place::Place;
+pub(crate) use place::directory_of;
 
 /// Maximum tries of a step that another process or a signal interrupts.
 const MAX_TRIES: usize = 1_000;
@@ -37,10 +41,20 @@ const MAX_TRIES: usize = 1_000;
 /// process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedMemory {
+    place: Place,
     trusted: Vec<u32>,
 }
 
 impl SharedMemory {
+    /// Keeps the objects in this directory instead of `/dev/shm`, if they can be there and no
+    /// untrusted user can take their names; otherwise says what to do. Called after
+    /// [`SharedMemory::trust_owner`].
+    pub(crate) fn move_to(&mut self, directory: &Path) -> Result<(), String> {
+        let is_trusted = |owner| owner == 0 || self.trusts(owner);
+        self.place = Place::of(directory, is_trusted)?;
+        Ok(())
+    }
+
     /// Accepts objects of this user in addition to one's own. An id of several users has no effect:
     /// it would accept the objects of all of them.
     pub(crate) fn trust_owner(&mut self, user: u32) {
@@ -54,18 +68,23 @@ impl SharedMemory {
 
     /// Whether the permissions of an object let this process read it.
     pub(crate) fn may_read(&self, object: &str) -> bool {
-        rustix::fs::accessat(CWD, path(object), Permissions::READ_OK, AtFlags::EACCESS).is_ok()
+        rustix::fs::accessat(CWD, self.path(object), Permissions::READ_OK, AtFlags::EACCESS).is_ok()
     }
 
-    /// Opens an object and checks that it is a regular file of a trusted owner.
+    /// Tries everything once that channels use of the system: the name of each step, and what
+    /// failed.
+    pub(crate) fn try_steps(&self) -> Vec<(&'static str, Option<ObjectError>)> {
+        object::try_steps(&self.place)
+    }
+
+    /// Opens the object at a path and checks that it is a regular file of a trusted owner.
     fn open(&self, object: &str, access: OFlags) -> Result<(OwnedFd, Stat), ObjectError> {
         // NONBLOCK: opening a FIFO of another program must not block. NOFOLLOW: a symbolic link
         // must not be followed.
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = rustix::io::retry_on_intr(|| {
-            rustix::fs::open(path(object), flags, FileMode::RUSR | FileMode::WUSR)
-        })
-        .map_err(|errno| failed(object, "open", errno))?;
+        let fd =
+            rustix::io::retry_on_intr(|| rustix::fs::open(object, flags, FileMode::RUSR | FileMode::WUSR))
+                .map_err(|errno| failed(object, "open", errno))?;
         let stat = rustix::fs::fstat(&fd).map_err(|errno| failed(object, "fstat", errno))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind != FileType::RegularFile {
@@ -99,7 +118,7 @@ impl SharedMemory {
     /// Gives access and memory to an object that was just created, and maps it.
     fn map_new(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDWR) {
-            Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => {
+            Err(ObjectError::PermissionDenied { .. }) if self.owns_path(object)? => {
                 open_up(object, access.mode)?;
                 self.open(object, OFlags::RDWR)?
             }
@@ -107,7 +126,17 @@ impl SharedMemory {
         };
         set_access(&fd, &stat, object, access)?;
         reserve_range(&fd, object, 0, bytes)?;
+        set_size(&fd, object, bytes)?;
         map(&fd, identity(&stat), object, bytes)
+    }
+
+    /// Whether this process may remove the object at a path.
+    fn owns_path(&self, object: &str) -> Result<bool, ObjectError> {
+        let stat = stat_by_name(object).map_err(|errno| failed(object, "stat", errno));
+        let Some(status) = if_exists(stat)?.map(|stat| status_of(&stat)) else { return Ok(false) };
+        // Whose it is shows once it is open if other users have this id, too.
+        let is_own = || status.must_be_ours(object).is_ok() && self.open(object, OFlags::RDONLY).is_ok();
+        Ok(status.is_ours() || status.is_regular && is_own())
     }
 }
 
@@ -123,7 +152,12 @@ fn without_memory(fd: &OwnedFd, object: &str) -> ObjectError {
 }
 
 impl Backend for SharedMemory {
+    fn directory(&self) -> Option<&str> {
+        Some(self.place.directory())
+    }
+
     fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
+        let (object, bytes) = (&*self.path(object), self.place.round(bytes));
         create_exclusively(object, bytes)?;
         self.map_new(object, bytes, access).inspect_err(|_| {
             let _ = unlink(object);
@@ -131,8 +165,9 @@ impl Backend for SharedMemory {
     }
 
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
+        let object = &*self.path(object);
         let (fd, stat) = self.open(object, OFlags::RDONLY)?;
-        let bytes = size_of_object(object, &stat)?;
+        let bytes = size_of_object(object, &stat, self.place.unit())?;
         if reserved_bytes(&stat) < bytes {
             return Err(without_memory(&fd, object));
         }
@@ -140,37 +175,42 @@ impl Backend for SharedMemory {
     }
 
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
+        let object = &*self.path(object);
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
-        let bytes = size_of_object(object, &stat)?;
+        let bytes = size_of_object(object, &stat, self.place.unit())?;
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, identity(&stat), object, bytes)
     }
 
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
+        let object = &*self.path(object);
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let end = start + bytes;
-        if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
+        if size_of_object(object, &stat, self.place.unit())? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        mapping::shared(fd.as_fd(), start, bytes, identity(&stat), mapping::page_bytes())
+        mapping::shared(fd.as_fd(), start, bytes, identity(&stat), self.place.pages())
             .map_err(|errno| failed(object, "mmap", errno))
     }
 
     fn memory_of(&self, bytes: usize) -> usize {
-        bytes.next_multiple_of(mapping::page_bytes())
+        bytes.next_multiple_of(self.place.pages())
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
-        remove_if_same(object, memory.object())
+        remove_if_same(&self.path(object), memory.object())
     }
 
     fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError> {
+        let object = &*self.path(object);
         match self.open(object, OFlags::RDONLY) {
             Ok(_) => unlink(object).map(|()| true),
             Err(ObjectError::NotFound { .. }) => Ok(false),
             // Ours, but created with permissions that forbid opening it: half-made under a strict
             // umask.
-            Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => unlink(object).map(|()| true),
+            Err(ObjectError::PermissionDenied { .. }) if self.owns_path(object)? => {
+                unlink(object).map(|()| true)
+            }
             Err(error) => Err(error),
         }
     }
@@ -181,18 +221,19 @@ impl Backend for SharedMemory {
         options: ClaimOptions,
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
+        let object = &*self.path(object);
         for _ in 0..MAX_TRIES {
             let (fd, stat) = match self.open_to_claim(object, options.create) {
                 // Unlinked between two steps.
                 Err(ObjectError::NotFound { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
-                Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => {
+                Err(ObjectError::PermissionDenied { .. }) if self.owns_path(object)? => {
                     open_up(object, OWNER_ONLY)?;
                     continue;
                 }
                 opened => opened?,
             };
-            match ShmClaim::take((fd, identity(&stat)), object, options, abandoned) {
+            match ShmClaim::take((fd, identity(&stat)), object, options, &self.place, abandoned) {
                 Ok(Some(claim)) => return Ok(Box::new(claim)),
                 Ok(None) => {}
                 Err(error) => {
@@ -209,9 +250,10 @@ impl Backend for SharedMemory {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
-        let os = |error| failed_io(&format!("{prefix}…"), "list /dev/shm", error);
+        let all = self.path(&format!("{prefix}…"));
+        let os = |error| failed_io(&all, "list", error);
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(object::DIRECTORY).map_err(os)? {
+        for entry in std::fs::read_dir(directory_of(&all)).map_err(os)? {
             // A name that is not UTF-8 is not one of ours.
             names.extend(entry.map_err(os)?.file_name().into_string().ok());
         }
@@ -220,21 +262,20 @@ impl Backend for SharedMemory {
     }
 
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
+        let object = &*self.path(object);
         stat_by_name(object).map(|stat| status_of(&stat)).map_err(|errno| failed(object, "stat", errno))
     }
 
     fn owns(&self, object: &str) -> Result<bool, ObjectError> {
-        let Some(status) = if_exists(self.status(object))? else { return Ok(false) };
-        // Whose it is shows once it is open if other users have this id, too.
-        let is_own = || status.must_be_ours(object).is_ok() && self.open(object, OFlags::RDONLY).is_ok();
-        Ok(status.is_ours() || status.is_regular && is_own())
+        self.owns_path(&self.path(object))
     }
 
     fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {
-        Ok(stat_if_named(object, id)?.is_some())
+        Ok(stat_if_named(&self.path(object), id)?.is_some())
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
+        let object = &*self.path(object);
         let Some((fd, stat)) = if_exists(self.open(object, OFlags::RDONLY))? else { return Ok(None) };
         if identity(&stat) != view.object() {
             return Ok(None);

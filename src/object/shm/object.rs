@@ -1,4 +1,5 @@
-//! Steps on one object: system calls, and the meaning of their failures.
+//! Steps on one object: system calls, and the meaning of their failures. Here, an object is named
+//! by its path.
 
 use std::ffi::CString;
 use std::io;
@@ -17,6 +18,7 @@ use shared_memory::{ShmemConf, ShmemError};
 use super::super::mapping;
 use super::super::{Access, Mode, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, lock, threads};
 use super::MAX_TRIES;
+use super::place::{DEFAULT, HUGETLBFS, Place, directory_of};
 use crate::layout::PAGE_BYTES;
 use crate::memory::{ObjectId, Words};
 
@@ -26,15 +28,18 @@ pub(super) const OWNER_ONLY: Mode = 0o600;
 /// Operations that map memory.
 const MAPS: [&str; 2] = ["mmap", "shm_open"];
 
-/// Where Linux shows POSIX shared memory.
-pub(super) const DIRECTORY: &str = "/dev/shm";
-
-/// Creates the object through the `shared_memory` crate, sized but not reserved, and drops that
-/// crate's mapping.
+/// Creates the object without memory. In `/dev/shm`, through the `shared_memory` crate, which knows
+/// no other directory: sized, and without that crate's mapping.
 pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), ObjectError> {
     check_file_size(object, bytes)?;
+    let Some(name) = object.strip_prefix(DEFAULT).filter(|_| directory_of(object) == DEFAULT) else {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = || rustix::fs::open(object, flags, FileMode::RUSR | FileMode::WUSR);
+        let created = rustix::io::retry_on_intr(create).map(drop);
+        return created.map_err(|errno| failed(object, "open", errno));
+    };
     let errno = |code: u32| Errno::from_raw_os_error(i32::try_from(code).unwrap_or(0));
-    match ShmemConf::new().os_id(format!("/{object}")).size(bytes).create() {
+    match ShmemConf::new().os_id(name).size(bytes).create() {
         Ok(mut created) => {
             created.set_owner(false);
             Ok(())
@@ -94,8 +99,27 @@ pub(super) fn empty(fd: &OwnedFd, object: &str, bytes: usize) -> Result<(), Obje
 
 /// Makes the object longer, by `bytes` from its end on, which is at `start`.
 pub(super) fn extend(fd: &OwnedFd, object: &str, start: usize, bytes: usize) -> Result<(), ObjectError> {
-    check_file_size(object, start + bytes)?;
-    reserve_range(fd, object, start, bytes)
+    let end = start + bytes;
+    check_file_size(object, end)?;
+    reserve_range(fd, object, start, bytes).and_then(|()| set_size(fd, object, end)).inspect_err(|_| {
+        // A disk's file system keeps the part that it could reserve.
+        let _ = rustix::fs::ftruncate(fd, start as u64);
+    })
+}
+
+/// How memory is reserved: in `/dev/shm`, a reservation sets the size at its end. On a disk, it may
+/// set others before that, which are no full pages.
+fn reservation(object: &str) -> FallocateFlags {
+    let is_default = directory_of(object) == DEFAULT;
+    if is_default { FallocateFlags::empty() } else { FallocateFlags::KEEP_SIZE }
+}
+
+/// Sets the size of an object that has memory for it, unless the reservation has done so.
+pub(super) fn set_size(fd: &OwnedFd, object: &str, bytes: usize) -> Result<(), ObjectError> {
+    if reservation(object).is_empty() {
+        return Ok(());
+    }
+    rustix::fs::ftruncate(fd, bytes as u64).map_err(|errno| failed(object, "ftruncate", errno))
 }
 
 /// Reserves `bytes` from `start` on.
@@ -105,8 +129,9 @@ pub(super) fn reserve_range(
     start: usize,
     bytes: usize,
 ) -> Result<(), ObjectError> {
-    let reserved = match rustix::fs::fallocate(fd, FallocateFlags::empty(), start as u64, bytes as u64) {
-        Err(Errno::INTR) => reserve_in_pieces(fd, start, bytes),
+    let flags = reservation(object);
+    let reserved = match rustix::fs::fallocate(fd, flags, start as u64, bytes as u64) {
+        Err(Errno::INTR) => reserve_in_pieces(fd, flags, start, bytes),
         done => done,
     };
     reserved.map_err(|errno| match failed(object, "fallocate", errno) {
@@ -118,17 +143,17 @@ pub(super) fn reserve_range(
 /// The kernel undoes a reservation that a signal interrupts. With a signal every millisecond, a
 /// large reservation would never finish in one call. A size that can't fit at all has been refused
 /// before.
-fn reserve_in_pieces(fd: &OwnedFd, start: usize, bytes: usize) -> Result<(), Errno> {
+fn reserve_in_pieces(fd: &OwnedFd, flags: FallocateFlags, start: usize, bytes: usize) -> Result<(), Errno> {
     const PIECE: usize = 1 << 20;
     for offset in (0..bytes).step_by(PIECE) {
-        reserve_piece(fd, (start + offset) as u64, PIECE.min(bytes - offset) as u64)?;
+        reserve_piece(fd, flags, (start + offset) as u64, PIECE.min(bytes - offset) as u64)?;
     }
     Ok(())
 }
 
-fn reserve_piece(fd: &OwnedFd, offset: u64, len: u64) -> Result<(), Errno> {
+fn reserve_piece(fd: &OwnedFd, flags: FallocateFlags, offset: u64, len: u64) -> Result<(), Errno> {
     for _ in 0..MAX_TRIES {
-        match rustix::fs::fallocate(fd, FallocateFlags::empty(), offset, len) {
+        match rustix::fs::fallocate(fd, flags, offset, len) {
             Err(Errno::INTR) => {}
             done => return done,
         }
@@ -143,7 +168,7 @@ pub(super) fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
     if stat_by_name(object).is_ok_and(is_open) {
         return Ok(());
     }
-    rustix::fs::chmodat(CWD, path(object), FileMode::from_raw_mode(mode), AtFlags::empty())
+    rustix::fs::chmodat(CWD, object, FileMode::from_raw_mode(mode), AtFlags::empty())
         .map_err(|errno| failed(object, "chmod", errno))
 }
 
@@ -181,10 +206,11 @@ pub(super) fn reserved_bytes(stat: &Stat) -> usize {
     usize::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
-pub(super) fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectError> {
+/// Bytes of an object whose size is a multiple of `pages`.
+pub(super) fn size_of_object(object: &str, stat: &Stat, pages: usize) -> Result<usize, ObjectError> {
     match usize::try_from(stat.st_size) {
         Ok(0) => Err(ObjectError::Unfinished { object: object.into() }),
-        Ok(bytes) if bytes.is_multiple_of(PAGE_BYTES) => Ok(bytes),
+        Ok(bytes) if bytes.is_multiple_of(pages) => Ok(bytes),
         _ => Err(foreign(object, format!("it has {} bytes, which are not full pages", stat.st_size))),
     }
 }
@@ -203,7 +229,7 @@ pub(super) fn stat_if_named(object: &str, id: ObjectId) -> Result<Option<Stat>, 
 }
 
 pub(super) fn stat_by_name(object: &str) -> Result<Stat, Errno> {
-    rustix::fs::statat(CWD, path(object), AtFlags::SYMLINK_NOFOLLOW)
+    rustix::fs::statat(CWD, object, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 pub(super) fn status_of(stat: &Stat) -> ObjectStatus {
@@ -222,7 +248,7 @@ pub(super) fn status_of(stat: &Stat) -> ObjectStatus {
 }
 
 pub(super) fn unlink(object: &str) -> Result<(), ObjectError> {
-    match rustix::fs::unlink(path(object)) {
+    match rustix::fs::unlink(object) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(failed(object, "unlink", errno)),
     }
@@ -230,10 +256,6 @@ pub(super) fn unlink(object: &str) -> Result<(), ObjectError> {
 
 pub(super) fn identity(stat: &Stat) -> ObjectId {
     ObjectId { device: stat.st_dev, inode: stat.st_ino }
-}
-
-pub(super) fn path(object: &str) -> String {
-    format!("{DIRECTORY}/{object}")
 }
 
 pub(super) fn foreign(object: &str, reason: impl Into<String>) -> ObjectError {
@@ -248,42 +270,64 @@ pub(super) fn failed_io(object: &str, operation: &'static str, error: io::Error)
 }
 
 pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> ObjectError {
-    let unusable = |problem: &str| ObjectError::Unusable { problem: problem.into() };
-    let remount = |problem: &str| unusable(&format!("{problem}: mount -t tmpfs -o mode=1777 tmpfs /dev/shm"));
+    let directory = directory_of(object);
+    let is_default = directory == DEFAULT;
+    let unusable = |problem: String| ObjectError::Unusable { problem };
+    let advice = match is_default {
+        true => "mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+        false => "use a directory of a tmpfs",
+    };
+    let remount = |problem: &str| unusable(format!("{problem}: {advice}"));
     let object = object.to_owned();
     let limit = match errno {
         Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
         Errno::AGAIN if MAPS.contains(&operation) => Some(ResourceLimit::LockedMemory),
-        Errno::NOMEM if MAPS.contains(&operation) && !is_hugetlbfs() => Some(ResourceLimit::Mappings),
-        Errno::NOSPC if operation != "fallocate" && lacks_inodes() => Some(ResourceLimit::Inodes),
+        Errno::NOMEM if MAPS.contains(&operation) && !is_hugetlbfs(directory) => {
+            Some(ResourceLimit::Mappings)
+        }
+        Errno::NOSPC if operation != "fallocate" && lacks_inodes(directory) => Some(ResourceLimit::Inodes),
         _ => None,
     };
     if let Some(limit) = limit {
         return ObjectError::Limit { object, operation, limit };
     }
     match errno {
-        Errno::NOENT if rustix::fs::stat(DIRECTORY).is_err() => remount("/dev/shm is not mounted"),
+        Errno::NOENT if rustix::fs::stat(directory).is_err() => match is_default {
+            true => remount("/dev/shm is not mounted"),
+            false => unusable(format!("{directory} does not exist: mkdir -p -m 700 {directory}")),
+        },
         Errno::NOENT => ObjectError::NotFound { object },
-        Errno::NOTDIR => remount("/dev/shm is not a directory, which has to be there first"),
-        Errno::NOSPC | Errno::NOMEM if is_hugetlbfs() => remount("the file system of /dev/shm is hugetlbfs"),
-        Errno::ROFS => unusable("/dev/shm is read-only: mount -o remount,rw /dev/shm"),
+        Errno::NOTDIR => remount(&format!("{directory} is not a directory, which has to be there first")),
+        Errno::NOSPC | Errno::NOMEM if is_default && is_hugetlbfs(directory) => {
+            remount("the file system of /dev/shm is hugetlbfs")
+        }
+        Errno::ROFS => unusable(format!("{directory} is read-only: mount -o remount,rw {directory}")),
         Errno::ACCESS | Errno::PERM => match stat_by_name(&object) {
-            Err(_) if !may_create() => {
+            Err(_) if !may_create(directory) => {
                 let user = rustix::process::geteuid().as_raw();
-                unusable(&format!("user {user} may not create files in /dev/shm: chmod 1777 /dev/shm"))
+                let advice =
+                    if is_default { "" } else { "run as its owner; or, if all users may publish there, " };
+                unusable(format!(
+                    "user {user} may not create files in {directory}: {advice}chmod 1777 {directory}"
+                ))
             }
             stat => ObjectError::PermissionDenied { object, owner: stat.ok().map(|stat| stat.st_uid) },
         },
         Errno::OPNOTSUPP | Errno::NOSYS if operation != "lock" => {
-            remount("the file system of /dev/shm can't reserve memory")
+            remount(&format!("the file system of {directory} can't reserve memory"))
         }
-        Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL if operation == "lock" => unusable(
-            "the file system of /dev/shm, or a filter of system calls, refuses locks (F_OFD_SETLK): \
-             mount -t tmpfs -o mode=1777 tmpfs /dev/shm, or allow fcntl",
-        ),
+        Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL if operation == "lock" => {
+            unusable(format!(
+                "the file system of {directory}, or a filter of system calls, refuses locks (F_OFD_SETLK): \
+                 {advice}, or allow fcntl"
+            ))
+        }
         Errno::EXIST => ObjectError::Exists { object },
         Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ObjectError::NoSpace { object, bytes: PAGE_BYTES },
-        Errno::NOMEM if operation == "fallocate" => ObjectError::NoSpace { object, bytes: PAGE_BYTES },
+        // Of hugetlbfs: its pages are of a pool.
+        Errno::NOMEM if operation == "fallocate" || MAPS.contains(&operation) => {
+            ObjectError::NoSpace { object, bytes: PAGE_BYTES }
+        }
         Errno::LOOP => foreign(&object, "it is a symbolic link"),
         Errno::ISDIR => foreign(&object, "it is a directory"),
         Errno::NXIO => foreign(&object, "it is a socket or a FIFO"),
@@ -291,40 +335,41 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
     }
 }
 
-fn is_hugetlbfs() -> bool {
-    rustix::fs::statfs(DIRECTORY).is_ok_and(|found| found.f_type == 0x9584_58f6)
+fn is_hugetlbfs(directory: &str) -> bool {
+    rustix::fs::statfs(directory).is_ok_and(|found| found.f_type == HUGETLBFS)
 }
 
 /// Whether there is a limit on the number of files, and it is reached.
-fn lacks_inodes() -> bool {
-    rustix::fs::statvfs(DIRECTORY).is_ok_and(|found| found.f_files > 0 && found.f_ffree == 0)
+fn lacks_inodes(directory: &str) -> bool {
+    rustix::fs::statvfs(directory).is_ok_and(|found| found.f_files > 0 && found.f_ffree == 0)
 }
 
 /// Whether this user may create objects.
-fn may_create() -> bool {
+fn may_create(directory: &str) -> bool {
     let needs = Permissions::WRITE_OK | Permissions::EXEC_OK;
-    rustix::fs::accessat(CWD, DIRECTORY, needs, AtFlags::EACCESS).is_ok()
+    rustix::fs::accessat(CWD, directory, needs, AtFlags::EACCESS).is_ok()
 }
 
 /// Tries everything once that channels use of the system, on an object that has no name afterwards.
 /// The name of each step, and what failed.
-pub(crate) fn try_steps() -> Vec<(&'static str, Option<ObjectError>)> {
-    let object = format!("tl_try_{}", std::process::id());
+pub(super) fn try_steps(place: &Place) -> Vec<(&'static str, Option<ObjectError>)> {
+    let object = format!("{}/tl_try_{}", place.directory(), std::process::id());
+    let bytes = place.round(PAGE_BYTES);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = FileMode::RUSR | FileMode::WUSR;
     let refused = |what: &str| ObjectError::Unusable { problem: format!("the system refuses {what}") };
     let mut steps = Vec::new();
     // Some file systems can't make a file without a name.
-    let created = rustix::fs::open(DIRECTORY, flags | OFlags::TMPFILE, mode).or_else(|_| {
-        rustix::fs::open(path(&object), flags | OFlags::CREATE | OFlags::EXCL, mode)
+    let created = rustix::fs::open(directory_of(&object), flags | OFlags::TMPFILE, mode).or_else(|_| {
+        rustix::fs::open(&object, flags | OFlags::CREATE | OFlags::EXCL, mode)
             .map_err(|errno| failed(&object, "open", errno))
             .and_then(|fd| unlink(&object).map(|()| fd))
     });
     if let Ok(fd) = &created {
-        let reserved = extend(fd, &object, 0, PAGE_BYTES);
+        let reserved = extend(fd, &object, 0, bytes);
         let locked = lock::try_lock_gate(fd.as_fd()).map_err(|error| failed_io(&object, "lock", error));
         let stat = rustix::fs::fstat(fd).map_err(|errno| failed(&object, "fstat", errno));
-        let mapped = stat.and_then(|stat| map(fd, identity(&stat), &object, PAGE_BYTES));
+        let mapped = stat.and_then(|stat| map(fd, identity(&stat), &object, bytes));
         if let (Ok(()), Ok(words)) = (&reserved, &mapped) {
             // The word has another value: a system that can sleep returns at once.
             let slept = threads::sleep(words, 0, 1, Duration::ZERO);

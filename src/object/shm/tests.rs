@@ -19,7 +19,7 @@ impl Name {
     }
 
     fn path(&self) -> PathBuf {
-        PathBuf::from(path(&self.0))
+        PathBuf::from(SharedMemory::default().path(&self.0))
     }
 }
 
@@ -133,7 +133,7 @@ fn of_a_part_kernels_map_the_pages_that_hold_it() {
     let (name, pages) = (Name::new("part"), 40);
     let backend = SharedMemory::default();
     let memory = backend.create(&name.0, pages * PAGE_BYTES, Access::OWNER).unwrap();
-    let (fd, stat) = backend.open(&name.0, OFlags::RDWR).unwrap();
+    let (fd, stat) = backend.open(&backend.path(&name.0), OFlags::RDWR).unwrap();
     for size in [4 << 10, 16 << 10, 64 << 10].into_iter().filter(|size| *size >= mapping::page_bytes()) {
         for start in (0..pages).map(|page| page * PAGE_BYTES) {
             let part = mapping::shared(fd.as_fd(), start, PAGE_BYTES, identity(&stat), size).unwrap();

@@ -4,11 +4,12 @@ mod contended;
 mod measure;
 mod report;
 
+use std::path::Path;
 use std::process;
 use std::time::Duration;
 
 use clap::Args;
-use tearless::{Namespace, cleanup::Retention, inspect::namespaces};
+use tearless::{Namespace, cleanup::Retention};
 
 use crate::child;
 use crate::context::Context;
@@ -16,6 +17,7 @@ use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::output::print_json;
+use crate::place::{DEV_SHM, Place};
 use measure::Run;
 use report::Report;
 
@@ -31,7 +33,7 @@ const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
 Measures, for states of four sizes, publishing and snapshots without contention, and single snapshots beside a \
 writer in another process that publishes as fast as it can; also attaching to a channel, and the states of 200 \
 channels. Every state is checked. Compare the ratios to memcpy: times are those of this machine at this load. \
-The command uses its own namespace, and leaves nothing in /dev/shm; the next run removes what a killed one left.
+The command uses its own namespace, and leaves nothing in /dev/shm or the --directory; the next run removes what a killed one left.
 
 Examples:
   tearless bench
@@ -57,11 +59,11 @@ pub(crate) struct BenchArguments {
 /// Measures, and prints the results.
 pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), Failure> {
     if let Some(order) = &arguments.child {
-        return child::run(order, contended::write);
+        return child::run(order, &context.place, contended::write);
     }
     let interrupt = Interrupt::catch()?;
-    clean_up_killed_runs();
-    let namespace = Namespace::open(&format!("{PREFIX}{}-{}", process::id(), child::number_of_run()))?;
+    clean_up_killed_runs(&context.place);
+    let namespace = context.open(&format!("{PREFIX}{}-{}", process::id(), child::number_of_run()))?;
     let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error, objects may be left. The error itself is reported.
     let _ = namespace.clean(Retention::Nothing);
@@ -71,18 +73,18 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
 
 /// Removes what killed runs have left. A running one keeps its channels: a cleanup never removes
 /// live ones.
-fn clean_up_killed_runs() {
+fn clean_up_killed_runs(place: &Place) {
     // A cleanup that fails does not affect the measurement.
-    let names = namespaces().list().unwrap_or_default().into_iter().filter_map(|info| info.name);
+    let names = place.namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
     for name in names.filter(|name| name.starts_with(PREFIX)) {
-        if let Ok(namespace) = Namespace::open(&name) {
+        if let Ok(namespace) = place.open(&name) {
             let _ = namespace.clean(Retention::Nothing);
         }
     }
 }
 
 fn measure(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Report, String> {
-    let machine = Machine::look();
+    let machine = Machine::look(namespace.directory().unwrap_or(Path::new(DEV_SHM)));
     // A share for each of the four sizes in both tables, and one for the fleet.
     let run = &Run { namespace, interrupt, budget: budget / 9 };
     let uncontended =

@@ -1,5 +1,6 @@
 //! Checks the writers, and the leftovers of killed ones.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tearless::{
@@ -16,6 +17,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
 use crate::output::{ago, printable};
+use crate::place::DEV_SHM;
 use crate::resolve;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
@@ -24,7 +26,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
         let mut findings = findings(&namespace, context);
         findings.extend(names::in_namespace(&namespace));
         let missing =
-            if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
+            if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.place) } else { None };
         return missing.map_or(Ok(findings), Err);
     }
     Ok(context.all_namespaces()?.iter().flat_map(|namespace| findings(namespace, context)).collect())
@@ -66,20 +68,20 @@ fn unusable(error: &ObjectError, refusals: &mut Refusals) -> Option<Finding> {
 fn taken(namespace: &Namespace, error: &ObjectError, context: &Context) -> Option<Finding> {
     let ObjectError::OtherOwner { object, owner } = error else { return None };
     let (own, prefix) = (rustix::process::geteuid().as_raw(), namespace.object_prefix(None));
-    let objects = context.objects().ok().filter(|_| *owner != own)?;
+    let objects = context.place.objects().ok().filter(|_| *owner != own)?;
     let mut objects = objects.iter().filter(|it| it.name.starts_with(&prefix));
     let what = format!(
         "user {owner} has the name of its list of channels, {object}: no writer of yours can open, and no \
          channel is listed"
     );
     let advice = "unless your writers should run as that user: that user or root must remove it";
-    let is_taken = objects.any(|it| it.owner_uid == own || it.name == *object && it.bytes == 0);
+    let is_taken = objects.any(|it| it.owner_uid == own || object.ends_with(&it.name) && it.bytes == 0);
     is_taken.then(|| Finding::problem("unusable", what, advice))
 }
 
 /// The objects that `tearless gc` would remove.
 fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
-    let gc = gc(namespace.name());
+    let gc = gc(namespace);
     let cleaned = match namespace.would_clean(Retention::UntilReplaced) {
         Ok(cleaned) => cleaned,
         Err(error) => return unusable(&error, refusals).into_iter().collect(),
@@ -95,13 +97,15 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
 }
 
 /// The call of `tearless gc` for a namespace.
-fn gc(namespace: &str) -> String {
-    format!("tearless -n '{}' gc", printable(namespace))
+fn gc(namespace: &Namespace) -> String {
+    let directory = namespace.directory().filter(|directory| *directory != Path::new(DEV_SHM));
+    let place = directory.map(|it| format!(" --directory '{}'", printable(&it.to_string_lossy())));
+    format!("tearless{} -n '{}' gc", place.unwrap_or_default(), printable(namespace.name()))
 }
 
 /// The call of `tearless gc` for a channel.
-fn gc_of(inspection: &Inspection) -> String {
-    format!("{} '{}'", gc(&inspection.namespace), printable(&inspection.channel))
+fn gc_of(namespace: &Namespace, inspection: &Inspection) -> String {
+    format!("{} '{}'", gc(namespace), printable(&inspection.channel))
 }
 
 fn of_channels(
@@ -140,7 +144,7 @@ fn judge_unlisted(namespace: &Namespace, inspection: &Inspection) -> Vec<Finding
     let advice = "`touch` and `publish_if_changed` list it again within a second, as a Syncer's ticks do";
     let mut advice = format!("{advice}; restart process {} if it only publishes", inspection.writer_pid);
     if matches!(inspection.health(), Health::Closed | Health::Exited { .. }) {
-        advice = format!("start its writer, or remove the channel: `{}`", gc_of(inspection));
+        advice = format!("start its writer, or remove the channel: `{}`", gc_of(namespace, inspection));
     }
     let mut findings = judge(namespace, inspection);
     if !matches!(inspection.health(), Health::Dead { .. }) {
@@ -154,7 +158,7 @@ fn nameless(namespace: &Namespace, info: ChannelInfo) -> Finding {
     let (writer, advice) = match info.writer_state() {
         WriterState::Dead => (
             format!("its writer, process {pid}, is dead"),
-            format!("remove its registry entry: {}", gc(namespace.name())),
+            format!("remove its registry entry: {}", gc(namespace)),
         ),
         _ => (
             format!("process {pid} still publishes on it: new readers can't find it"),
@@ -171,7 +175,7 @@ fn judge(namespace: &Namespace, inspection: &Inspection) -> Vec<Finding> {
     match inspection.health() {
         // A copy in place of a living channel: the lost name is what is wrong.
         Health::Dead { .. } if names::has_lost(namespace, inspection) => {}
-        Health::Dead { since } => findings.push(dead(inspection, since)),
+        Health::Dead { since } => findings.push(dead(namespace, inspection, since)),
         Health::Stalled { is_stopped: true, .. } => findings.push(Finding::problem(
             "stopped",
             format!("its writer, process {pid}, is {}", health::STOPPED),
@@ -208,11 +212,11 @@ fn schema(inspection: &Inspection) -> Option<Finding> {
     Some(Finding::problem("schema-corrupt", what, "restart its writer, which writes the schema again"))
 }
 
-fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {
+fn dead(namespace: &Namespace, inspection: &Inspection, since: Option<Duration>) -> Finding {
     let unfinished = inspection.unfinished();
     let middle =
         unfinished.map_or_else(String::new, |number| format!(", in the middle of publication {number}"));
-    let (sign, pid, gc) = (ago(since), inspection.writer_pid, gc_of(inspection));
+    let (sign, pid, gc) = (ago(since), inspection.writer_pid, gc_of(namespace, inspection));
     Finding::problem(
         "dead",
         format!("its writer, process {pid}, died{middle}; last sign of life: {sign}"),

@@ -104,8 +104,8 @@ impl Refusals {
                 "run this as that user; or admit you in all writers (--permissions, --group), and add --trust-owner";
             let (what, advice) = match refusal {
                 Refusal::Own(object) => {
-                    let what = format!("you may not open /dev/shm/{object}, although it is yours");
-                    let advice = format!("chmod 600 /dev/shm/{object}; or a security module forbids it");
+                    let what = format!("you may not open {object}, although it is yours");
+                    let advice = format!("chmod 600 {object}; or a security module forbids it");
                     return Finding::problem("permissions", what, advice);
                 }
                 Refusal::Untrusted(user) => (format!("objects of user {user} were not opened"), trust(user)),

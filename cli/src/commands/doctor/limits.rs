@@ -3,22 +3,25 @@
 use std::fs;
 use std::path::Path;
 
-use tearless::inspect::{Capability, capabilities};
+use tearless::inspect::Capability;
 
 use super::finding::Finding;
 use crate::output::bytes;
+use crate::place::{DEV_SHM, Place};
 
-/// Where Linux keeps shared memory.
-const DIRECTORY: &str = "/dev/shm";
 /// Containers get a smaller `/dev/shm` by default, which is too small for a busy fleet.
 const SMALL: u64 = 64 << 20;
 /// The percentage of a limit at which it counts as nearly reached.
 const NEARLY: u64 = 90;
 
-pub(super) fn examine() -> Vec<Finding> {
-    let tried = capabilities();
-    let tried = tried.iter().filter_map(judge_capability);
-    tried.chain(shared_memory()).chain(huge_pages()).chain(control_group()).collect()
+pub(super) fn examine(place: &Place) -> Vec<Finding> {
+    let directory = place.directory();
+    let tried = match place.capabilities() {
+        Ok(tried) => tried.iter().filter_map(judge_capability).collect(),
+        Err(error) => vec![Finding::problem("create", error.to_string(), BEFORE)],
+    };
+    let memory = shared_memory(directory).into_iter().chain(huge_pages(directory));
+    tried.into_iter().chain(memory).chain(control_group()).collect()
 }
 
 /// What a capability is needed for.
@@ -34,31 +37,46 @@ fn judge_capability(capability: &Capability) -> Option<Finding> {
 }
 
 /// Whether each object takes a huge page.
-fn huge_pages() -> Option<Finding> {
+fn huge_pages(directory: &Path) -> Option<Finding> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let is_huge = |line: &str| line.contains(" /dev/shm ") && line.contains("huge=always");
-    let what = "/dev/shm is mounted with huge=always: each object takes up to 2 MiB";
-    let advice = "mount -o remount,huge=within_size /dev/shm";
-    mounts.lines().any(is_huge).then(|| Finding::note("shm-huge", what, advice))
+    let (mount, options) = mount_of(&mounts, &fs::canonicalize(directory).ok()?)?;
+    let what = format!("{mount} is mounted with huge=always: each object takes up to 2 MiB");
+    let advice = format!("mount -o remount,huge=within_size {mount}");
+    options.contains("huge=always").then(|| Finding::note("shm-huge", what, advice))
 }
 
-fn shared_memory() -> Option<Finding> {
+/// The mount point of the file system that a directory is on, and its options.
+fn mount_of<'a>(mounts: &'a str, directory: &Path) -> Option<(&'a str, &'a str)> {
+    let parsed = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        Some((fields.nth(1)?, fields.nth(1)?))
+    });
+    // Of those at one point, the last one is on top.
+    parsed.filter(|(mount, _)| directory.starts_with(mount)).max_by_key(|(mount, _)| mount.len())
+}
+
+fn shared_memory(directory: &Path) -> Option<Finding> {
     // Without it, no object can be created, which another finding says.
-    let found = rustix::fs::statvfs(DIRECTORY).ok()?;
-    judge_space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+    let found = rustix::fs::statvfs(directory).ok()?;
+    let (all, free) = (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize);
+    judge_space(directory, all, free)
 }
 
 /// `all` is 0 if there is no limit.
-fn judge_space(all: u64, free: u64) -> Option<Finding> {
+fn judge_space(directory: &Path, all: u64, free: u64) -> Option<Finding> {
     let used = all.saturating_sub(free);
-    let larger = "mount -o remount,size=… /dev/shm (of a container: --shm-size)";
+    let larger = match directory.to_str() {
+        Some(DEV_SHM) => "mount -o remount,size=… /dev/shm (of a container: --shm-size)",
+        _ => "of a tmpfs, mount -o remount,size=…",
+    };
+    let directory = directory.display();
     if is_nearly_reached(used, all) {
         let what =
-            format!("{} of {} in {DIRECTORY} are used: channels soon can't grow", bytes(used), bytes(all));
+            format!("{} of {} in {directory} are used: channels soon can't grow", bytes(used), bytes(all));
         let run = "`tearless namespaces` shows which namespace uses it; run `tearless gc`, or make it larger";
         return Some(Finding::problem("shm-full", what, format!("{run}: {larger}")));
     }
-    let what = format!("{DIRECTORY} has only {}", bytes(all));
+    let what = format!("{directory} has only {}", bytes(all));
     let advice = format!("if that is too little: {larger}");
     (all > 0 && all < SMALL).then(|| Finding::note("shm-size", what, advice))
 }
@@ -97,11 +115,11 @@ fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {
 mod tests {
     use std::path::Path;
 
-    use super::{judge_group, judge_space};
+    use super::{judge_group, judge_space, mount_of};
 
     #[test]
     fn nearly_full_is_a_problem_and_small_is_a_note() {
-        let check = |all, free| judge_space(all, free).map(|finding| finding.check);
+        let check = |all, free| judge_space(Path::new("/dev/shm"), all, free).map(|finding| finding.check);
         assert_eq!(check(1 << 30, 1 << 29), None);
         assert_eq!(check(1000 << 20, 101 << 20), None);
         assert_eq!(check(1000 << 20, 100 << 20), Some("shm-full"));
@@ -112,5 +130,15 @@ mod tests {
             |used, limit| judge_group(Path::new("/sys/fs/cgroup"), used, limit).map(|finding| finding.check);
         assert_eq!(group(899, 1000), None);
         assert_eq!(group(900, 1000), Some("cgroup-memory"));
+    }
+
+    #[test]
+    fn a_directory_is_on_the_innermost_mount() {
+        let mounts = "none / overlay rw 0 0\nnone /run tmpfs rw 0 0\nnone /run/user tmpfs rw,huge=always 0 0\n\
+                      none /run/user tmpfs ro 0 0\n";
+        let found = |directory: &str| mount_of(mounts, Path::new(directory));
+        assert_eq!(found("/run/fleet"), Some(("/run", "rw")));
+        assert_eq!(found("/run/user/7"), Some(("/run/user", "ro")));
+        assert_eq!(found("/running"), Some(("/", "rw")));
     }
 }

@@ -19,7 +19,7 @@ use finding::{Finding, Severity};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Tries once to create, reserve, lock and map an object, to sleep and to issue a barrier; checks the size and free \
-space of /dev/shm, and the memory limit of the control group; what killed processes have left; objects that are \
+space of /dev/shm or the --directory, and the memory limit of the control group; what killed processes have left; objects that are \
 not what their names say, of other versions, or with unusual permissions; writers that are dead, stopped, stalled \
 (silent for 3 of the intervals that they promised), whose objects were unlinked by hand, or whose channels lost the namespace's list; whether logind is set to unlink objects in use. Changes nothing.
 
@@ -47,7 +47,7 @@ type Examination = fn(&Context) -> Result<Vec<Finding>, Failure>;
 pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure> {
     // Each is printed before the next begins, and none ends the others.
     let examinations: [Examination; 4] =
-        [|_| Ok(limits::examine()), objects::examine, channels::examine, names::examine];
+        [|context| Ok(limits::examine(&context.place)), objects::examine, channels::examine, names::examine];
     let (mut problems, mut failed) = (0, None);
     for examine in examinations {
         for finding in &examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {

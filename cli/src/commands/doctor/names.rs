@@ -12,6 +12,7 @@ use super::finding::Finding;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
+use crate::place::DEV_SHM;
 
 /// Users below have no logins: logind leaves their objects alone.
 const FIRST_LOGIN: u32 = 1_000;
@@ -21,8 +22,10 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
         // The examination of its channels calls `in_namespace`; logind belongs to the machine.
         return Ok(Vec::new());
     }
-    let mut findings = lost(&context.all_namespaces()?, "");
-    if Path::new("/run/systemd/seats").is_dir() && removes_at_logout(Path::new("/")) {
+    let mut findings = lost(&context.all_namespaces()?, context.place.directory(), "");
+    // logind removes files from /dev/shm only; those in /run/user go with the directory.
+    let is_removed_at_logout = context.place.directory() == Path::new(DEV_SHM);
+    if is_removed_at_logout && Path::new("/run/systemd/seats").is_dir() && removes_at_logout(Path::new("/")) {
         findings.extend(users(context)?.into_iter().map(of_logout));
     }
     Ok(findings)
@@ -30,14 +33,15 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
 
 /// Processes that publish without a name in this namespace, which may have no other object.
 pub(super) fn in_namespace(namespace: &Namespace) -> Vec<Finding> {
-    let mut findings = lost(slice::from_ref(namespace), &namespace.object_prefix(None));
+    let directory = namespace.directory().unwrap_or(Path::new(DEV_SHM));
+    let mut findings = lost(slice::from_ref(namespace), directory, &namespace.object_prefix(None));
     findings.iter_mut().for_each(|it| it.namespace = Some(namespace.name().to_owned()));
     findings
 }
 
-/// Writers whose control page has lost its name, which began with `prefix`.
-fn lost(namespaces: &[Namespace], prefix: &str) -> Vec<Finding> {
-    let path = format!("/dev/shm/{prefix}");
+/// Writers whose control page has lost its name, which began with `prefix` in `directory`.
+fn lost(namespaces: &[Namespace], directory: &Path, prefix: &str) -> Vec<Finding> {
+    let path = format!("{}/{prefix}", real(directory).display());
     let scan =
         || lost_by_processes(Path::new("/proc")).into_iter().filter(|(_, page)| page.starts_with(&path));
     let mut lost: BTreeSet<_> = scan().collect();
@@ -54,9 +58,15 @@ fn lost(namespaces: &[Namespace], prefix: &str) -> Vec<Finding> {
 /// Whether the process that an inspection names as writer has a control page of this channel open
 /// that has no name. Then it lives, and the page inspected is a copy, whose lock it does not hold.
 pub(super) fn has_lost(namespace: &Namespace, inspection: &Inspection) -> bool {
-    let page = format!("/dev/shm/{}c", namespace.object_prefix(Some(&inspection.channel)));
+    let directory = real(namespace.directory().unwrap_or(Path::new(DEV_SHM)));
+    let page = format!("{}/{}c", directory.display(), namespace.object_prefix(Some(&inspection.channel)));
     let threads = format!("/proc/{}/task", inspection.writer_pid);
     lost_by_processes(Path::new(&threads)).iter().any(|(_, lost)| *lost == page)
+}
+
+/// The directory as the system names it: without symbolic links.
+fn real(directory: &Path) -> PathBuf {
+    fs::canonicalize(directory).unwrap_or_else(|_| directory.into())
 }
 
 fn of_lost(pid: u64, object: &str) -> Finding {
@@ -102,7 +112,8 @@ fn lost_by_processes(proc: &Path) -> BTreeSet<(u64, String)> {
 /// The name of a control page that is unlinked, if `path` is that of one.
 fn lost_page(path: &str) -> Option<&str> {
     let path = path.strip_suffix(" (deleted)")?;
-    path.strip_prefix("/dev/shm/").filter(|name| name.starts_with("tl_") && name.ends_with('c')).map(|_| path)
+    let (_, name) = path.rsplit_once('/')?;
+    (name.starts_with("tl_") && name.ends_with('c')).then_some(path)
 }
 
 /// Whether logind removes the shared memory of users without sessions. The last setting counts; a
@@ -126,7 +137,7 @@ fn removes_at_logout(root: &Path) -> bool {
 
 /// The users with objects here that logind would remove.
 fn users(context: &Context) -> Result<BTreeSet<u32>, Failure> {
-    let owners = context.objects()?.into_iter().map(|object| object.owner_uid);
+    let owners = context.place.objects()?.into_iter().map(|object| object.owner_uid);
     Ok(owners.filter(|user| *user >= FIRST_LOGIN && !lingers(*user)).collect())
 }
 
@@ -150,12 +161,7 @@ mod tests {
     fn control_pages_without_a_name_are_recognized() {
         let page = "/dev/shm/tl_ylh0lyvuo614u47vnc";
         assert_eq!(lost_page(&format!("{page} (deleted)")), Some(page));
-        for other in [
-            page,
-            "/dev/shm/tl_ylh0lyvuo614u47vna1 (deleted)",
-            "/tmp/tl_xc (deleted)",
-            "/dev/shm/xc (deleted)",
-        ] {
+        for other in [page, "/dev/shm/tl_ylh0lyvuo614u47vna1 (deleted)", "/dev/shm/xc (deleted)"] {
             assert_eq!(lost_page(other), None, "{other}");
         }
     }

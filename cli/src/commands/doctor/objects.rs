@@ -7,6 +7,7 @@ use tearless::inspect::{ObjectInfo, ObjectState};
 use super::finding::{Finding, few_of_each};
 use crate::context::Context;
 use crate::error::{Failure, trust};
+use crate::place::Place;
 
 /// Permission bits that no object of ours has: writing by other users, and execution.
 const UNUSUAL_PERMISSIONS: u32 = 0o7133;
@@ -14,12 +15,16 @@ const UNUSUAL_PERMISSIONS: u32 = 0o7133;
 const OWNER_PERMISSIONS: u32 = 0o600;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
-    let objects = context.objects()?;
+    let objects = context.place.objects()?;
     // With -n, only objects that are known to belong to that namespace.
     let wanted = |object: &&ObjectInfo| context.namespace.is_none() || context.namespace == object.namespace;
     let is_legible = |object: &&ObjectInfo| !is_refused(object);
-    let mut findings: Vec<Finding> =
-        objects.iter().filter(wanted).filter(is_legible).filter_map(judge).collect();
+    let mut findings: Vec<Finding> = objects
+        .iter()
+        .filter(wanted)
+        .filter(is_legible)
+        .filter_map(|object| judge(object, &context.place))
+        .collect();
     if context.namespace.is_none() {
         findings.extend(of_others(&objects));
     }
@@ -50,8 +55,8 @@ fn of_others(objects: &[ObjectInfo]) -> impl Iterator<Item = Finding> {
     })
 }
 
-fn judge(object: &ObjectInfo) -> Option<Finding> {
-    let path = format!("/dev/shm/{}", object.name);
+fn judge(object: &ObjectInfo, place: &Place) -> Option<Finding> {
+    let path = place.directory().join(&object.name).display().to_string();
     let finding = match &object.state {
         ObjectState::NotOpened => return None,
         ObjectState::OtherVersion { found } => Finding::problem(

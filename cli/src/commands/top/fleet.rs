@@ -8,6 +8,7 @@ use tearless::{Namespace, error::ObjectError, inspect::ChannelWatch, usage::Memo
 use super::data::Row;
 use super::probe::Probe;
 use crate::output::{escaped, printable};
+use crate::place::Place;
 use crate::resolve;
 
 /// How often each writer's process is checked, which takes system calls.
@@ -41,8 +42,8 @@ pub(super) struct Fleet {
     measured: Option<Duration>,
     /// Why the channels can't be listed.
     pub(super) trouble: Option<String>,
-    /// Other users whose namespaces are opened, too.
-    trust: Vec<u32>,
+    /// Where the namespace is, if it exists.
+    place: Place,
     /// The message that the namespace does not exist.
     pub(super) missing: Option<String>,
     /// When the namespace was last looked up.
@@ -51,7 +52,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// The namespace may be created later: `top` may start before its workers.
-    pub(super) fn new(namespace: Namespace, trust: &[u32]) -> Fleet {
+    pub(super) fn new(namespace: Namespace, place: &Place) -> Fleet {
         Fleet {
             watch: namespace.watch_channels(),
             namespace,
@@ -62,7 +63,7 @@ impl Fleet {
             memory: None,
             measured: None,
             trouble: None,
-            trust: trust.to_vec(),
+            place: place.clone(),
             missing: None,
             looked_up: None,
         }
@@ -92,7 +93,7 @@ impl Fleet {
         if !self.rows.is_empty() {
             (self.missing, self.looked_up) = (None, None);
         } else if is_due(self.looked_up, at, MISSING) {
-            let missing = resolve::no_such_namespace(&self.namespace, &self.trust);
+            let missing = resolve::no_such_namespace(&self.namespace, &self.place);
             (self.missing, self.looked_up) = (missing.map(|failure| failure.to_string()), Some(at));
         }
     }

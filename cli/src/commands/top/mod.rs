@@ -109,9 +109,9 @@ pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
     }
     let namespace = context.namespace()?;
     if arguments.once {
-        resolve::channels(&namespace, &context.trust)?;
+        resolve::channels(&namespace, &context.place)?;
     }
-    let mut session = Session::new(namespace, &context.trust, view, interval, palette());
+    let mut session = Session::new(namespace, &context.place, view, interval, palette());
     if arguments.once { once::run(&mut session, context.json) } else { live(&mut session) }
 }
 

@@ -13,6 +13,7 @@ use super::input::{self, Next};
 use super::inspector::Inspector;
 use super::palette::Palette;
 use super::view::{Scene, View};
+use crate::place::Place;
 
 /// How often the rows are sorted. With every frame, similar rows would keep changing places.
 const ARRANGE: Duration = Duration::from_secs(1);
@@ -35,14 +36,14 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(
         namespace: Namespace,
-        trust: &[u32],
+        place: &Place,
         view: View,
         interval: Duration,
         palette: Palette,
     ) -> Session {
         Session {
             inspector: Inspector::new(namespace.clone()),
-            fleet: Fleet::new(namespace, trust),
+            fleet: Fleet::new(namespace, place),
             view,
             interval,
             palette,

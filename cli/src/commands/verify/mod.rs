@@ -28,6 +28,7 @@ use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::output::print_json;
+use crate::place::Place;
 use report::{Report, Run, Verdict};
 use workers::{Size, Workers};
 use writer::Share;
@@ -39,7 +40,7 @@ Several processes publish as fast as they can, on channels with and without chec
 the usual number, of plain data, and of bytes of sizes from 0 to 256 KiB that make them grow and shrink. Others \
 take snapshots and histories, and compare every word with what was published under that number; numbers and \
 times must never go backwards. Now and then a writer is killed, and another process takes its channels over. \
-Attach the report to a bug. The run uses a namespace of its own, and leaves nothing in /dev/shm.
+Attach the report to a bug. The run uses a namespace of its own, and leaves nothing in /dev/shm or the --directory.
 
 Examples:
   tearless verify
@@ -93,10 +94,11 @@ enum Role {
 /// Runs the torture and prints the report.
 pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), Failure> {
     if let Some(order) = &arguments.child {
-        return child::run(order, work);
+        return child::run(order, &context.place, work);
     }
     let interrupt = Interrupt::catch()?;
-    let report = torture(arguments, &interrupt).map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
+    let report = torture(arguments, &context.place, &interrupt)
+        .map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
     if context.json { print_json(&report) } else { report.print() }?;
     match report.verdict {
         Verdict::Fine => Ok(()),
@@ -116,12 +118,12 @@ fn work(Task { seed, role }: Task, namespace: &Namespace, lifetime: &Lifetime) -
     }
 }
 
-fn torture(arguments: &VerifyArguments, interrupt: &Interrupt) -> Result<Report, String> {
-    let machine = Machine::look();
+fn torture(arguments: &VerifyArguments, place: &Place, interrupt: &Interrupt) -> Result<Report, String> {
+    let machine = Machine::look(place.directory());
     let now = child::number_of_run();
     let (seed, size) = (arguments.seed.unwrap_or(now), arguments.size());
     let forgeries = content::try_forgeries(seed);
-    let namespace = Namespace::open(&format!("tearless-verify-{}-{now}", process::id()));
+    let namespace = place.open(&format!("tearless-verify-{}-{now}", process::id()));
     let begin = Instant::now();
     let mut workers = Workers::start(namespace.map_err(child::text)?, seed, size, interrupt)?;
     workers.torture(Duration::from_secs(arguments.seconds));

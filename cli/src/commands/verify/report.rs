@@ -173,7 +173,8 @@ mod tests {
         let mut outcome = Outcome { channels: std::array::from_fn(|_| tally.clone()), ..Outcome::default() };
         let mut forgeries = Forgeries { tried: 1, accepted: 0 };
         fault(&mut outcome, &mut forgeries);
-        let (machine, size) = (Machine::look(), Size { writers: 1, readers: 1 });
+        let (machine, size) =
+            (Machine::look(std::path::Path::new("/dev/shm")), Size { writers: 1, readers: 1 });
         Report::new(Run { machine, seconds: 1.0, size, seed: 0, forgeries, is_complete }, outcome).verdict
     }
 

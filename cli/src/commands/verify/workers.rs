@@ -1,6 +1,7 @@
 //! The parent's side: starts the worker processes, kills writers, and collects the counts of the
 //! readers.
 
+use std::path::Path;
 use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use super::writer::Share;
 use super::{Role, Task};
 use crate::child::{Worker, text};
 use crate::interrupt::Interrupt;
+use crate::place::DEV_SHM;
 
 /// The time limit for the workers to begin, and to end.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -77,6 +79,8 @@ impl<'a> Workers<'a> {
         size: Size,
         interrupt: &'a Interrupt,
     ) -> Result<Workers<'a>, String> {
+        let directory = namespace.directory().unwrap_or(Path::new(DEV_SHM));
+        let prefixes = Prefixes::in_directory(directory);
         let mut workers = Workers {
             namespace,
             seed,
@@ -85,7 +89,7 @@ impl<'a> Workers<'a> {
             writers: Vec::new(),
             readers: Vec::new(),
             observers: Vec::new(),
-            prefixes: Prefixes::default(),
+            prefixes,
             outcome: Outcome::default(),
         };
         for index in 0..size.writers {
@@ -220,7 +224,7 @@ impl<'a> Workers<'a> {
     fn count_leftovers(&mut self) {
         match self.prefixes.count_objects() {
             Ok(objects) => self.outcome.leftovers = objects,
-            Err(error) => self.fault(format!("/dev/shm cannot be listed: {error}")),
+            Err(error) => self.fault(format!("the directory cannot be listed: {error}")),
         }
         match self.namespace.memory().map(|memory| memory.total().objects) {
             Ok(objects) if objects == self.outcome.leftovers => {}

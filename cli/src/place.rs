@@ -1,0 +1,81 @@
+//! The place of the shared memory: its directory, and the users whose objects are opened.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tearless::error::ObjectError;
+use tearless::inspect::{Capability, NamespaceInfo, ObjectInfo, capabilities_of, namespaces, objects};
+use tearless::{Namespace, NamespaceBuilder};
+
+use crate::error::Failure;
+
+/// Where a command looks for shared memory, and whose it opens.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Place {
+    /// The directory of the shared memory. Default: $TEARLESS_DIRECTORY, or /dev/shm
+    #[arg(long, global = true, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Also opens shared memory that belongs to this user (a numeric id). May be repeated
+    #[arg(long = "trust-owner", global = true, value_name = "UID", value_parser = user)]
+    trust: Vec<u32>,
+}
+
+/// Where Linux shows shared memory.
+pub(crate) const DEV_SHM: &str = "/dev/shm";
+
+impl Place {
+    /// Takes the environment's directory if no option names one.
+    pub(crate) fn settle(&mut self, variable: Option<OsString>) {
+        let named = self.directory.take();
+        self.directory = named.or_else(|| variable.map(PathBuf::from));
+    }
+
+    /// The directory that the user named.
+    pub(crate) fn named(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> &Path {
+        self.named().unwrap_or(Path::new(DEV_SHM))
+    }
+
+    /// ` on this machine`, or ` in` the directory that the user named.
+    pub(crate) fn text(&self) -> String {
+        let named = |directory: &Path| format!(" in {}", directory.display());
+        self.named().map_or_else(|| " on this machine".into(), named)
+    }
+
+    /// What channels there can use of the system.
+    pub(crate) fn capabilities(&self) -> Result<Vec<Capability>, ObjectError> {
+        capabilities_of(self.directory(), &self.trust)
+    }
+
+    /// The namespaces; those of other users are opened if they are trusted.
+    pub(crate) fn namespaces(&self) -> Result<Vec<NamespaceInfo>, ObjectError> {
+        let listing = namespaces().directory(self.directory());
+        self.trust.iter().fold(listing, |listing, user| listing.trust_owner(*user)).list()
+    }
+
+    /// The objects; those of other users are opened if they are trusted.
+    pub(crate) fn objects(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
+        let listing = objects().directory(self.directory());
+        self.trust.iter().fold(listing, |listing, user| listing.trust_owner(*user)).list()
+    }
+
+    /// The namespace `name`. Opening removes nothing from it.
+    pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
+        Ok(self.builder(name).open()?)
+    }
+
+    /// Options of the namespace `name`.
+    pub(crate) fn builder(&self, name: &str) -> NamespaceBuilder {
+        let builder = Namespace::builder(name).directory(self.directory());
+        self.trust.iter().fold(builder, |builder, user| builder.trust_owner(*user))
+    }
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "not the number of a user; `id -u NAME` prints it".into())
+}

@@ -1,0 +1,180 @@
+//! The directory where objects are, and which directories can have objects.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use rustix::fs::{Mode as FileMode, OFlags, Stat, fstat, fstatfs};
+use rustix::io::Errno;
+
+use super::super::mapping;
+use crate::layout::PAGE_BYTES;
+
+/// Where Linux shows POSIX shared memory.
+pub(super) const DEFAULT: &str = "/dev/shm";
+
+/// The type of a file system of huge pages.
+pub(super) const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
+
+/// Why no object can be in a file system of other machines.
+const NETWORK: &str = "whose mapped memory is a copy of this machine's, and whose server can stop or kill \
+                       (SIGBUS) all processes of the namespace";
+/// Why no object can be in a file system of a program.
+const PROGRAM: &str = "whose pages come from a program that can stop or kill (SIGBUS) all processes of the \
+                       namespace";
+/// Why no object can be in a file system that writes each change to another place.
+const COPIES: &str = "which writes changes to other places than the reserved ones: a full disk kills (SIGBUS) \
+                      a writer";
+
+/// Why no object can be in a file system of the kernel's.
+const KERNEL: &str = "which shows data of the kernel and keeps no files";
+
+/// File systems that can't hold objects: types as in `linux/magic.h`, the name, and the reason.
+const REFUSED: [(u32, &str, &str); 21] = [
+    (0x6969, "NFS", NETWORK),
+    (0x517b, "SMB", NETWORK),
+    (0xff53_4d42, "CIFS", NETWORK),
+    (0xfe53_4d42, "SMB", NETWORK),
+    (0x7375_7245, "Coda", NETWORK),
+    (0x5346_414f, "AFS", NETWORK),
+    (0x6b41_4653, "AFS", NETWORK),
+    (0x00c3_6400, "Ceph", NETWORK),
+    (0x0102_1997, "9p", NETWORK),
+    (0x7461_636f, "OCFS2", NETWORK),
+    (0x0116_1970, "GFS2", NETWORK),
+    (0x0bd0_0bd0, "Lustre", NETWORK),
+    (0x786f_4256, "VirtualBox's shared folders", PROGRAM),
+    (0xbacb_acbc, "VMware's shared folders", PROGRAM),
+    (0x6573_5546, "FUSE", PROGRAM),
+    (0x9fa0, "procfs", KERNEL),
+    (0x6265_6572, "sysfs", KERNEL),
+    (0x9123_683e, "Btrfs", COPIES),
+    (0xca45_1a4e, "bcachefs", COPIES),
+    (0x2fc1_2fc1, "ZFS", COPIES),
+    (0xf2f5_2010, "F2FS", COPIES),
+];
+
+/// The directory where the objects of a namespace are.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Absolute.
+    directory: Cow<'static, str>,
+    /// Bytes of a page, if it is on a file system of huge pages: sizes and mappings are multiples.
+    huge: Option<usize>,
+}
+
+impl Default for Place {
+    /// No system call.
+    fn default() -> Place {
+        Place { directory: DEFAULT.into(), huge: None }
+    }
+}
+
+impl Place {
+    /// The directory at `path`, if objects can be there, and if no user but its owner, a trusted
+    /// one, can remove the objects of others; otherwise what is wrong, and what to do. The default
+    /// place is not examined.
+    ///
+    /// The path is followed again for each object, so a directory that is replaced is found.
+    pub(super) fn of(path: &Path, is_trusted: impl Fn(u32) -> bool) -> Result<Place, String> {
+        let absolute =
+            std::path::absolute(path).map(|path| path.components().collect::<std::path::PathBuf>());
+        let absolute = absolute.ok().and_then(|path| path.into_os_string().into_string().ok());
+        let directory = absolute.filter(|path| !path.chars().any(char::is_control)).ok_or_else(|| {
+            let text = "is no path of UTF-8 characters, without control characters: choose another directory";
+            format!("{path:?} {text}")
+        })?;
+        if directory == DEFAULT {
+            return Ok(Place::default());
+        }
+        let failed = |errno| text_of_failure(&directory, errno);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&*directory, flags, FileMode::empty()).map_err(failed)?;
+        let (stat, found) = fstat(&opened).and_then(|stat| Ok((stat, fstatfs(&opened)?))).map_err(failed)?;
+        let refusal = refusal(found.f_type).map(|reason| format!("{directory} is on {reason}"));
+        if let Some(problem) = refusal.or_else(|| text_of_owner(&directory, &stat, is_trusted)) {
+            return Err(problem);
+        }
+        let huge = usize::try_from(found.f_bsize).ok().filter(|_| found.f_type == HUGETLBFS);
+        Ok(Place { directory: directory.into(), huge })
+    }
+
+    pub(super) fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// Bytes of the pages by which objects take memory, and are mapped.
+    pub(super) fn pages(&self) -> usize {
+        self.huge.unwrap_or_else(mapping::page_bytes)
+    }
+
+    /// Every object's size is a multiple of this.
+    pub(super) fn unit(&self) -> usize {
+        self.huge.unwrap_or(PAGE_BYTES)
+    }
+
+    /// The size of an object that shall have this many bytes.
+    pub(super) fn round(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(self.unit())
+    }
+}
+
+/// The directory of the object at this path.
+pub(crate) fn directory_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// The file system, and why it can't hold objects.
+fn refusal(kind: rustix::fs::FsWord) -> Option<String> {
+    let is_it = |refused: &u32| i128::from(kind) & 0xffff_ffff == i128::from(*refused);
+    let (_, name, reason) = REFUSED.iter().find(|(refused, ..)| is_it(refused))?;
+    Some(format!("{name}, {reason}: use a directory of a tmpfs"))
+}
+
+fn text_of_failure(directory: &str, errno: Errno) -> String {
+    match errno {
+        Errno::NOENT => format!("{directory} does not exist: mkdir -p -m 700 {directory}"),
+        Errno::NOTDIR => format!("{directory} is not a directory: choose another one"),
+        Errno::ACCESS => format!(
+            "user {} may not look up {directory}: run as its owner, or let that user in (chmod o+x)",
+            rustix::process::geteuid().as_raw()
+        ),
+        errno => format!("{directory} can't be opened: {}", std::io::Error::from(errno)),
+    }
+}
+
+/// Why users other than trusted ones can remove the objects of a directory, if they can.
+fn text_of_owner(directory: &str, stat: &Stat, is_trusted: impl Fn(u32) -> bool) -> Option<String> {
+    const OTHERS_MAY_WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);
+    if !is_trusted(owner) {
+        return Some(format!(
+            "{directory} belongs to user {owner}, which is not trusted: trust that user explicitly \
+             (NamespaceBuilder::trust_owner), or use a directory of this user"
+        ));
+    }
+    (mode & OTHERS_MAY_WRITE != 0 && mode & STICKY == 0).then(|| {
+        format!(
+            "users other than the owner may remove objects from {directory} (permissions {mode:o}): \
+             chmod +t {directory}, or chmod go-w {directory}"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_without_shared_or_reserved_memory_are_refused_by_name() {
+        let refused = |kind: u32| refusal(kind.into());
+        assert!(refused(0x6969).unwrap().starts_with("NFS, whose mapped memory is a copy"));
+        for (kind, name, reason) in REFUSED {
+            let text = refused(kind).unwrap();
+            assert!(text.contains(name) && text.contains(reason) && text.contains("tmpfs"), "{text}");
+        }
+        for usable in [0x0102_1994, 0xef53, 0x794c_7630, 0x9584_58f6, 0x5846_5342] {
+            assert_eq!(refused(usable), None, "tmpfs, ext4, overlayfs, hugetlbfs, XFS");
+        }
+    }
+}
