@@ -293,7 +293,11 @@ fn mounted(mount: &'static str, test: fn(Arc<dyn Backend>)) {
         );
         let status = Command::new("sh").args(["-c", &script]).arg(&path).status().unwrap();
         match status.code() {
-            Some(0) => in_directory(&path.join("d"), test),
+            Some(0) => {
+                in_directory(&path.join("d"), test);
+                // A thread can be joined before its mounts are gone.
+                assert!(Command::new("umount").arg("-R").arg(&path).status().unwrap().success());
+            }
             _ => println!("skipped: the system refuses to mount: {mount}"),
         }
     };
