@@ -238,6 +238,11 @@ fn a_channel_that_lost_its_names_is_followed_by_its_successor() {
     let mut second = writer(&fleet);
     second.publish(&json!({"jobs": 2})).unwrap();
     assert_eq!(lines.next(), r#"1 {"jobs":2}"#);
+    // A writer that heals its channel, as a Syncer does.
+    fleet.objects().iter().for_each(|object| std::fs::remove_file(object).unwrap());
+    second.reopen().unwrap();
+    second.publish(&json!({"jobs": 3})).unwrap();
+    assert_eq!(lines.next(), r#"1 {"jobs":3}"#);
     second.close().unwrap();
     assert_eq!(lines.next(), "");
     let ran = Ran::of(lines.0.wait_with_output().unwrap());

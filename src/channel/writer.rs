@@ -196,7 +196,7 @@ impl ChannelWriter {
         let side = publication.side();
         let resizing = self.resizing[side.index()];
         let fresh = self.make_room(side, len).map_err(|error| self.failed(error));
-        // Before any loan is made: whoever forgets it leaves a segment that is known.
+        // Before the loan exists: if it is forgotten, the segment is still known.
         self.lent = fresh?.map(|segment| Lent { side, segment, resizing });
         self.update_fits_below();
         Ok(publication)
@@ -212,7 +212,8 @@ impl ChannelWriter {
     /// Unlinks the segment that a loan created and did not publish, if there is one.
     fn unlink_lent(&mut self) {
         let Some(Lent { side, segment, resizing }) = self.lent.take() else { return };
-        self.resizing[side.index()] = resizing;
+        let scheduled = &mut self.resizing[side.index()];
+        *scheduled = scheduled.or(resizing);
         self.update_fits_below();
         if self.segments.unlink(side, &segment).is_err() {
             self.strays.push((side, segment));
@@ -441,6 +442,9 @@ impl ChannelWriter {
             return Ok(());
         }
         self.unlink_lent();
+        if let Some(next) = self.writer.next() {
+            self.writer.ring(next.side()).give_up(next);
+        }
         let page = self.writer.control();
         page.set_ended();
         let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
@@ -607,7 +611,12 @@ impl ChannelLoan<'_> {
         self.len
     }
 
-    /// Lets go of all bytes after the first `len`.
+    /// Gives a heartbeat, as [`ChannelWriter::touch`] does.
+    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
+        self.writer.touch()
+    }
+
+    /// Publishes no more than the first `len` bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
@@ -618,12 +627,14 @@ impl ChannelLoan<'_> {
     ///
     /// If they reach beyond the end.
     #[inline]
+    #[track_caller]
     pub(crate) fn write_at(&mut self, offset: usize, bytes: &[u8]) {
         let end = offset.checked_add(bytes.len());
         assert!(
             end.is_some_and(|end| end <= self.len),
-            "{} bytes at offset {offset} reach beyond a loan of {} bytes",
+            "{} bytes at offset {offset} reach beyond the loan of channel {:?}, which has {}: ask for a larger one",
             bytes.len(),
+            self.channel(),
             self.len
         );
         match &mut self.copy {

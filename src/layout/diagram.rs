@@ -111,7 +111,7 @@ fn slot_words() -> String {
             slot::STAMP,
             1,
             "**stamp**",
-            "2n−1 while publication n is written, 2n when it is whole, 0 before the first, or taken back by a successor",
+            "2n−1 while publication n is written, 2n when it is whole, 0 before the first, or taken back by a successor or a dropped loan",
         ),
         (slot::LENGTH, 1, "length", "payload bytes"),
         (slot::TIME, 1, "time", "nanoseconds since boot, 0 if not recorded"),

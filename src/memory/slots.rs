@@ -258,8 +258,9 @@ impl<'a> LoanMut<'a, [u8]> {
         // no rule of the language keeps them there, because no thread could see the difference.
         compiler_fence(Ordering::SeqCst);
         // SAFETY: the bytes are valid, initialised, and accessed by nothing else in this process
-        // for `'a` (the invariant); no other process stores to them (the caller's promise). Any
-        // bytes are a value, and one allocation or mapping has them all.
+        // for `'a` (the invariant: `lend` has one caller, `ChannelLoan::lend`, which borrows for
+        // `'a` the one loan that the writer can have); no other process stores to them (the
+        // caller's promise). Any bytes are a value, and one allocation or mapping has them all.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }

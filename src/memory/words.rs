@@ -23,9 +23,7 @@ pub(crate) trait WordsOwner: fmt::Debug + Send + Sync {
 
     /// Whether the readers of this process load the words at these very addresses. A mapping has
     /// addresses of its own.
-    fn has_readers(&self) -> bool {
-        false
-    }
+    fn has_readers(&self) -> bool;
 }
 
 /// Aligned atomic words, and a share of their owner. Clones share the same words.

@@ -95,6 +95,11 @@ impl WordsOwner for Mapping {
     fn object(&self) -> ObjectId {
         self.object
     }
+
+    /// Readers of this process map the object for themselves, read-only.
+    fn has_readers(&self) -> bool {
+        false
+    }
 }
 
 impl Drop for Mapping {

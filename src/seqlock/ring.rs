@@ -264,10 +264,13 @@ impl<M: MemoryMut> Ring<M> {
         stamp.finish(publication);
     }
 
-    /// Takes back a publication that has begun and will not be finished. What the slot held before
-    /// is lost. Relaxed: w1 precedes it, and either stamp is another one than readers expect.
+    /// Takes back a publication, if it has begun. It must not be finished later. What the slot held
+    /// before is lost. Relaxed: w1 precedes it, and neither stamp is one that readers expect.
     pub(crate) fn give_up(&self, publication: Publication) {
-        self.slot(publication).set_stamp(0);
+        let slot = self.slot(publication);
+        if slot.stamp() == publication.stamp_writing() {
+            slot.set_stamp(0);
+        }
     }
 }
 

@@ -150,6 +150,17 @@ impl<T: ?Sized, C> Loan<'_, T, C> {
         self.loan.publish()
     }
 
+    /// Reports that the writer works, while it fills a loan for longer than its
+    /// [heartbeats](crate::WriterBuilder::heartbeat_interval) promise: as
+    /// [`Writer::touch`], without its look at the names in shared memory.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Forked`] in a fork of the process that has the loan.
+    pub fn touch(&mut self) -> Result<(), PublishError> {
+        self.loan.touch()
+    }
+
     /// The number that it will be published under.
     #[must_use]
     pub fn publication(&self) -> u64 {
@@ -214,8 +225,9 @@ impl<S: Plain> Loan<'_, S, Pod> {
     }
 }
 
-/// A [`Loan`] that is written from its first byte on: the state has the bytes that were written.
-/// Made by [`Loan::sink`].
+/// A [`Loan`] that is written from its first byte on: the state has the bytes that were written, and
+/// no others that the loan was filled with. Publish none after an error: it would have less than was
+/// to be written. Made by [`Loan::sink`].
 ///
 /// ```
 /// use tearless::{Bytes, Namespace};
@@ -244,6 +256,15 @@ impl<T: ?Sized> LoanSink<'_, T> {
     #[must_use]
     pub fn written(&self) -> usize {
         self.written
+    }
+
+    /// Reports that the writer works: see [`Loan::touch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Loan::touch`].
+    pub fn touch(&mut self) -> Result<(), PublishError> {
+        self.loan.touch()
     }
 
     /// Publishes what was written, and returns its number: see [`Loan::publish`].

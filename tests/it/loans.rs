@@ -1,21 +1,26 @@
 //! A loan is the next slot, filled in place: published it is a state like any other, and dropped it
-//! leaves nothing, whoever drops it.
+//! leaves nothing, also by a panic or a kill.
 
 use std::io::{ErrorKind, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::Duration;
 
-use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
+use crate::common::{Actor, OwnNamespace, eventually, role, rounds, say, wait_for_end};
 use tearless::{
     Boxed, Bytes, MessagePack, Namespace, Pod, Reader, Writer, WriterBuilder,
     error::{PublishError, SnapshotError},
     field_of,
+    hub::Health,
+    options::{WaitPolicy, WakeMode},
 };
 use testkit::fork::fork;
 use testkit::objects::Objects;
 
 /// Bytes that need a larger segment.
 const LARGE: usize = 20_000;
+
+const FOREVER: Duration = Duration::from_secs(3600);
 
 type BytesWriter = Writer<[u8], Bytes>;
 type BytesReader = Reader<Vec<u8>, Bytes>;
@@ -269,6 +274,44 @@ fn readers_beside_loans_get_what_was_published() {
     assert_eq!(publish(&mut writer, 1), last + 1);
     writer.close().unwrap();
     assert_eq!(objects.listed(), Vec::<String>::new());
+}
+
+/// Only a wake-up ends the sleep, not the end of a slice: a lost one is a test that never ends.
+#[test]
+fn a_published_loan_wakes_who_fell_asleep_beside_it() {
+    let sleeping = WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER);
+    for (wake_mode, len) in
+        [WakeMode::Barriers, WakeMode::Fences].into_iter().flat_map(|it| [(it, 3), (it, LARGE)])
+    {
+        let own = OwnNamespace::new(&["camera"]);
+        let mut writer = builder(&own).wake_mode(wake_mode).open().unwrap();
+        writer.publish(&[1; 3]).unwrap();
+        let sleeper = own.reader_builder::<Vec<u8>>("camera").codec::<Bytes>().wait_policy(sleeping);
+        let mut sleeper = sleeper.open().unwrap();
+        let loan = writer.loan(len).unwrap();
+        thread::scope(|scope| {
+            let woken = scope.spawn(move || sleeper.wait_after(1, FOREVER).unwrap().unwrap().publication());
+            // It has time to fall asleep.
+            thread::sleep(Duration::from_millis(50));
+            loan.publish().unwrap();
+            assert_eq!(woken.join().unwrap(), 2, "{wake_mode:?}, {len} bytes");
+        });
+    }
+}
+
+#[test]
+fn a_writer_that_touches_its_loan_is_not_stalled() {
+    let own = OwnNamespace::new(&["camera"]);
+    let mut writer = builder(&own).heartbeat_interval(Duration::from_millis(100)).open().unwrap();
+    writer.publish(b"one").unwrap();
+    let hub = own.hub();
+    let is_stalled = || matches!(hub.status("camera").unwrap().health, Health::Stalled { .. });
+    let mut loan = writer.loan(3).unwrap();
+    eventually("it is called stalled", is_stalled);
+    eventually("a heartbeat helps", || {
+        loan.touch().unwrap();
+        !is_stalled()
+    });
 }
 
 #[test]

@@ -122,6 +122,10 @@ impl Watch<'_> {
                 Ok(None) if is_pipe_broken_within(Duration::ZERO) => return Ok(None),
                 Ok(None) if is_replaced(self.namespace, &self.states.reader) => self.follow()?,
                 Ok(None) => self.report_writer()?,
+                // A writer that makes its channel again (`reopen`) ends the former one.
+                Err(SnapshotError::Closed { .. }) if is_replaced(self.namespace, &self.states.reader) => {
+                    self.follow()?;
+                }
                 Err(SnapshotError::Closed { channel, last }) => {
                     stderr(format_args!("channel {channel:?} was closed after publication {last}"));
                     return Ok(None);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::channel::PublishError;
-use crate::seqlock::WakeMode;
+use crate::seqlock::{SlotStatus, WakeMode};
 
 /// Bytes that need a larger segment.
 const LARGE: usize = 5_000;
@@ -98,7 +98,7 @@ fn a_panic_drops_its_loan() {
         });
         let panic = std::panic::catch_unwind(panics).unwrap_err();
         let text = panic.downcast_ref::<String>().unwrap();
-        assert!(text.contains("beyond a loan of"), "{text}");
+        assert!(text.contains("beyond the loan of channel \"worker\""), "{text}");
         assert_eq!((heap.names().len(), snapshot(&mut reader).unwrap().0), (1, 1));
     }
     assert_eq!(lend(&mut writer, b"two").unwrap(), 2);
@@ -146,6 +146,35 @@ fn what_was_scheduled_for_a_dropped_loan_stays_scheduled() {
 }
 
 #[test]
+fn a_forgotten_loan_does_not_undo_what_was_scheduled_later() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, &options()).unwrap();
+    for number in 1..=2 {
+        writer.publish(&payload(number, 50_000)).unwrap();
+    }
+    std::mem::forget(writer.loan(200_000).unwrap());
+    writer.shrink_to_fit();
+    for _ in 3..=4 {
+        writer.publish(b"small").unwrap();
+    }
+    assert!(writer.capacity() < LARGE, "{}", writer.capacity());
+}
+
+#[test]
+fn the_end_takes_back_a_forgotten_loan() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, &WriterOptions { linger: true, ..options() }).unwrap();
+    writer.publish(b"one").unwrap();
+    std::mem::forget(writer.loan(3).unwrap());
+    let next = writer.writer.next().unwrap();
+    let ring = writer.writer.ring(next.side()).clone();
+    let status = || ring.look(next.side(), next.turn() & (ring.geometry().depth() - 1)).0;
+    assert_eq!(status(), SlotStatus::Writing(next));
+    writer.end().unwrap();
+    assert_eq!(status(), SlotStatus::Empty);
+}
+
+#[test]
 fn a_loan_is_refused_as_a_publication_is() {
     let heap = Heap::new();
     let mut writer = open(&heap, &WriterOptions { max_state_len: LARGE, ..options() }).unwrap();
@@ -183,11 +212,14 @@ fn a_loan_in_a_fork_does_nothing() {
         assert_eq!(loan.publish().unwrap(), 2);
         assert_eq!(snapshot(&mut reader).unwrap(), (2, payload(2, len)));
 
-        let loan = writer.loan(3 * len).unwrap();
+        let loan = writer.loan(3 * LARGE).unwrap();
+        let made = heap.names();
+        assert!(made.len() > names.len() || len == LARGE);
         loan.writer.owner = ForkToken::of_another_process();
         assert!(matches!(loan.publish(), Err(PublishError::Forked { .. })));
         writer.owner = ours;
-        assert!(heap.names().len() >= names.len());
+        // The fork has unlinked nothing that the refused loan made.
+        assert_eq!(heap.names(), made);
         assert_eq!(snapshot(&mut reader).unwrap().0, 2);
         assert_eq!(lend(&mut writer, b"three").unwrap(), 3);
         drop(writer);
