@@ -225,9 +225,9 @@ impl<S: Plain> Loan<'_, S, Pod> {
     }
 }
 
-/// A [`Loan`] that is written from its first byte on: the state has the bytes that were written, and
-/// no others that the loan was filled with. Publish none after an error: it would have less than was
-/// to be written. Made by [`Loan::sink`].
+/// A [`Loan`] that is written from its first byte on: the state has the bytes that were written,
+/// and no others that the loan was filled with. After an error, drop it: the state would have less
+/// than was to be written. Made by [`Loan::sink`].
 ///
 /// ```
 /// use tearless::{Bytes, Namespace};
