@@ -1,6 +1,6 @@
 //! The place of the shared memory: its directory, and the users whose objects are opened.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -39,6 +39,14 @@ impl Place {
     /// The directory.
     pub(crate) fn directory(&self) -> &Path {
         self.named().unwrap_or(Path::new(DEV_SHM))
+    }
+
+    /// The options that say the same to another process.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> {
+        let option = |name: &str, value: &OsStr| [name.into(), value.into()];
+        let directory = self.named().map(|directory| option("--directory", directory.as_os_str()));
+        let trust = self.trust.iter().map(move |user| option("--trust-owner", user.to_string().as_ref()));
+        directory.into_iter().chain(trust).flatten()
     }
 
     /// ` on this machine`, or ` in` the directory that the user named.

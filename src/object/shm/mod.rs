@@ -50,8 +50,7 @@ impl SharedMemory {
     /// untrusted user can take their names; otherwise says what to do. Called after
     /// [`SharedMemory::trust_owner`].
     pub(crate) fn move_to(&mut self, directory: &Path) -> Result<(), String> {
-        let is_trusted = |owner| owner == 0 || self.trusts(owner);
-        self.place = Place::of(directory, is_trusted)?;
+        self.place = Place::of(directory, |owner| owner == 0 || self.trusted.contains(&owner))?;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The directory where objects are, and which directories can have objects.
 
 use std::borrow::Cow;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Mode as FileMode, OFlags, Stat, fstat, fstatfs};
 use rustix::io::Errno;
 
-use super::super::mapping;
+use super::super::{is_own_user, mapping, unmapped_text};
 use crate::layout::PAGE_BYTES;
 
 /// Where Linux shows POSIX shared memory.
@@ -91,6 +92,7 @@ impl Place {
         let opened = rustix::fs::open(&*directory, flags, FileMode::empty()).map_err(failed)?;
         let (stat, found) = fstat(&opened).and_then(|stat| Ok((stat, fstatfs(&opened)?))).map_err(failed)?;
         let refusal = refusal(found.f_type).map(|reason| format!("{directory} is on {reason}"));
+        let is_trusted = is_trusted(stat.st_uid) || is_own(&opened, &stat);
         if let Some(problem) = refusal.or_else(|| text_of_owner(&directory, &stat, is_trusted)) {
             return Err(problem);
         }
@@ -142,15 +144,25 @@ fn text_of_failure(directory: &str, errno: Errno) -> String {
     }
 }
 
+/// Whether a directory is this user's. If the system shows other users with this id, too, it tells:
+/// only an inode's own user may open it with this flag, or a process with privileges over an id
+/// that is mapped.
+fn is_own(opened: &OwnedFd, stat: &Stat) -> bool {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOATIME | OFlags::CLOEXEC;
+    let is_proved = || rustix::fs::openat(opened, ".", flags, FileMode::empty()).is_ok();
+    is_own_user(stat.st_uid) || stat.st_uid == rustix::process::geteuid().as_raw() && is_proved()
+}
+
 /// Why users other than trusted ones can remove the objects of a directory, if they can.
-fn text_of_owner(directory: &str, stat: &Stat, is_trusted: impl Fn(u32) -> bool) -> Option<String> {
+fn text_of_owner(directory: &str, stat: &Stat, is_trusted: bool) -> Option<String> {
     const OTHERS_MAY_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
     let (owner, mode) = (stat.st_uid, stat.st_mode & 0o7777);
-    if !is_trusted(owner) {
+    if !is_trusted {
+        let trust = "trust that user explicitly (NamespaceBuilder::trust_owner), or ";
         return Some(format!(
-            "{directory} belongs to user {owner}, which is not trusted: trust that user explicitly \
-             (NamespaceBuilder::trust_owner), or use a directory of this user"
+            "{directory} belongs to user {owner}, which is not trusted: {}use a directory of this user",
+            unmapped_text(owner, trust)
         ));
     }
     (mode & OTHERS_MAY_WRITE != 0 && mode & STICKY == 0).then(|| {

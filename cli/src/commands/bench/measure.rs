@@ -8,6 +8,7 @@ use tearless::{Bytes, Namespace};
 
 use crate::child::text;
 use crate::interrupt::Interrupt;
+use crate::place::Place;
 
 /// The shortest round: long compared with a reading of the clock.
 const ROUND: Duration = Duration::from_millis(1);
@@ -25,6 +26,7 @@ fn repeated(mut operation: impl FnMut()) -> impl FnMut(u32) {
 
 /// A run of the command.
 pub(super) struct Run<'a> {
+    pub(super) place: &'a Place,
     pub(super) namespace: &'a Namespace,
     pub(super) interrupt: &'a Interrupt,
     /// The time for each measurement.

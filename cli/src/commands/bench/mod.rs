@@ -4,7 +4,6 @@ mod contended;
 mod measure;
 mod report;
 
-use std::path::Path;
 use std::process;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::output::print_json;
-use crate::place::{DEV_SHM, Place};
+use crate::place::Place;
 use measure::Run;
 use report::Report;
 
@@ -64,7 +63,8 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     let interrupt = Interrupt::catch()?;
     clean_up_killed_runs(&context.place);
     let namespace = context.open(&format!("{PREFIX}{}-{}", process::id(), child::number_of_run()))?;
-    let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
+    let measured =
+        measure((&context.place, &namespace), Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error, objects may be left. The error itself is reported.
     let _ = namespace.clean(Retention::Nothing);
     let report = measured.map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
@@ -83,10 +83,14 @@ fn clean_up_killed_runs(place: &Place) {
     }
 }
 
-fn measure(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Report, String> {
-    let machine = Machine::look(namespace.directory().unwrap_or(Path::new(DEV_SHM)));
+fn measure(
+    (place, namespace): (&Place, &Namespace),
+    budget: Duration,
+    interrupt: &Interrupt,
+) -> Result<Report, String> {
+    let machine = Machine::look(place.directory());
     // A share for each of the four sizes in both tables, and one for the fleet.
-    let run = &Run { namespace, interrupt, budget: budget / 9 };
+    let run = &Run { place, namespace, interrupt, budget: budget / 9 };
     let uncontended =
         SIZES.iter().map(|bytes| measure::uncontended(run, *bytes)).collect::<Result<_, _>>()?;
     let contended = SIZES.iter().map(|bytes| contended::contended(run, *bytes)).collect::<Result<_, _>>()?;

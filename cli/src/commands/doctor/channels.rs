@@ -24,7 +24,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
         let namespace = context.open(name)?;
         let mut findings = findings(&namespace, context);
-        findings.extend(names::in_namespace(&namespace));
+        findings.extend(names::in_namespace(&namespace, context.place.directory()));
         let missing =
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.place) } else { None };
         return missing.map_or(Ok(findings), Err);

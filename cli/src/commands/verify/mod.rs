@@ -125,7 +125,7 @@ fn torture(arguments: &VerifyArguments, place: &Place, interrupt: &Interrupt) ->
     let forgeries = content::try_forgeries(seed);
     let namespace = place.open(&format!("tearless-verify-{}-{now}", process::id()));
     let begin = Instant::now();
-    let mut workers = Workers::start(namespace.map_err(child::text)?, seed, size, interrupt)?;
+    let mut workers = Workers::start(place, namespace.map_err(child::text)?, seed, size, interrupt)?;
     workers.torture(Duration::from_secs(arguments.seconds));
     let is_complete = !interrupt.is_raised();
     let outcome = workers.finish();
