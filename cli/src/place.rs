@@ -1,11 +1,14 @@
 //! The place of the shared memory: its directory, and the users whose objects are opened.
 
 use std::ffi::{OsStr, OsString};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tearless::error::ObjectError;
-use tearless::inspect::{Capability, NamespaceInfo, ObjectInfo, capabilities_of, namespaces, objects};
+use tearless::inspect::{
+    Capability, NamespaceInfo, ObjectInfo, capabilities_of, namespaces, objects, quoted,
+};
 use tearless::{Namespace, NamespaceBuilder};
 
 use crate::error::Failure;
@@ -47,6 +50,12 @@ impl Place {
         let directory = self.named().map(|directory| option("--directory", directory.as_os_str()));
         let trust = self.trust.iter().map(move |user| option("--trust-owner", user.to_string().as_ref()));
         directory.into_iter().chain(trust).flatten()
+    }
+
+    /// This command with these options, for a shell.
+    pub(crate) fn command(&self) -> String {
+        let arguments = self.arguments().map(|it| format!(" {}", quoted(&it.to_string_lossy())));
+        iter::once("tearless".into()).chain(arguments).collect()
     }
 
     /// ` on this machine`, or ` in` the directory that the user named.

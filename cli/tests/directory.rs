@@ -93,12 +93,15 @@ fn every_command_that_reads_knows_the_directory() {
 
 #[test]
 fn what_a_killed_writer_left_is_found_and_removed_there() {
-    let volume = Volume::new("left");
+    let volume = Volume::new("it's left");
     let mut put = volume.put("fleet", "worker-7", &[]);
     put.kill().unwrap();
     put.wait().unwrap();
-    let ran = volume.run(&["doctor"]);
-    let advice = format!("tearless --directory '{}' -n 'fleet' gc 'worker-7'", volume.path());
+    let ran = volume.run(&["doctor", "--trust-owner", "7"]);
+    let advice = format!(
+        "`tearless --directory '{}' --trust-owner 7 -n fleet gc worker-7`",
+        volume.path().replace('\'', r"'\''")
+    );
     assert!(ran.stdout.contains("died") && ran.stdout.contains(&advice), "{ran:?}");
     volume.run(&["gc", "--keep", "nothing"]).ok();
     assert!(volume.is_empty());

@@ -31,6 +31,7 @@ use object::{
     reserve_range, reserved_bytes, set_access, set_size, size_of_object, stat_by_name, stat_if_named,
     status_of, unlink,
 };
+pub(super) use place::DEFAULT;
 use place::Place;
 pub(crate) use place::directory_of;
 

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{Mode as FileMode, OFlags, Stat, fstat, fstatfs};
+use rustix::fs::{Access, AtFlags, CWD, Mode as FileMode, OFlags, Stat, accessat, fstat, fstatfs};
 use rustix::io::Errno;
 
-use super::super::{is_own_user, mapping, unmapped_text};
+use super::super::{is_own_user, mapping, quoted, unmapped_text};
 use crate::layout::PAGE_BYTES;
 
 /// Where Linux shows POSIX shared memory.
-pub(super) const DEFAULT: &str = "/dev/shm";
+pub(in super::super) const DEFAULT: &str = "/dev/shm";
 
 /// The type of a file system of huge pages.
 pub(super) const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
@@ -29,8 +29,9 @@ const COPIES: &str = "which writes changes to other places than the reserved one
 /// Why no object can be in a file system of the kernel's.
 const KERNEL: &str = "which shows data of the kernel and keeps no files";
 
-/// File systems that can't hold objects: types as in `linux/magic.h`, the name, and the reason.
-const REFUSED: [(u32, &str, &str); 21] = [
+/// File systems that can't hold objects: types as in `linux/magic.h` or as the file system defines
+/// it, the name, and the reason.
+const REFUSED: [(u32, &str, &str); 25] = [
     (0x6969, "NFS", NETWORK),
     (0x517b, "SMB", NETWORK),
     (0xff53_4d42, "CIFS", NETWORK),
@@ -43,6 +44,9 @@ const REFUSED: [(u32, &str, &str); 21] = [
     (0x7461_636f, "OCFS2", NETWORK),
     (0x0116_1970, "GFS2", NETWORK),
     (0x0bd0_0bd0, "Lustre", NETWORK),
+    (0x4750_4653, "GPFS", NETWORK),
+    (0x1983_0326, "BeeGFS", NETWORK),
+    (0x2003_0528, "OrangeFS", NETWORK),
     (0x786f_4256, "VirtualBox's shared folders", PROGRAM),
     (0xbacb_acbc, "VMware's shared folders", PROGRAM),
     (0x6573_5546, "FUSE", PROGRAM),
@@ -52,6 +56,7 @@ const REFUSED: [(u32, &str, &str); 21] = [
     (0xca45_1a4e, "bcachefs", COPIES),
     (0x2fc1_2fc1, "ZFS", COPIES),
     (0xf2f5_2010, "F2FS", COPIES),
+    (0x3434, "NILFS2", COPIES),
 ];
 
 /// The directory where the objects of a namespace are.
@@ -77,13 +82,20 @@ impl Place {
     ///
     /// The path is followed again for each object, so a directory that is replaced is found.
     pub(super) fn of(path: &Path, is_trusted: impl Fn(u32) -> bool) -> Result<Place, String> {
-        let absolute =
-            std::path::absolute(path).map(|path| path.components().collect::<std::path::PathBuf>());
-        let absolute = absolute.ok().and_then(|path| path.into_os_string().into_string().ok());
-        let directory = absolute.filter(|path| !path.chars().any(char::is_control)).ok_or_else(|| {
-            let text = "is no path of UTF-8 characters, without control characters: choose another directory";
-            format!("{path:?} {text}")
+        let absolute = std::path::absolute(path).map_err(|error| {
+            format!("{path:?} can't be made absolute ({error}): give the absolute path of a directory")
         })?;
+        let absolute = absolute.components().collect::<std::path::PathBuf>();
+        let directory = absolute
+            .into_os_string()
+            .into_string()
+            .ok()
+            .filter(|path| !path.chars().any(char::is_control))
+            .ok_or_else(|| {
+                let text =
+                    "is no path of UTF-8 characters, without control characters: choose another directory";
+                format!("{path:?} {text}")
+            })?;
         if directory == DEFAULT {
             return Ok(Place::default());
         }
@@ -120,6 +132,11 @@ impl Place {
     }
 }
 
+/// What to do about a directory that is not there.
+pub(super) fn missing_text(directory: &str) -> String {
+    format!("{directory} does not exist: mkdir -p -m 700 {}", quoted(directory))
+}
+
 /// The directory of the object at this path.
 pub(crate) fn directory_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(directory, _)| directory)
@@ -134,13 +151,17 @@ fn refusal(kind: rustix::fs::FsWord) -> Option<String> {
 
 fn text_of_failure(directory: &str, errno: Errno) -> String {
     match errno {
-        Errno::NOENT => format!("{directory} does not exist: mkdir -p -m 700 {directory}"),
+        Errno::NOENT => missing_text(directory),
         Errno::NOTDIR => format!("{directory} is not a directory: choose another one"),
-        Errno::ACCESS => format!(
-            "user {} may not look up {directory}: run as its owner, or let that user in (chmod o+x)",
-            rustix::process::geteuid().as_raw()
-        ),
-        errno => format!("{directory} can't be opened: {}", std::io::Error::from(errno)),
+        // The directory itself needs no permission.
+        Errno::ACCESS => {
+            let refuses = |it: &&Path| accessat(CWD, *it, Access::EXEC_OK, AtFlags::EACCESS).is_err();
+            let above = Path::new(directory).ancestors().skip(1).filter(refuses).last();
+            let above = quoted(above.and_then(Path::to_str).unwrap_or("/"));
+            let user = rustix::process::geteuid().as_raw();
+            format!("user {user} may not look up {directory}: chmod o+x {above}, or use another directory")
+        }
+        errno => format!("{directory} can't be opened ({}): use another one", std::io::Error::from(errno)),
     }
 }
 
@@ -168,7 +189,8 @@ fn text_of_owner(directory: &str, stat: &Stat, is_trusted: bool) -> Option<Strin
     (mode & OTHERS_MAY_WRITE != 0 && mode & STICKY == 0).then(|| {
         format!(
             "users other than the owner may remove objects from {directory} (permissions {mode:o}): \
-             chmod +t {directory}, or chmod go-w {directory}"
+             chmod +t {path}, or chmod go-w {path}",
+            path = quoted(directory)
         )
     })
 }

@@ -49,8 +49,11 @@ pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure>
     let examinations: [Examination; 4] =
         [|context| Ok(limits::examine(&context.place)), objects::examine, channels::examine, names::examine];
     let (mut problems, mut failed) = (0, None);
+    let command = format!("`{} ", context.place.command());
     for examine in examinations {
-        for finding in &examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
+        for mut finding in examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
+            finding.advice = finding.advice.replace("`tearless ", &command);
+            let finding = &finding;
             if context.json { print_json(finding) } else { print(finding) }?;
             problems += usize::from(finding.severity == Severity::Problem);
         }

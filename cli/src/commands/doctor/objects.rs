@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tearless::inspect::{ObjectInfo, ObjectState};
+use tearless::inspect::{ObjectInfo, ObjectState, quoted};
 
 use super::finding::{Finding, few_of_each};
 use crate::context::Context;
@@ -72,7 +72,7 @@ fn judge(object: &ObjectInfo, place: &Place) -> Option<Finding> {
         ObjectState::Unreadable { reason } if !is_unusual(object.permissions) => Finding::problem(
             "unreadable",
             format!("can't open {path}: {reason}"),
-            format!("find out which process created it; if no process needs it: rm {path}"),
+            format!("find out which process created it; if no process needs it: rm {}", quoted(&path)),
         ),
         _ => judge_permissions(&path, object.permissions)?,
     };
@@ -87,7 +87,7 @@ fn is_unusual(permissions: u32) -> bool {
 fn judge_permissions(path: &str, permissions: u32) -> Option<Finding> {
     let what =
         format!("{path} has permissions {permissions:o}: its owner needs 600, and no other user may write");
-    let advice = format!("chmod 600 {path} (640 or 644 if other users read it)");
+    let advice = format!("chmod 600 {} (640 or 644 if other users read it)", quoted(path));
     is_unusual(permissions).then(|| Finding::problem("permissions", what, advice))
 }
 
