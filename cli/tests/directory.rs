@@ -68,12 +68,12 @@ fn every_command_that_reads_knows_the_directory() {
         (&["ls"][..], "worker-7"),
         (&["get", "worker-7"], "\"jobs\": 7"),
         (&["stat", "worker-7"], "worker-7"),
-        (&["history", "worker-7"], "\"jobs\": 7"),
+        (&["history", "worker-7"], "\"jobs\":7"),
         (&["top", "--once"], "worker-7"),
         (&["postmortem", "worker-7"], "worker-7"),
         (&["namespaces"], "fleet"),
         (&["export", "--prometheus", "--once"], "worker-7"),
-        (&["watch", "worker-7", "--count", "1"], "\"jobs\": 7"),
+        (&["watch", "worker-7", "--count", "1"], "\"jobs\":7"),
         (&["doctor"], "nothing is wrong"),
     ] {
         let text = volume.run(arguments).ok();
@@ -128,7 +128,7 @@ fn doctor_looks_at_the_directory() {
     let ran = volume.run(&["-n", "fleet", "doctor"]);
     assert!(ran.stdout.contains("were unlinked by hand"), "{ran:?}");
     // Of a directory below, or beside it with a name that begins the same, there is nothing here.
-    let (inner, other) = (Volume::at(volume.0.join("tl_inner")), Volume::new("doctor-2"));
+    let (inner, other) = (Volume::at(volume.0.join("inner")), Volume::new("doctor-2"));
     let mut puts = [&inner, &other].map(|it| it.put("fleet", "worker-7", &[]));
     for there in [&inner, &other] {
         let page = fs::read_dir(&there.0).unwrap().map(|entry| entry.unwrap().path());

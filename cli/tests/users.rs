@@ -170,6 +170,13 @@ fn verify_and_bench_trust_the_owner_of_their_directory() {
     }
     let refused = everywhere.run_without_name(STRANGER, STRANGER, &[&place[..2], &["bench"]].concat(), "");
     assert!(refused.fails(1).contains("--trust-owner"));
+    // If a directory above refuses, that one is named.
+    let inner = directory.join("closed/inner");
+    fs::create_dir_all(&inner).unwrap();
+    fs::set_permissions(directory.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    let arguments = ["--directory", inner.to_str().unwrap(), "namespaces"];
+    let message = everywhere.run_without_name(STRANGER, STRANGER, &arguments, "").fails(1);
+    assert!(message.contains(&format!("chmod o+x {}/closed,", directory.display())), "{message}");
 }
 
 /// Runs the command in a user namespace that maps no user, started as `user`.

@@ -494,7 +494,7 @@ pub enum RemoveError {
     /// The channel has ended for its readers, but some of its objects can't be removed.
     #[error("channel {channel:?} has ended, but {} can't be removed from shared memory ({}): run \
              {} as the objects' owner, which removes them",
-            objects.join(", "), text_for_removal(source), cleanup_text(source.directory()))]
+            paths_text(source.directory(), objects), text_for_removal(source), cleanup_text(source.directory()))]
     Left {
         /// The channel.
         channel: String,
@@ -625,6 +625,16 @@ fn text_for_writers(error: &ObjectError) -> String {
              open it in another namespace"
         )
     })
+}
+
+/// The paths of objects of a directory; an empty one is not known.
+fn paths_text(directory: &str, objects: &[String]) -> String {
+    let path = |name: &String| format!("{directory}/{name}");
+    if directory.is_empty() {
+        objects.join(", ")
+    } else {
+        objects.iter().map(path).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Why a channel can't be removed.
