@@ -11,7 +11,7 @@ use serde::Serialize;
 use tearless::Namespace;
 
 use super::{CHILD, Order, READY};
-use crate::place::Place;
+use crate::directory::Directory;
 
 /// The pause between two checks whether the child has ended.
 const LOOK: Duration = Duration::from_millis(5);
@@ -36,14 +36,14 @@ impl Worker {
     /// If the system refuses to start it.
     pub(crate) fn start(
         command: &str,
-        (place, namespace): (&Place, &Namespace),
+        (directory, namespace): (&Directory, &Namespace),
         task: &impl Serialize,
     ) -> io::Result<Worker> {
         let order = serde_json::to_string(&Order { namespace: namespace.name().into(), task })?;
         let mut process = Command::new("/proc/self/exe")
             .arg0("tearless")
             .args([command, CHILD, &order])
-            .args(place.arguments())
+            .args(directory.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)

@@ -20,7 +20,7 @@ use super::super::{
     Access, Mode, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, lock, quoted, threads,
 };
 use super::MAX_TRIES;
-use super::place::{DEFAULT, HUGETLBFS, Place, directory_of, missing_text};
+use super::directory::{DEFAULT, Directory, HUGETLBFS, directory_of, missing_text};
 use crate::layout::PAGE_BYTES;
 use crate::memory::{ObjectId, Words};
 
@@ -360,11 +360,11 @@ fn may_create(directory: &str) -> bool {
 
 /// Tries everything once that channels use of the system, on an object that has no name afterwards.
 /// The name of each step, and what failed.
-pub(super) fn try_steps(place: &Place) -> Vec<(&'static str, Option<ObjectError>)> {
+pub(super) fn try_steps(directory: &Directory) -> Vec<(&'static str, Option<ObjectError>)> {
     // Containers that share a directory have processes of one id.
     let number = getrandom::u64().unwrap_or_else(|_| std::process::id().into());
-    let object = format!("{}/tl_try_{number}", place.directory());
-    let bytes = place.round(PAGE_BYTES);
+    let object = format!("{}/tl_try_{number}", directory.path());
+    let bytes = directory.round(PAGE_BYTES);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = FileMode::RUSR | FileMode::WUSR;
     let refused = |what: &str| ObjectError::Unusable { problem: format!("the system refuses {what}") };

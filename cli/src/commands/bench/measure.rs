@@ -7,8 +7,8 @@ use serde::Serialize;
 use tearless::{Bytes, Namespace};
 
 use crate::child::text;
+use crate::directory::Directory;
 use crate::interrupt::Interrupt;
-use crate::place::Place;
 
 /// The shortest round: long compared with a reading of the clock.
 const ROUND: Duration = Duration::from_millis(1);
@@ -26,7 +26,7 @@ fn repeated(mut operation: impl FnMut()) -> impl FnMut(u32) {
 
 /// A run of the command.
 pub(super) struct Run<'a> {
-    pub(super) place: &'a Place,
+    pub(super) directory: &'a Directory,
     pub(super) namespace: &'a Namespace,
     pub(super) interrupt: &'a Interrupt,
     /// The time for each measurement.

@@ -22,9 +22,12 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
         let namespace = context.open(name)?;
         let mut findings = findings(&namespace, context);
-        findings.extend(names::in_namespace(&namespace, context.place.directory()));
-        let missing =
-            if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.place) } else { None };
+        findings.extend(names::in_namespace(&namespace, context.directory.path()));
+        let missing = if findings.is_empty() {
+            resolve::no_such_namespace(&namespace, &context.directory)
+        } else {
+            None
+        };
         return missing.map_or(Ok(findings), Err);
     }
     Ok(context.all_namespaces()?.iter().flat_map(|namespace| findings(namespace, context)).collect())
@@ -66,7 +69,7 @@ fn unusable(error: &ObjectError, refusals: &mut Refusals) -> Option<Finding> {
 fn taken(namespace: &Namespace, error: &ObjectError, context: &Context) -> Option<Finding> {
     let ObjectError::OtherOwner { object, owner } = error else { return None };
     let (own, prefix) = (rustix::process::geteuid().as_raw(), namespace.object_prefix(None));
-    let objects = context.place.objects().ok().filter(|_| *owner != own)?;
+    let objects = context.directory.objects().ok().filter(|_| *owner != own)?;
     let mut objects = objects.iter().filter(|it| it.name.starts_with(&prefix));
     let what = format!(
         "user {owner} has the name of its list of channels, {object}: no writer of yours can open, and no \

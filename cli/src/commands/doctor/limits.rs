@@ -6,21 +6,21 @@ use std::path::Path;
 use tearless::inspect::{Capability, quoted};
 
 use super::finding::Finding;
+use crate::directory::{DEV_SHM, Directory};
 use crate::output::bytes;
-use crate::place::{DEV_SHM, Place};
 
 /// Containers get a smaller `/dev/shm` by default, which is too small for a busy fleet.
 const SMALL: u64 = 64 << 20;
 /// The percentage of a limit at which it counts as nearly reached.
 const NEARLY: u64 = 90;
 
-pub(super) fn examine(place: &Place) -> Vec<Finding> {
-    let directory = place.directory();
-    let tried = match place.capabilities() {
+pub(super) fn examine(directory: &Directory) -> Vec<Finding> {
+    let tried = match directory.capabilities() {
         Ok(tried) => tried.iter().filter_map(judge_capability).collect(),
         Err(error) => vec![Finding::problem("create", error.to_string(), BEFORE)],
     };
-    let memory = shared_memory(directory).into_iter().chain(huge_pages(directory));
+    let path = directory.path();
+    let memory = shared_memory(path).into_iter().chain(huge_pages(path));
     tried.into_iter().chain(memory).chain(control_group()).collect()
 }
 

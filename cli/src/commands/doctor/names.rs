@@ -10,9 +10,9 @@ use tearless::{Namespace, inspect::Inspection};
 
 use super::finding::Finding;
 use crate::context::Context;
+use crate::directory::DEV_SHM;
 use crate::error::Failure;
 use crate::health;
-use crate::place::DEV_SHM;
 
 /// Users below have no logins: logind leaves their objects alone.
 const FIRST_LOGIN: u32 = 1_000;
@@ -22,9 +22,9 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
         // The examination of its channels calls `in_namespace`; logind belongs to the machine.
         return Ok(Vec::new());
     }
-    let mut findings = lost(&context.all_namespaces()?, context.place.directory(), "");
+    let mut findings = lost(&context.all_namespaces()?, context.directory.path(), "");
     // logind removes files from /dev/shm only; those in /run/user go with the directory.
-    let is_removed_at_logout = context.place.directory() == Path::new(DEV_SHM);
+    let is_removed_at_logout = context.directory.path() == Path::new(DEV_SHM);
     if is_removed_at_logout && Path::new("/run/systemd/seats").is_dir() && removes_at_logout(Path::new("/")) {
         findings.extend(users(context)?.into_iter().map(of_logout));
     }
@@ -139,7 +139,7 @@ fn removes_at_logout(root: &Path) -> bool {
 
 /// The users with objects here that logind would remove.
 fn users(context: &Context) -> Result<BTreeSet<u32>, Failure> {
-    let owners = context.place.objects()?.into_iter().map(|object| object.owner_uid);
+    let owners = context.directory.objects()?.into_iter().map(|object| object.owner_uid);
     Ok(owners.filter(|user| *user >= FIRST_LOGIN && !lingers(*user)).collect())
 }
 

@@ -61,27 +61,27 @@ const REFUSED: [(u32, &str, &str); 25] = [
 
 /// The directory where the objects of a namespace are.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Directory {
     /// Absolute.
-    directory: Cow<'static, str>,
+    path: Cow<'static, str>,
     /// Bytes of a page, if it is on a file system of huge pages: sizes and mappings are multiples.
     huge: Option<usize>,
 }
 
-impl Default for Place {
+impl Default for Directory {
     /// No system call.
-    fn default() -> Place {
-        Place { directory: DEFAULT.into(), huge: None }
+    fn default() -> Directory {
+        Directory { path: DEFAULT.into(), huge: None }
     }
 }
 
-impl Place {
+impl Directory {
     /// The directory at `path`, if objects can be there, and if no user but its owner, a trusted
-    /// one, can remove the objects of others; otherwise what is wrong, and what to do. The default
-    /// place is not examined.
+    /// one, can remove the objects of others; otherwise what is wrong, and what to do. The
+    /// default one is not examined.
     ///
     /// The path is followed again for each object, so a directory that is replaced is found.
-    pub(super) fn of(path: &Path, is_trusted: impl Fn(u32) -> bool) -> Result<Place, String> {
+    pub(super) fn of(path: &Path, is_trusted: impl Fn(u32) -> bool) -> Result<Directory, String> {
         let absolute = std::path::absolute(path).map_err(|error| {
             format!("{path:?} can't be made absolute ({error}): give the absolute path of a directory")
         })?;
@@ -97,7 +97,7 @@ impl Place {
                 format!("{path:?} {text}")
             })?;
         if directory == DEFAULT {
-            return Ok(Place::default());
+            return Ok(Directory::default());
         }
         let failed = |errno| text_of_failure(&directory, errno);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -109,11 +109,11 @@ impl Place {
             return Err(problem);
         }
         let huge = usize::try_from(found.f_bsize).ok().filter(|_| found.f_type == HUGETLBFS);
-        Ok(Place { directory: directory.into(), huge })
+        Ok(Directory { path: directory.into(), huge })
     }
 
-    pub(super) fn directory(&self) -> &str {
-        &self.directory
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// Bytes of the pages by which objects take memory, and are mapped.

@@ -1,4 +1,4 @@
-//! The place of the shared memory: its directory, and the users whose objects are opened.
+//! The directory of the shared memory, and the users whose objects are opened.
 
 use std::ffi::{OsStr, OsString};
 use std::iter;
@@ -13,9 +13,9 @@ use tearless::{Namespace, NamespaceBuilder};
 
 use crate::error::Failure;
 
-/// Where a command looks for shared memory, and whose it opens.
+/// Where a command looks for shared memory, and the users whose objects it opens.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Place {
+pub(crate) struct Directory {
     /// The directory of the shared memory. Default: $TEARLESS_DIRECTORY, or /dev/shm
     #[arg(long, global = true, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub(crate) struct Place {
 /// Where Linux shows shared memory.
 pub(crate) const DEV_SHM: &str = "/dev/shm";
 
-impl Place {
+impl Directory {
     /// Takes the environment's directory if no option names one.
     pub(crate) fn settle(&mut self, variable: Option<OsString>) {
         let named = self.directory.take();
@@ -39,8 +39,8 @@ impl Place {
         self.directory.as_deref()
     }
 
-    /// The directory.
-    pub(crate) fn directory(&self) -> &Path {
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
         self.named().unwrap_or(Path::new(DEV_SHM))
     }
 
@@ -66,18 +66,18 @@ impl Place {
 
     /// What channels there can use of the system.
     pub(crate) fn capabilities(&self) -> Result<Vec<Capability>, ObjectError> {
-        capabilities_of(self.directory(), &self.trust)
+        capabilities_of(self.path(), &self.trust)
     }
 
     /// The namespaces; those of other users are opened if they are trusted.
     pub(crate) fn namespaces(&self) -> Result<Vec<NamespaceInfo>, ObjectError> {
-        let listing = namespaces().directory(self.directory());
+        let listing = namespaces().directory(self.path());
         self.trust.iter().fold(listing, |listing, user| listing.trust_owner(*user)).list()
     }
 
     /// The objects; those of other users are opened if they are trusted.
     pub(crate) fn objects(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
-        let listing = objects().directory(self.directory());
+        let listing = objects().directory(self.path());
         self.trust.iter().fold(listing, |listing, user| listing.trust_owner(*user)).list()
     }
 
@@ -88,7 +88,7 @@ impl Place {
 
     /// Options of the namespace `name`.
     pub(crate) fn builder(&self, name: &str) -> NamespaceBuilder {
-        let builder = Namespace::builder(name).directory(self.directory());
+        let builder = Namespace::builder(name).directory(self.path());
         self.trust.iter().fold(builder, |builder, user| builder.trust_owner(*user))
     }
 }
