@@ -118,10 +118,13 @@ setters! {
     ///   [trusted](Self::trust_owner);
     /// * others may write to it, and it isn't sticky, as `/tmp` is: they could remove objects;
     /// * it is on a file system whose memory is not shared or not reserved: NFS and other network
-    ///   file systems, FUSE, Btrfs, bcachefs, ZFS, F2FS.
+    ///   file systems, FUSE, Btrfs, bcachefs, ZFS, F2FS, NILFS2. The upper layer of an overlayfs is
+    ///   not examined.
     ///
     /// A relative path is of the working directory at `open`. A directory that is removed, or
-    /// replaced, while it is in use: as if the names of its objects were removed.
+    /// replaced, while it is in use: as if the names of its objects were removed. What replaces it,
+    /// or is mounted over it, is used and not examined. Nor are the directories above it: a user
+    /// that may rename one of them can replace this one.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

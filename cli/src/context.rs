@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use tearless::Namespace;
 use tearless::error::ObjectError;
 
+use crate::directory::Directory;
 use crate::error::Failure;
-use crate::place::Place;
 use crate::resolve;
 
 /// The options that every command takes.
@@ -25,7 +25,7 @@ pub(crate) struct Context {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) directory: Directory,
 }
 
 /// A time on the command line.
@@ -79,7 +79,7 @@ impl Context {
         let named = self.namespace.take();
         let other = || variable("TEARLESS_NAMESPACE").map(|name| name.to_string_lossy().into_owned());
         self.namespace = named.or_else(other);
-        self.place.settle(variable("TEARLESS_DIRECTORY"));
+        self.directory.settle(variable("TEARLESS_DIRECTORY"));
     }
 
     /// The namespace that the user named, or else the only one. Opening removes nothing from it.
@@ -89,9 +89,9 @@ impl Context {
 
     /// The same, for writers that admit these users.
     pub(crate) fn namespace_for(&self, access: &AccessArguments) -> Result<Namespace, Failure> {
-        let only = || resolve::only_namespace(&self.place);
+        let only = || resolve::only_namespace(&self.directory);
         let name = self.namespace.clone().map_or_else(only, Ok)?;
-        let mut builder = self.place.builder(&name).permissions(access.permissions.unwrap_or(OWNER));
+        let mut builder = self.directory.builder(&name).permissions(access.permissions.unwrap_or(OWNER));
         if let Some(group) = access.group.as_deref().filter(|group| !group.is_empty()) {
             builder = builder.group(group);
         }
@@ -100,12 +100,12 @@ impl Context {
 
     /// The namespace `name`. Opening removes nothing from it.
     pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
-        self.place.open(name)
+        self.directory.open(name)
     }
 
     /// The namespaces there. A name out of shared memory may be invalid: then it is left out.
     pub(crate) fn all_namespaces(&self) -> Result<Vec<Namespace>, ObjectError> {
-        let mut names: Vec<_> = self.place.namespaces()?.into_iter().map(|info| info.name).collect();
+        let mut names: Vec<_> = self.directory.namespaces()?.into_iter().map(|info| info.name).collect();
         names.dedup();
         Ok(names.iter().flatten().filter_map(|name| self.open(name).ok()).collect())
     }

@@ -86,7 +86,7 @@ pub(crate) fn for_shells(text: &str) -> String {
     text.replace("NamespaceBuilder::trust_owner", "--trust-owner")
         .replace("NamespaceBuilder::permissions", "--permissions")
         .replace("NamespaceBuilder::group", "--group")
-        .replace("`tearless gc` or `Namespace::clean`", "`tearless gc`")
+        .replace(" or `Namespace::clean`", "")
         .replace(
             "try again, or wait with `changed`",
             "`tearless get --wait TIME` and `tearless watch` wait for it",
@@ -189,6 +189,7 @@ mod tests {
             ObjectError::PermissionDenied { object: object(), owner: Some(7) },
             ObjectError::OtherGroup { object: object(), found: 7, wanted: 8 },
             ObjectError::Exists { object: object() },
+            ObjectError::OtherVersion { object: "/run/a b/tl_x".into(), found: 1 },
         ];
         for error in errors {
             let message = Failure::from(error).message.unwrap();

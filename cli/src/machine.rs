@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rustix::system::{sysinfo, uname};
 use serde::Serialize;
 
+use crate::directory::DEV_SHM;
 use crate::output;
-use crate::place::DEV_SHM;
 
 /// What matters of this machine for measurements.
 #[derive(Clone, Debug, Serialize)]

@@ -7,12 +7,12 @@
 mod child;
 mod commands;
 mod context;
+mod directory;
 mod error;
 mod health;
 mod interrupt;
 mod machine;
 mod output;
-mod place;
 mod resolve;
 mod states;
 

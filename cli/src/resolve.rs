@@ -6,10 +6,10 @@ use tearless::{
     inspect::{self, ChannelInfo, NamespaceInfo},
 };
 
+use crate::directory::Directory;
 use crate::error::{ExitStatus, Failure, trust};
 use crate::health;
 use crate::output::printable;
-use crate::place::Place;
 
 /// How many names an error lists if the user has to choose one.
 const MAX_LISTED: usize = 20;
@@ -18,13 +18,13 @@ const MAX_LISTED: usize = 20;
 const NO_WORKER: &str = "is a worker running, on this machine and in this container?";
 
 /// The name of the only namespace there.
-pub(crate) fn only_namespace(place: &Place) -> Result<String, Failure> {
-    let namespaces = place.namespaces()?;
+pub(crate) fn only_namespace(directory: &Directory) -> Result<String, Failure> {
+    let namespaces = directory.namespaces()?;
     let mut names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     names.dedup();
     match names.as_slice() {
         [name] => Ok((*name).to_owned()),
-        [] => Err(no_namespace(&namespaces, place)),
+        [] => Err(no_namespace(&namespaces, directory)),
         names => {
             let text = format!("which namespace? there are {}: {}", names.len(), listed(names));
             Err(Failure::new(ExitStatus::Usage, text).hint("add -n NAME, or set TEARLESS_NAMESPACE"))
@@ -32,8 +32,8 @@ pub(crate) fn only_namespace(place: &Place) -> Result<String, Failure> {
     }
 }
 
-fn no_namespace(namespaces: &[NamespaceInfo], place: &Place) -> Failure {
-    let failure = Failure::new(ExitStatus::NotFound, format!("there is no namespace{}", place.text()));
+fn no_namespace(namespaces: &[NamespaceInfo], directory: &Directory) -> Failure {
+    let failure = Failure::new(ExitStatus::NotFound, format!("there is no namespace{}", directory.text()));
     match namespaces.iter().find(|info| !info.readable) {
         Some(info) => failure.hint(format!("a user has one: {}; it must admit you", trust(info.owner_uid))),
         None => failure.hint(NO_WORKER),
@@ -51,13 +51,13 @@ pub(crate) fn listed(names: &[&str]) -> String {
 
 /// The failure that reports a missing namespace; `None` if it exists, or if the namespaces can't be
 /// listed.
-pub(crate) fn no_such_namespace(namespace: &Namespace, place: &Place) -> Option<Failure> {
-    let namespaces = place.namespaces().ok()?;
+pub(crate) fn no_such_namespace(namespace: &Namespace, directory: &Directory) -> Option<Failure> {
+    let namespaces = directory.namespaces().ok()?;
     let names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     if names.contains(&namespace.name()) {
         return None;
     }
-    let text = format!("there is no namespace {:?}{}", namespace.name(), place.text());
+    let text = format!("there is no namespace {:?}{}", namespace.name(), directory.text());
     let failure = Failure::new(ExitStatus::NotFound, text);
     let others = format!("there are: {}", listed(&names));
     let others = if names.is_empty() { NO_WORKER.to_owned() } else { others };
@@ -66,15 +66,15 @@ pub(crate) fn no_such_namespace(namespace: &Namespace, place: &Place) -> Option<
 
 /// The channels of a namespace. Fails if it does not exist, and also if its channels can't be
 /// listed: an empty list would look as if all of them had ended.
-pub(crate) fn channels(namespace: &Namespace, place: &Place) -> Result<Vec<ChannelInfo>, Failure> {
+pub(crate) fn channels(namespace: &Namespace, directory: &Directory) -> Result<Vec<ChannelInfo>, Failure> {
     let channels = namespace.channels()?;
-    let missing = if channels.is_empty() { no_such_namespace(namespace, place) } else { None };
+    let missing = if channels.is_empty() { no_such_namespace(namespace, directory) } else { None };
     missing.map_or(Ok(channels), Err)
 }
 
 /// The failure that reports a missing channel, with the names that are most like it.
-fn no_such_channel(namespace: &Namespace, channel: &str, place: &Place) -> Failure {
-    if let Some(failure) = no_such_namespace(namespace, place) {
+fn no_such_channel(namespace: &Namespace, channel: &str, directory: &Directory) -> Failure {
+    if let Some(failure) = no_such_namespace(namespace, directory) {
         return failure;
     }
     let text = format!("there is no channel {channel:?} in namespace {:?}", namespace.name());
@@ -103,9 +103,9 @@ fn no_such_channel(namespace: &Namespace, channel: &str, place: &Place) -> Failu
 }
 
 /// The failure that reports why a channel can't be attached to or inspected.
-pub(crate) fn unattached(namespace: &Namespace, error: AttachError, place: &Place) -> Failure {
+pub(crate) fn unattached(namespace: &Namespace, error: AttachError, directory: &Directory) -> Failure {
     match error {
-        AttachError::NotFound { channel, .. } => no_such_channel(namespace, &channel, place),
+        AttachError::NotFound { channel, .. } => no_such_channel(namespace, &channel, directory),
         error => error.into(),
     }
 }

@@ -55,7 +55,7 @@ impl States {
             match builder.open() {
                 Ok(reader) => return Ok(Some(States { reader: reader.into() })),
                 Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) if left > SLICE => {}
-                Err(error) => return Err(resolve::unattached(namespace, error, &context.place)),
+                Err(error) => return Err(resolve::unattached(namespace, error, &context.directory)),
             }
             if is_gone() {
                 return Ok(None);

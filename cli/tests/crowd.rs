@@ -55,7 +55,7 @@ fn one_dead_channel_is_removed_by_name_and_a_live_one_is_not() {
 
     // The command that the doctor advises.
     let doctor = fleet.run(&["doctor"]).stdout;
-    let advice = format!("`tearless -n '{}' gc 'dead-00000'`", fleet.name());
+    let advice = format!("`tearless -n {} gc dead-00000`", fleet.name());
     assert!(doctor.contains(&advice), "{doctor}");
 }
 

@@ -15,7 +15,10 @@ struct Volume(PathBuf);
 
 impl Volume {
     fn new(test: &str) -> Volume {
-        let path = PathBuf::from(format!("/dev/shm/tearless-cli-{}-{test}", std::process::id()));
+        Volume::at(PathBuf::from(format!("/dev/shm/tearless-cli-{}-{test}", std::process::id())))
+    }
+
+    fn at(path: PathBuf) -> Volume {
         fs::create_dir(&path).unwrap();
         Volume(path)
     }
@@ -65,12 +68,12 @@ fn every_command_that_reads_knows_the_directory() {
         (&["ls"][..], "worker-7"),
         (&["get", "worker-7"], "\"jobs\": 7"),
         (&["stat", "worker-7"], "worker-7"),
-        (&["history", "worker-7"], "7"),
+        (&["history", "worker-7"], "\"jobs\":7"),
         (&["top", "--once"], "worker-7"),
         (&["postmortem", "worker-7"], "worker-7"),
         (&["namespaces"], "fleet"),
         (&["export", "--prometheus", "--once"], "worker-7"),
-        (&["watch", "worker-7", "--count", "1"], "7"),
+        (&["watch", "worker-7", "--count", "1"], "\"jobs\":7"),
         (&["doctor"], "nothing is wrong"),
     ] {
         let text = volume.run(arguments).ok();
@@ -90,12 +93,15 @@ fn every_command_that_reads_knows_the_directory() {
 
 #[test]
 fn what_a_killed_writer_left_is_found_and_removed_there() {
-    let volume = Volume::new("left");
+    let volume = Volume::new("it's left");
     let mut put = volume.put("fleet", "worker-7", &[]);
     put.kill().unwrap();
     put.wait().unwrap();
-    let ran = volume.run(&["doctor"]);
-    let advice = format!("tearless --directory '{}' -n 'fleet' gc 'worker-7'", volume.path());
+    let ran = volume.run(&["doctor", "--trust-owner", "7"]);
+    let advice = format!(
+        "`tearless --directory '{}' --trust-owner 7 -n fleet gc worker-7`",
+        volume.path().replace('\'', r"'\''")
+    );
     assert!(ran.stdout.contains("died") && ran.stdout.contains(&advice), "{ran:?}");
     volume.run(&["gc", "--keep", "nothing"]).ok();
     assert!(volume.is_empty());
@@ -121,6 +127,20 @@ fn doctor_looks_at_the_directory() {
     fs::remove_file(&page).unwrap();
     let ran = volume.run(&["-n", "fleet", "doctor"]);
     assert!(ran.stdout.contains("were unlinked by hand"), "{ran:?}");
+    // Of a directory below, or beside it with a name that begins the same, there is nothing here.
+    let (inner, other) = (Volume::at(volume.0.join("inner")), Volume::new("doctor-2"));
+    let mut puts = [&inner, &other].map(|it| it.put("fleet", "worker-7", &[]));
+    for there in [&inner, &other] {
+        let page = fs::read_dir(&there.0).unwrap().map(|entry| entry.unwrap().path());
+        page.filter(|path| path.to_str().unwrap().ends_with('c')).for_each(|it| fs::remove_file(it).unwrap());
+        assert!(there.run(&["doctor"]).stdout.contains("were unlinked by hand"));
+        let ran = volume.run(&["doctor", "--json"]);
+        assert!(!ran.stdout.contains(there.path()), "{ran:?}");
+    }
+    for put in &mut puts {
+        put.kill().unwrap();
+        put.wait().unwrap();
+    }
     put.kill().unwrap();
     put.wait().unwrap();
 }

@@ -156,6 +156,29 @@ fn a_page_that_may_not_be_opened_is_reported_once_and_with_its_channel() {
     assert!(message.starts_with("not removed: channel \"w\": no permission"), "{message}");
 }
 
+#[test]
+fn verify_and_bench_trust_the_owner_of_their_directory() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    let directory = everywhere.folder.join("volume");
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o1777)).unwrap();
+    std::os::unix::fs::chown(&directory, Some(WORKER.parse().unwrap()), None).unwrap();
+    let place = ["--directory", directory.to_str().unwrap(), "--trust-owner", WORKER];
+    for command in ["verify", "bench"] {
+        let arguments = [&place[..], &[command, "--seconds", "1"]].concat();
+        everywhere.run_without_name(STRANGER, STRANGER, &arguments, "").ok();
+    }
+    let refused = everywhere.run_without_name(STRANGER, STRANGER, &[&place[..2], &["bench"]].concat(), "");
+    assert!(refused.fails(1).contains("--trust-owner"));
+    // If a directory above refuses, that one is named.
+    let inner = directory.join("closed/inner");
+    fs::create_dir_all(&inner).unwrap();
+    fs::set_permissions(directory.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    let arguments = ["--directory", inner.to_str().unwrap(), "namespaces"];
+    let message = everywhere.run_without_name(STRANGER, STRANGER, &arguments, "").fails(1);
+    assert!(message.contains(&format!("chmod o+x {}/closed,", directory.display())), "{message}");
+}
+
 /// Runs the command in a user namespace that maps no user, started as `user`.
 fn unmapped(everywhere: &Everywhere, user: &str, arguments: &[&str], input: &str) -> Ran {
     in_user_namespace("-U", everywhere, user, arguments, input)
@@ -223,6 +246,20 @@ fn all_users_without_an_id_can_not_be_trusted_at_once() {
         }
         let namespaces = run(&["--trust-owner", "65534", "namespaces"]);
         assert!(!namespaces.stdout.contains(everywhere.fleet.name()), "{namespaces:?}");
+        // A directory of another of them is refused; the system knows this user's own.
+        let directory = everywhere.folder.join("volume");
+        fs::create_dir_all(&directory).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        let list = ["--trust-owner", "65534", "--directory", directory.to_str().unwrap(), "namespaces"];
+        for (owner, is_refused) in [(EXPORTER, true), (STRANGER, false)] {
+            std::os::unix::fs::chown(&directory, Some(owner.parse().unwrap()), None).unwrap();
+            let listed = run(&list);
+            assert_eq!(listed.code, Some(i32::from(is_refused)), "{map}: {listed:?}");
+            if is_refused {
+                assert!(listed.stderr.contains("--map-users"), "{map}: {listed:?}");
+                assert!(!listed.stderr.contains("--trust-owner"), "{map}: {listed:?}");
+            }
+        }
     }
 }
 

@@ -185,7 +185,7 @@ fn a_channel_that_no_list_has_and_whose_writer_ended_can_be_removed() {
     let registry = fleet.objects().into_iter().find(|path| !path.to_str().unwrap().ends_with('c'));
     std::fs::remove_file(registry.expect("a registry of one object")).unwrap();
     let doctor = fleet.run(&["doctor"]).stdout;
-    let advice = format!("start its writer, or remove the channel: `tearless -n '{}' gc 'w'`", fleet.name());
+    let advice = format!("start its writer, or remove the channel: `tearless -n {} gc w`", fleet.name());
     assert!(doctor.contains(&advice) && !doctor.contains("process"), "{doctor}");
     fleet.run(&["gc", "w"]).ok();
     fleet.run(&["get", "w"]).fails(3);

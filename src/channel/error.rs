@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{KnownChannels, NameError, OverBudget, SizeLimit};
 use crate::layout::control;
-use crate::object::{ObjectError, directory_of, is_own_user, may_be_unmapped};
+use crate::object::{ObjectError, cleanup_text, directory_of, is_own_user, may_be_unmapped};
 
 /// Why a writer could not be opened. Nothing has changed that another process could see.
 #[derive(thiserror::Error)]
@@ -493,8 +493,8 @@ pub enum RemoveError {
     },
     /// The channel has ended for its readers, but some of its objects can't be removed.
     #[error("channel {channel:?} has ended, but {} can't be removed from shared memory ({}): run \
-             `tearless gc` or `Namespace::clean` as the objects' owner, which removes them",
-            objects.join(", "), text_for_removal(source))]
+             {} as the objects' owner, which removes them",
+            paths_text(source.directory(), objects), text_for_removal(source), cleanup_text(source.directory()))]
     Left {
         /// The channel.
         channel: String,
@@ -506,7 +506,8 @@ pub enum RemoveError {
     /// The channel was removed, and the namespace's list of channels still has its entry.
     #[error(
         "channel {channel:?} was removed, but its entry in the list of channels was not ({source}): \
-         `tearless gc` or `Namespace::clean` removes it"
+         {} removes it",
+        cleanup_text(source.directory())
     )]
     Entry {
         /// The channel.
@@ -568,7 +569,7 @@ fn version_text(channel: &str, found: u64, expected: u64) -> String {
     format!(
         "channel {channel:?} was made with layout version {found}, this library uses version \
          {expected}: use the same version of tearless in all processes; if no process writes the \
-         channel, `tearless gc` or `Namespace::clean` removes it"
+         channel, `tearless gc` (with its --directory) or `Namespace::clean` removes it"
     )
 }
 
@@ -624,6 +625,16 @@ fn text_for_writers(error: &ObjectError) -> String {
              open it in another namespace"
         )
     })
+}
+
+/// The paths of objects of a directory; an empty one is not known.
+fn paths_text(directory: &str, objects: &[String]) -> String {
+    let path = |name: &String| format!("{directory}/{name}");
+    if directory.is_empty() {
+        objects.join(", ")
+    } else {
+        objects.iter().map(path).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Why a channel can't be removed.

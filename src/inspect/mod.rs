@@ -24,6 +24,8 @@ mod tests;
 pub use crate::channel::{SchemaInspection, WriterState, similar};
 pub use crate::layout::Side as SegmentSide;
 pub use crate::object::may_be_unmapped;
+#[doc(hidden)]
+pub use crate::object::quoted;
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;
 pub use listing::{

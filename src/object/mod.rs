@@ -27,6 +27,7 @@ pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use shm::{SharedMemory, directory_of, group_id};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::Duration;
 use std::{fmt, fs, io};
@@ -279,8 +280,9 @@ pub enum ObjectError {
     /// Another version of the library made it.
     #[error(
         "{object} has layout version {found}, this library uses version {}: use the same version of \
-         tearless in all processes; if no process uses it, `tearless gc` or `Namespace::clean` removes it",
-        layout::VERSION
+         tearless in all processes; if no process uses it, {} removes it",
+        layout::VERSION,
+        cleanup_text(directory_of(object))
     )]
     OtherVersion {
         /// Its path.
@@ -401,6 +403,29 @@ impl fmt::Display for ResourceLimit {
 }
 
 impl ObjectError {
+    /// The directory of the object; empty if it is not known.
+    pub(crate) fn directory(&self) -> &str {
+        match self {
+            ObjectError::Unusable { .. } => "",
+            ObjectError::NotFound { object }
+            | ObjectError::Exists { object }
+            | ObjectError::Unfinished { object }
+            | ObjectError::Claimed { object }
+            | ObjectError::NoSpace { object, .. }
+            | ObjectError::PermissionDenied { object, .. }
+            | ObjectError::NotOwner { object, .. }
+            | ObjectError::NotMember { object, .. }
+            | ObjectError::OtherGroup { object, .. }
+            | ObjectError::Foreign { object, .. }
+            | ObjectError::OtherVersion { object, .. }
+            | ObjectError::OtherNamespace { object, .. }
+            | ObjectError::OtherOwner { object, .. }
+            | ObjectError::Limit { object, .. }
+            | ObjectError::Full { object, .. }
+            | ObjectError::Os { object, .. } => directory_of(object),
+        }
+    }
+
     /// Whether the reason may be a passing lack of descriptors, mappings or memory.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, ObjectError::Os { .. } | ObjectError::Limit { .. } | ObjectError::NoSpace { .. })
@@ -436,12 +461,32 @@ fn unmapped_text(owner: u32, otherwise: &str) -> String {
 
 /// How to make room for an object.
 fn room_text(object: &str) -> String {
-    let directory = directory_of(object);
-    let how = match directory {
-        "/dev/shm" => "mount -o remount,size=… /dev/shm",
-        _ => "a tmpfs: mount -o remount,size=…; hugetlbfs: sysctl vm.nr_hugepages=…",
+    match directory_of(object) {
+        shm::DEFAULT => "free memory in /dev/shm, or enlarge it (mount -o remount,size=… /dev/shm)".into(),
+        directory => format!(
+            "remove files from {directory}, or enlarge it (a tmpfs: mount -o remount,size=…; hugetlbfs: sysctl \
+             vm.nr_hugepages=…; a disk: its file system, or this user's quota)"
+        ),
+    }
+}
+
+/// What removes the leftovers in a directory; an empty one is not known.
+pub(crate) fn cleanup_text(directory: &str) -> String {
+    let place = match directory {
+        "" | shm::DEFAULT => String::new(),
+        directory => format!(" --directory {}", quoted(directory)),
     };
-    format!("free memory in {directory}, or enlarge it ({how})")
+    format!("`tearless{place} gc` or `Namespace::clean`")
+}
+
+/// A name or a path as a shell takes it: in quotes, if it needs them.
+#[must_use]
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+,:@%=".contains(it);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")).into(),
+    }
 }
 
 /// `, which belongs to user 7`, if the owner is known, and what to do.

@@ -153,7 +153,7 @@ fn files(tree: &Tree) -> Measure {
         what: "files of src without tests and models",
         count: tree.files.len(),
         aim: 110,
-        // With `object/shm/place.rs`: which directories can hold objects.
+        // With `object/shm/directory.rs`: which directories can hold objects.
         ceiling: 111,
         details,
     }

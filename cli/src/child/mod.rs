@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tearless::{Namespace, cleanup::Retention};
 
+use crate::directory::Directory;
 use crate::error::{ExitStatus, Failure};
-use crate::place::Place;
 pub(crate) use worker::Worker;
 
 /// The hidden option that starts a process as a child, with its task.
@@ -43,13 +43,13 @@ struct Order<T> {
 /// reads.
 pub(crate) fn run<T: DeserializeOwned>(
     order: &str,
-    place: &Place,
+    directory: &Directory,
     work: impl FnOnce(T, &Namespace, &Lifetime) -> Result<(), String>,
 ) -> Result<(), Failure> {
     let lifetime = Lifetime::begin();
     let done = serde_json::from_str(order).map_err(|error| format!("not a task: {error}"));
     let done = done.and_then(|Order { namespace, task }| {
-        let namespace = place.open(&namespace).map_err(text)?;
+        let namespace = directory.open(&namespace).map_err(text)?;
         let done = work(task, &namespace, &lifetime);
         lifetime.clean_if_orphaned(&namespace);
         done

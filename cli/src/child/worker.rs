@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use tearless::Namespace;
 
 use super::{CHILD, Order, READY};
+use crate::directory::Directory;
 
 /// The pause between two checks whether the child has ended.
 const LOOK: Duration = Duration::from_millis(5);
@@ -34,12 +34,16 @@ impl Worker {
     /// # Errors
     ///
     /// If the system refuses to start it.
-    pub(crate) fn start(command: &str, namespace: &Namespace, task: &impl Serialize) -> io::Result<Worker> {
+    pub(crate) fn start(
+        command: &str,
+        (directory, namespace): (&Directory, &Namespace),
+        task: &impl Serialize,
+    ) -> io::Result<Worker> {
         let order = serde_json::to_string(&Order { namespace: namespace.name().into(), task })?;
         let mut process = Command::new("/proc/self/exe")
             .arg0("tearless")
             .args([command, CHILD, &order])
-            .env("TEARLESS_DIRECTORY", namespace.directory().unwrap_or(Path::new("")))
+            .args(directory.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)

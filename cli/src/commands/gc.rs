@@ -117,7 +117,7 @@ impl Removal {
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     // Before the cleanup, which may remove the last object of the namespace.
-    let missing = resolve::no_such_namespace(&namespace, &context.place);
+    let missing = resolve::no_such_namespace(&namespace, &context.directory);
     let mut ghosts = ghosts(&namespace);
     let (cleaned, struck) = match arguments.dry_run {
         _ if !arguments.channels.is_empty() => (remove(&namespace, arguments, context)?, Vec::new()),
@@ -162,7 +162,7 @@ fn remove(
     for channel in named {
         if cleaned.removed.iter().all(|removed| removed.channel.as_ref() != Some(channel)) {
             let inspected = namespace.inspect(channel);
-            let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.place))?;
+            let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.directory))?;
             let (pid, owner) = (found.writer_pid, found.owner_uid);
             let (exit, why) = match has_ended(&found) {
                 true => (ExitStatus::Failed, format!("belongs to user {owner}: run this as that user")),

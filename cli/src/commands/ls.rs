@@ -62,7 +62,7 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
 }
 
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
-    let mut channels = resolve::channels(namespace, &context.place)?;
+    let mut channels = resolve::channels(namespace, &context.directory)?;
     if let Some(pattern) = &arguments.pattern {
         let pattern = Pattern::new(pattern);
         channels.retain(|info| pattern.matches(&info.name));

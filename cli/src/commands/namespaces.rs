@@ -27,7 +27,7 @@ Exit codes: 0, also if there are none")]
 pub(crate) struct NamespacesArguments {}
 
 pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Failure> {
-    let namespaces = context.place.namespaces()?;
+    let namespaces = context.directory.namespaces()?;
     if context.json {
         return Ok(print_all_json(namespaces.iter().map(document))?);
     }

@@ -51,7 +51,7 @@ pub(crate) struct PostmortemArguments {
 pub(crate) fn run(arguments: &PostmortemArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     let inspection = health::inspect(&namespace, &arguments.channel)
-        .map_err(|error| resolve::unattached(&namespace, error, &context.place))?;
+        .map_err(|error| resolve::unattached(&namespace, error, &context.directory))?;
     // The report on the writer does not need its states, which may be unreadable.
     let states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context);
     let past = states.map(|mut states| history::past(&mut states, None, arguments.last));

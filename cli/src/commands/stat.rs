@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
         return print_schema(&states, context);
     }
     let inspection = health::inspect(&namespace, &arguments.channel)
-        .map_err(|error| resolve::unattached(&namespace, error, &context.place))?;
+        .map_err(|error| resolve::unattached(&namespace, error, &context.directory))?;
     match context.json {
         true => Ok(print_json(&document(&inspection))?),
         false => {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::Stat;
 
 use super::super::{Access, Claim, ClaimOptions, ForkToken, ObjectError, ObjectStatus, Size, lock, mapping};
+use super::directory::Directory;
 use super::object::{
     empty, extend, failed, failed_io, foreign, map, remove_if_same, reserved_bytes, set_access,
     stat_if_named, status_of,
 };
-use super::place::Place;
 use crate::layout::WORD_BYTES;
 use crate::memory::{Memory, ObjectId, Words};
 
@@ -24,7 +24,7 @@ pub(super) struct ShmClaim {
     words: Words,
     /// Its path.
     object: String,
-    place: Place,
+    directory: Directory,
     lock: OwnerLock,
 }
 
@@ -35,10 +35,10 @@ impl ShmClaim {
         (fd, id): (OwnedFd, ObjectId),
         object: &str,
         options: ClaimOptions,
-        place: &Place,
+        directory: &Directory,
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Option<ShmClaim>, ObjectError> {
-        let wanted = options.size.map(|bytes| place.round(bytes));
+        let wanted = options.size.map(|bytes| directory.round(bytes));
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
@@ -62,7 +62,7 @@ impl ShmClaim {
         let Some(stat) = stat_if_named(object, id)? else { return Ok(None) };
         let (size, is_whole) = size_behind_gate(&stat, object, wanted)?;
         // One that is not whole begins again: its size may be anything.
-        let bytes = if is_whole { size } else { place.round(wanted.of_new()) };
+        let bytes = if is_whole { size } else { directory.round(wanted.of_new()) };
         // This sets the size after the memory is reserved: a process that sees the size can access
         // all of the object.
         let claimed = match is_whole {
@@ -71,12 +71,14 @@ impl ShmClaim {
         };
         let mapped = claimed.and_then(|()| match options.size {
             // Of the registry, which each writer of this process claims in turn.
-            Size::Exactly(_) => mapping::shared(lock.fd.as_fd(), 0, bytes, id, place.pages())
+            Size::Exactly(_) => mapping::shared(lock.fd.as_fd(), 0, bytes, id, directory.pages())
                 .map_err(|errno| failed(object, "mmap", errno)),
             _ => map(&lock.fd, id, object, bytes),
         });
         match mapped {
-            Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), place: place.clone(), lock })),
+            Ok(words) => {
+                Ok(Some(ShmClaim { words, object: object.into(), directory: directory.clone(), lock }))
+            }
             Err(error) => {
                 if !is_whole {
                     // It holds nothing yet: it is not left behind for lack of memory.
@@ -155,7 +157,7 @@ impl Claim for ShmClaim {
     }
 
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
-        let (known, bytes) = (self.words.len() * WORD_BYTES, self.place.round(bytes));
+        let (known, bytes) = (self.words.len() * WORD_BYTES, self.directory.round(bytes));
         let Some(more) = bytes.checked_sub(known).filter(|more| *more > 0) else { return Ok(()) };
         extend(&self.lock.fd, &self.object, known, more)?;
         self.words = map(&self.lock.fd, self.words.object(), &self.object, bytes)?;

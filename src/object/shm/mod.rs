@@ -9,8 +9,8 @@
 //! create at the same time, are created without the crate.
 
 mod claim;
+mod directory;
 mod object;
-mod place;
 #[cfg(test)]
 mod tests;
 
@@ -25,14 +25,15 @@ use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectStatus, if_
 use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
+pub(super) use directory::DEFAULT;
+use directory::Directory;
+pub(crate) use directory::directory_of;
 pub(crate) use object::group_id;
 use object::{
     OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, remove_if_same,
     reserve_range, reserved_bytes, set_access, set_size, size_of_object, stat_by_name, stat_if_named,
     status_of, unlink,
 };
-use place::Place;
-pub(crate) use place::directory_of;
 
 /// Maximum tries of a step that another process or a signal interrupts.
 const MAX_TRIES: usize = 1_000;
@@ -41,7 +42,7 @@ const MAX_TRIES: usize = 1_000;
 /// process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedMemory {
-    place: Place,
+    directory: Directory,
     trusted: Vec<u32>,
 }
 
@@ -50,8 +51,7 @@ impl SharedMemory {
     /// untrusted user can take their names; otherwise says what to do. Called after
     /// [`SharedMemory::trust_owner`].
     pub(crate) fn move_to(&mut self, directory: &Path) -> Result<(), String> {
-        let is_trusted = |owner| owner == 0 || self.trusts(owner);
-        self.place = Place::of(directory, is_trusted)?;
+        self.directory = Directory::of(directory, |owner| owner == 0 || self.trusted.contains(&owner))?;
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl SharedMemory {
     /// Tries everything once that channels use of the system: the name of each step, and what
     /// failed.
     pub(crate) fn try_steps(&self) -> Vec<(&'static str, Option<ObjectError>)> {
-        object::try_steps(&self.place)
+        object::try_steps(&self.directory)
     }
 
     /// Opens the object at a path and checks that it is a regular file of a trusted owner.
@@ -153,11 +153,11 @@ fn without_memory(fd: &OwnedFd, object: &str) -> ObjectError {
 
 impl Backend for SharedMemory {
     fn directory(&self) -> Option<&str> {
-        Some(self.place.directory())
+        Some(self.directory.path())
     }
 
     fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
-        let (object, bytes) = (&*self.path(object), self.place.round(bytes));
+        let (object, bytes) = (&*self.path(object), self.directory.round(bytes));
         create_exclusively(object, bytes)?;
         self.map_new(object, bytes, access).inspect_err(|_| {
             let _ = unlink(object);
@@ -167,7 +167,7 @@ impl Backend for SharedMemory {
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         let object = &*self.path(object);
         let (fd, stat) = self.open(object, OFlags::RDONLY)?;
-        let bytes = size_of_object(object, &stat, self.place.unit())?;
+        let bytes = size_of_object(object, &stat, self.directory.unit())?;
         if reserved_bytes(&stat) < bytes {
             return Err(without_memory(&fd, object));
         }
@@ -177,7 +177,7 @@ impl Backend for SharedMemory {
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
         let object = &*self.path(object);
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
-        let bytes = size_of_object(object, &stat, self.place.unit())?;
+        let bytes = size_of_object(object, &stat, self.directory.unit())?;
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, identity(&stat), object, bytes)
     }
@@ -186,15 +186,15 @@ impl Backend for SharedMemory {
         let object = &*self.path(object);
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let end = start + bytes;
-        if size_of_object(object, &stat, self.place.unit())? < end || reserved_bytes(&stat) < end {
+        if size_of_object(object, &stat, self.directory.unit())? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        mapping::shared(fd.as_fd(), start, bytes, identity(&stat), self.place.pages())
+        mapping::shared(fd.as_fd(), start, bytes, identity(&stat), self.directory.pages())
             .map_err(|errno| failed(object, "mmap", errno))
     }
 
     fn memory_of(&self, bytes: usize) -> usize {
-        bytes.next_multiple_of(self.place.pages())
+        bytes.next_multiple_of(self.directory.pages())
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
@@ -233,7 +233,7 @@ impl Backend for SharedMemory {
                 }
                 opened => opened?,
             };
-            match ShmClaim::take((fd, identity(&stat)), object, options, &self.place, abandoned) {
+            match ShmClaim::take((fd, identity(&stat)), object, options, &self.directory, abandoned) {
                 Ok(Some(claim)) => return Ok(Box::new(claim)),
                 Ok(None) => {}
                 Err(error) => {

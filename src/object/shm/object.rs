@@ -16,9 +16,11 @@ use rustix::process::{Resource, getrlimit};
 use shared_memory::{ShmemConf, ShmemError};
 
 use super::super::mapping;
-use super::super::{Access, Mode, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, lock, threads};
+use super::super::{
+    Access, Mode, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, lock, quoted, threads,
+};
 use super::MAX_TRIES;
-use super::place::{DEFAULT, HUGETLBFS, Place, directory_of};
+use super::directory::{DEFAULT, Directory, HUGETLBFS, directory_of, missing_text};
 use crate::layout::PAGE_BYTES;
 use crate::memory::{ObjectId, Words};
 
@@ -277,12 +279,13 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
         true => "mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
         false => "use a directory of a tmpfs",
     };
+    let page = || huge_page(directory).unwrap_or(PAGE_BYTES);
     let remount = |problem: &str| unusable(format!("{problem}: {advice}"));
     let object = object.to_owned();
     let limit = match errno {
         Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
         Errno::AGAIN if MAPS.contains(&operation) => Some(ResourceLimit::LockedMemory),
-        Errno::NOMEM if MAPS.contains(&operation) && !is_hugetlbfs(directory) => {
+        Errno::NOMEM if MAPS.contains(&operation) && huge_page(directory).is_none() => {
             Some(ResourceLimit::Mappings)
         }
         Errno::NOSPC if operation != "fallocate" && lacks_inodes(directory) => Some(ResourceLimit::Inodes),
@@ -294,21 +297,24 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
     match errno {
         Errno::NOENT if rustix::fs::stat(directory).is_err() => match is_default {
             true => remount("/dev/shm is not mounted"),
-            false => unusable(format!("{directory} does not exist: mkdir -p -m 700 {directory}")),
+            false => unusable(missing_text(directory)),
         },
         Errno::NOENT => ObjectError::NotFound { object },
         Errno::NOTDIR => remount(&format!("{directory} is not a directory, which has to be there first")),
-        Errno::NOSPC | Errno::NOMEM if is_default && is_hugetlbfs(directory) => {
+        Errno::NOSPC | Errno::NOMEM if is_default && huge_page(directory).is_some() => {
             remount("the file system of /dev/shm is hugetlbfs")
         }
-        Errno::ROFS => unusable(format!("{directory} is read-only: mount -o remount,rw {directory}")),
+        Errno::ROFS => {
+            unusable(format!("{directory} is read-only: mount -o remount,rw {}", quoted(directory)))
+        }
         Errno::ACCESS | Errno::PERM => match stat_by_name(&object) {
             Err(_) if !may_create(directory) => {
                 let user = rustix::process::geteuid().as_raw();
                 let advice =
                     if is_default { "" } else { "run as its owner; or, if all users may publish there, " };
                 unusable(format!(
-                    "user {user} may not create files in {directory}: {advice}chmod 1777 {directory}"
+                    "user {user} may not create files in {directory}: {advice}chmod 1777 {}",
+                    quoted(directory)
                 ))
             }
             stat => ObjectError::PermissionDenied { object, owner: stat.ok().map(|stat| stat.st_uid) },
@@ -323,10 +329,10 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
             ))
         }
         Errno::EXIST => ObjectError::Exists { object },
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ObjectError::NoSpace { object, bytes: PAGE_BYTES },
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ObjectError::NoSpace { object, bytes: page() },
         // Of hugetlbfs: its pages are of a pool.
         Errno::NOMEM if operation == "fallocate" || MAPS.contains(&operation) => {
-            ObjectError::NoSpace { object, bytes: PAGE_BYTES }
+            ObjectError::NoSpace { object, bytes: page() }
         }
         Errno::LOOP => foreign(&object, "it is a symbolic link"),
         Errno::ISDIR => foreign(&object, "it is a directory"),
@@ -335,8 +341,10 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
     }
 }
 
-fn is_hugetlbfs(directory: &str) -> bool {
-    rustix::fs::statfs(directory).is_ok_and(|found| found.f_type == HUGETLBFS)
+/// Bytes of a page on hugetlbfs.
+fn huge_page(directory: &str) -> Option<usize> {
+    let found = rustix::fs::statfs(directory).ok().filter(|found| found.f_type == HUGETLBFS)?;
+    usize::try_from(found.f_bsize).ok()
 }
 
 /// Whether there is a limit on the number of files, and it is reached.
@@ -352,9 +360,11 @@ fn may_create(directory: &str) -> bool {
 
 /// Tries everything once that channels use of the system, on an object that has no name afterwards.
 /// The name of each step, and what failed.
-pub(super) fn try_steps(place: &Place) -> Vec<(&'static str, Option<ObjectError>)> {
-    let object = format!("{}/tl_try_{}", place.directory(), std::process::id());
-    let bytes = place.round(PAGE_BYTES);
+pub(super) fn try_steps(directory: &Directory) -> Vec<(&'static str, Option<ObjectError>)> {
+    // Containers that share a directory have processes of one id.
+    let number = getrandom::u64().unwrap_or_else(|_| std::process::id().into());
+    let object = format!("{}/tl_try_{number}", directory.path());
+    let bytes = directory.round(PAGE_BYTES);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = FileMode::RUSR | FileMode::WUSR;
     let refused = |what: &str| ObjectError::Unusable { problem: format!("the system refuses {what}") };

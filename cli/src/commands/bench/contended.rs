@@ -74,7 +74,7 @@ fn is_whole(payload: &[u8], number: u64) -> bool {
 ///
 /// A message: an operation failed, a snapshot was torn, or the process was asked to end.
 pub(super) fn contended(run: &Run<'_>, bytes: usize) -> Result<Contended, String> {
-    let mut writer = Worker::start("bench", run.namespace, &Task { bytes }).map_err(text)?;
+    let mut writer = Worker::start("bench", (run.directory, run.namespace), &Task { bytes }).map_err(text)?;
     writer.await_ready(Instant::now() + PATIENCE, || run.interrupt.is_raised())?;
     run.check()?;
     let measured = read(run, bytes);

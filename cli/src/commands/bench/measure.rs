@@ -7,6 +7,7 @@ use serde::Serialize;
 use tearless::{Bytes, Namespace};
 
 use crate::child::text;
+use crate::directory::Directory;
 use crate::interrupt::Interrupt;
 
 /// The shortest round: long compared with a reading of the clock.
@@ -25,6 +26,7 @@ fn repeated(mut operation: impl FnMut()) -> impl FnMut(u32) {
 
 /// A run of the command.
 pub(super) struct Run<'a> {
+    pub(super) directory: &'a Directory,
     pub(super) namespace: &'a Namespace,
     pub(super) interrupt: &'a Interrupt,
     /// The time for each measurement.

@@ -4,7 +4,6 @@ mod contended;
 mod measure;
 mod report;
 
-use std::path::Path;
 use std::process;
 use std::time::Duration;
 
@@ -13,11 +12,11 @@ use tearless::{Namespace, cleanup::Retention};
 
 use crate::child;
 use crate::context::Context;
+use crate::directory::Directory;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::output::print_json;
-use crate::place::{DEV_SHM, Place};
 use measure::Run;
 use report::Report;
 
@@ -59,12 +58,13 @@ pub(crate) struct BenchArguments {
 /// Measures, and prints the results.
 pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), Failure> {
     if let Some(order) = &arguments.child {
-        return child::run(order, &context.place, contended::write);
+        return child::run(order, &context.directory, contended::write);
     }
     let interrupt = Interrupt::catch()?;
-    clean_up_killed_runs(&context.place);
+    clean_up_killed_runs(&context.directory);
     let namespace = context.open(&format!("{PREFIX}{}-{}", process::id(), child::number_of_run()))?;
-    let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
+    let measured =
+        measure((&context.directory, &namespace), Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error, objects may be left. The error itself is reported.
     let _ = namespace.clean(Retention::Nothing);
     let report = measured.map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
@@ -73,20 +73,24 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
 
 /// Removes what killed runs have left. A running one keeps its channels: a cleanup never removes
 /// live ones.
-fn clean_up_killed_runs(place: &Place) {
+fn clean_up_killed_runs(directory: &Directory) {
     // A cleanup that fails does not affect the measurement.
-    let names = place.namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
+    let names = directory.namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
     for name in names.filter(|name| name.starts_with(PREFIX)) {
-        if let Ok(namespace) = place.open(&name) {
+        if let Ok(namespace) = directory.open(&name) {
             let _ = namespace.clean(Retention::Nothing);
         }
     }
 }
 
-fn measure(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Report, String> {
-    let machine = Machine::look(namespace.directory().unwrap_or(Path::new(DEV_SHM)));
+fn measure(
+    (directory, namespace): (&Directory, &Namespace),
+    budget: Duration,
+    interrupt: &Interrupt,
+) -> Result<Report, String> {
+    let machine = Machine::look(directory.path());
     // A share for each of the four sizes in both tables, and one for the fleet.
-    let run = &Run { namespace, interrupt, budget: budget / 9 };
+    let run = &Run { directory, namespace, interrupt, budget: budget / 9 };
     let uncontended =
         SIZES.iter().map(|bytes| measure::uncontended(run, *bytes)).collect::<Result<_, _>>()?;
     let contended = SIZES.iter().map(|bytes| contended::contended(run, *bytes)).collect::<Result<_, _>>()?;

@@ -1,6 +1,5 @@
 //! Checks the writers, and the leftovers of killed ones.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tearless::{
@@ -8,7 +7,7 @@ use tearless::{
     cleanup::Retention,
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, Inspection, SchemaInspection, WriterState},
+    inspect::{ChannelInfo, Inspection, SchemaInspection, WriterState, quoted},
 };
 
 use super::finding::{Finding, Refusals, Severity, few_of_each};
@@ -16,17 +15,19 @@ use super::names;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{ago, printable};
-use crate::place::DEV_SHM;
+use crate::output::ago;
 use crate::resolve;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
         let namespace = context.open(name)?;
         let mut findings = findings(&namespace, context);
-        findings.extend(names::in_namespace(&namespace));
-        let missing =
-            if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.place) } else { None };
+        findings.extend(names::in_namespace(&namespace, context.directory.path()));
+        let missing = if findings.is_empty() {
+            resolve::no_such_namespace(&namespace, &context.directory)
+        } else {
+            None
+        };
         return missing.map_or(Ok(findings), Err);
     }
     Ok(context.all_namespaces()?.iter().flat_map(|namespace| findings(namespace, context)).collect())
@@ -68,7 +69,7 @@ fn unusable(error: &ObjectError, refusals: &mut Refusals) -> Option<Finding> {
 fn taken(namespace: &Namespace, error: &ObjectError, context: &Context) -> Option<Finding> {
     let ObjectError::OtherOwner { object, owner } = error else { return None };
     let (own, prefix) = (rustix::process::geteuid().as_raw(), namespace.object_prefix(None));
-    let objects = context.place.objects().ok().filter(|_| *owner != own)?;
+    let objects = context.directory.objects().ok().filter(|_| *owner != own)?;
     let mut objects = objects.iter().filter(|it| it.name.starts_with(&prefix));
     let what = format!(
         "user {owner} has the name of its list of channels, {object}: no writer of yours can open, and no \
@@ -89,7 +90,7 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
     let removable = cleaned.removed.iter().map(|removed| {
         let what = format!("left by a process that was killed: {}", removed.objects.join(", "));
         let channel = removed.channel.clone();
-        Finding { channel, ..Finding::problem("leftovers", what, format!("remove them: {gc}")) }
+        Finding { channel, ..Finding::problem("leftovers", what, format!("remove them: `{gc}`")) }
     });
     let failed = cleaned.failed.into_iter().filter(|error| !refusals.take(error));
     let failed = failed.map(|error| Finding::problem("unreadable", error.to_string(), UNLINK));
@@ -98,14 +99,12 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
 
 /// The call of `tearless gc` for a namespace.
 fn gc(namespace: &Namespace) -> String {
-    let directory = namespace.directory().filter(|directory| *directory != Path::new(DEV_SHM));
-    let place = directory.map(|it| format!(" --directory '{}'", printable(&it.to_string_lossy())));
-    format!("tearless{} -n '{}' gc", place.unwrap_or_default(), printable(namespace.name()))
+    format!("tearless -n {} gc", quoted(namespace.name()))
 }
 
 /// The call of `tearless gc` for a channel.
 fn gc_of(namespace: &Namespace, inspection: &Inspection) -> String {
-    format!("{} '{}'", gc(namespace), printable(&inspection.channel))
+    format!("{} {}", gc(namespace), quoted(&inspection.channel))
 }
 
 fn of_channels(
@@ -158,7 +157,7 @@ fn nameless(namespace: &Namespace, info: ChannelInfo) -> Finding {
     let (writer, advice) = match info.writer_state() {
         WriterState::Dead => (
             format!("its writer, process {pid}, is dead"),
-            format!("remove its registry entry: {}", gc(namespace)),
+            format!("remove its registry entry: `{}`", gc(namespace)),
         ),
         _ => (
             format!("process {pid} still publishes on it: new readers can't find it"),

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 use std::collections::BTreeSet;
-use tearless::{error::ObjectError, inspect::may_be_unmapped};
+use tearless::{
+    error::ObjectError,
+    inspect::{may_be_unmapped, quoted},
+};
 
 use crate::error::{for_shells, trust};
 
@@ -105,7 +108,7 @@ impl Refusals {
             let (what, advice) = match refusal {
                 Refusal::Own(object) => {
                     let what = format!("you may not open {object}, although it is yours");
-                    let advice = format!("chmod 600 {object}; or a security module forbids it");
+                    let advice = format!("chmod 600 {}; or a security module forbids it", quoted(&object));
                     return Finding::problem("permissions", what, advice);
                 }
                 Refusal::Untrusted(user) => (format!("objects of user {user} were not opened"), trust(user)),

@@ -3,24 +3,24 @@
 use std::fs;
 use std::path::Path;
 
-use tearless::inspect::Capability;
+use tearless::inspect::{Capability, quoted};
 
 use super::finding::Finding;
+use crate::directory::{DEV_SHM, Directory};
 use crate::output::bytes;
-use crate::place::{DEV_SHM, Place};
 
 /// Containers get a smaller `/dev/shm` by default, which is too small for a busy fleet.
 const SMALL: u64 = 64 << 20;
 /// The percentage of a limit at which it counts as nearly reached.
 const NEARLY: u64 = 90;
 
-pub(super) fn examine(place: &Place) -> Vec<Finding> {
-    let directory = place.directory();
-    let tried = match place.capabilities() {
+pub(super) fn examine(directory: &Directory) -> Vec<Finding> {
+    let tried = match directory.capabilities() {
         Ok(tried) => tried.iter().filter_map(judge_capability).collect(),
         Err(error) => vec![Finding::problem("create", error.to_string(), BEFORE)],
     };
-    let memory = shared_memory(directory).into_iter().chain(huge_pages(directory));
+    let path = directory.path();
+    let memory = shared_memory(path).into_iter().chain(huge_pages(path));
     tried.into_iter().chain(memory).chain(control_group()).collect()
 }
 
@@ -41,15 +41,16 @@ fn huge_pages(directory: &Path) -> Option<Finding> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let (mount, options) = mount_of(&mounts, &fs::canonicalize(directory).ok()?)?;
     let what = format!("{mount} is mounted with huge=always: each object takes up to 2 MiB");
-    let advice = format!("mount -o remount,huge=within_size {mount}");
+    let advice = format!("mount -o remount,huge=within_size {}", quoted(&mount));
     options.contains("huge=always").then(|| Finding::note("shm-huge", what, advice))
 }
 
 /// The mount point of the file system that a directory is on, and its options.
-fn mount_of<'a>(mounts: &'a str, directory: &Path) -> Option<(&'a str, &'a str)> {
+fn mount_of<'a>(mounts: &'a str, directory: &Path) -> Option<(String, &'a str)> {
     let parsed = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ');
-        Some((fields.nth(1)?, fields.nth(1)?))
+        let mount = fields.nth(1)?.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n");
+        Some((mount.replace("\\134", "\\"), fields.nth(1)?))
     });
     // Of those at one point, the last one is on top.
     parsed.filter(|(mount, _)| directory.starts_with(mount)).max_by_key(|(mount, _)| mount.len())
@@ -135,10 +136,14 @@ mod tests {
     #[test]
     fn a_directory_is_on_the_innermost_mount() {
         let mounts = "none / overlay rw 0 0\nnone /run tmpfs rw 0 0\nnone /run/user tmpfs rw,huge=always 0 0\n\
-                      none /run/user tmpfs ro 0 0\n";
-        let found = |directory: &str| mount_of(mounts, Path::new(directory));
-        assert_eq!(found("/run/fleet"), Some(("/run", "rw")));
-        assert_eq!(found("/run/user/7"), Some(("/run/user", "ro")));
-        assert_eq!(found("/running"), Some(("/", "rw")));
+                      none /run/user tmpfs ro 0 0\nnone /my\\040mount\\134040 tmpfs rw 0 0\n";
+        for (directory, mount, options) in [
+            ("/run/fleet", "/run", "rw"),
+            ("/run/user/7", "/run/user", "ro"),
+            ("/running", "/", "rw"),
+            ("/my mount\\040/fleet", "/my mount\\040", "rw"),
+        ] {
+            assert_eq!(mount_of(mounts, Path::new(directory)), Some((mount.into(), options)));
+        }
     }
 }

@@ -46,11 +46,18 @@ type Examination = fn(&Context) -> Result<Vec<Finding>, Failure>;
 
 pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure> {
     // Each is printed before the next begins, and none ends the others.
-    let examinations: [Examination; 4] =
-        [|context| Ok(limits::examine(&context.place)), objects::examine, channels::examine, names::examine];
+    let examinations: [Examination; 4] = [
+        |context| Ok(limits::examine(&context.directory)),
+        objects::examine,
+        channels::examine,
+        names::examine,
+    ];
     let (mut problems, mut failed) = (0, None);
+    let command = format!("`{} ", context.directory.command());
     for examine in examinations {
-        for finding in &examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
+        for mut finding in examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
+            finding.advice = finding.advice.replace("`tearless ", &command);
+            let finding = &finding;
             if context.json { print_json(finding) } else { print(finding) }?;
             problems += usize::from(finding.severity == Severity::Problem);
         }

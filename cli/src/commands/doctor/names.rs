@@ -10,9 +10,9 @@ use tearless::{Namespace, inspect::Inspection};
 
 use super::finding::Finding;
 use crate::context::Context;
+use crate::directory::DEV_SHM;
 use crate::error::Failure;
 use crate::health;
-use crate::place::DEV_SHM;
 
 /// Users below have no logins: logind leaves their objects alone.
 const FIRST_LOGIN: u32 = 1_000;
@@ -22,9 +22,9 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
         // The examination of its channels calls `in_namespace`; logind belongs to the machine.
         return Ok(Vec::new());
     }
-    let mut findings = lost(&context.all_namespaces()?, context.place.directory(), "");
+    let mut findings = lost(&context.all_namespaces()?, context.directory.path(), "");
     // logind removes files from /dev/shm only; those in /run/user go with the directory.
-    let is_removed_at_logout = context.place.directory() == Path::new(DEV_SHM);
+    let is_removed_at_logout = context.directory.path() == Path::new(DEV_SHM);
     if is_removed_at_logout && Path::new("/run/systemd/seats").is_dir() && removes_at_logout(Path::new("/")) {
         findings.extend(users(context)?.into_iter().map(of_logout));
     }
@@ -32,8 +32,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
 }
 
 /// Processes that publish without a name in this namespace, which may have no other object.
-pub(super) fn in_namespace(namespace: &Namespace) -> Vec<Finding> {
-    let directory = namespace.directory().unwrap_or(Path::new(DEV_SHM));
+pub(super) fn in_namespace(namespace: &Namespace, directory: &Path) -> Vec<Finding> {
     let mut findings = lost(slice::from_ref(namespace), directory, &namespace.object_prefix(None));
     findings.iter_mut().for_each(|it| it.namespace = Some(namespace.name().to_owned()));
     findings
@@ -41,9 +40,12 @@ pub(super) fn in_namespace(namespace: &Namespace) -> Vec<Finding> {
 
 /// Writers whose control page has lost its name, which began with `prefix` in `directory`.
 fn lost(namespaces: &[Namespace], directory: &Path, prefix: &str) -> Vec<Finding> {
-    let path = format!("{}/{prefix}", real(directory).display());
-    let scan =
-        || lost_by_processes(Path::new("/proc")).into_iter().filter(|(_, page)| page.starts_with(&path));
+    let directory = real(directory);
+    let is_here = |page: &str| {
+        let path = page.rsplit_once('/');
+        path.is_some_and(|(parent, name)| Path::new(parent) == directory && name.starts_with(prefix))
+    };
+    let scan = || lost_by_processes(Path::new("/proc")).into_iter().filter(|(_, page)| is_here(page));
     let mut lost: BTreeSet<_> = scan().collect();
     if !lost.is_empty() {
         // A writer that closes its channel has the page open a little longer than the name exists.
@@ -58,10 +60,10 @@ fn lost(namespaces: &[Namespace], directory: &Path, prefix: &str) -> Vec<Finding
 /// Whether the process that an inspection names as writer has a control page of this channel open
 /// that has no name. Then it lives, and the page inspected is a copy, whose lock it does not hold.
 pub(super) fn has_lost(namespace: &Namespace, inspection: &Inspection) -> bool {
-    let directory = real(namespace.directory().unwrap_or(Path::new(DEV_SHM)));
-    let page = format!("{}/{}c", directory.display(), namespace.object_prefix(Some(&inspection.channel)));
+    let name = format!("{}c", namespace.object_prefix(Some(&inspection.channel)));
+    let page = namespace.directory().map(|directory| real(directory).join(name));
     let threads = format!("/proc/{}/task", inspection.writer_pid);
-    lost_by_processes(Path::new(&threads)).iter().any(|(_, lost)| *lost == page)
+    lost_by_processes(Path::new(&threads)).iter().any(|(_, lost)| page.as_deref() == Some(Path::new(lost)))
 }
 
 /// The directory as the system names it: without symbolic links.
@@ -137,7 +139,7 @@ fn removes_at_logout(root: &Path) -> bool {
 
 /// The users with objects here that logind would remove.
 fn users(context: &Context) -> Result<BTreeSet<u32>, Failure> {
-    let owners = context.place.objects()?.into_iter().map(|object| object.owner_uid);
+    let owners = context.directory.objects()?.into_iter().map(|object| object.owner_uid);
     Ok(owners.filter(|user| *user >= FIRST_LOGIN && !lingers(*user)).collect())
 }
 

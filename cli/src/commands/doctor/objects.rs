@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use tearless::inspect::{ObjectInfo, ObjectState};
+use tearless::inspect::{ObjectInfo, ObjectState, quoted};
 
 use super::finding::{Finding, few_of_each};
 use crate::context::Context;
+use crate::directory::Directory;
 use crate::error::{Failure, trust};
-use crate::place::Place;
 
 /// Permission bits that no object of ours has: writing by other users, and execution.
 const UNUSUAL_PERMISSIONS: u32 = 0o7133;
@@ -15,7 +15,7 @@ const UNUSUAL_PERMISSIONS: u32 = 0o7133;
 const OWNER_PERMISSIONS: u32 = 0o600;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
-    let objects = context.place.objects()?;
+    let objects = context.directory.objects()?;
     // With -n, only objects that are known to belong to that namespace.
     let wanted = |object: &&ObjectInfo| context.namespace.is_none() || context.namespace == object.namespace;
     let is_legible = |object: &&ObjectInfo| !is_refused(object);
@@ -23,7 +23,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
         .iter()
         .filter(wanted)
         .filter(is_legible)
-        .filter_map(|object| judge(object, &context.place))
+        .filter_map(|object| judge(object, &context.directory))
         .collect();
     if context.namespace.is_none() {
         findings.extend(of_others(&objects));
@@ -55,8 +55,8 @@ fn of_others(objects: &[ObjectInfo]) -> impl Iterator<Item = Finding> {
     })
 }
 
-fn judge(object: &ObjectInfo, place: &Place) -> Option<Finding> {
-    let path = place.directory().join(&object.name).display().to_string();
+fn judge(object: &ObjectInfo, directory: &Directory) -> Option<Finding> {
+    let path = directory.path().join(&object.name).display().to_string();
     let finding = match &object.state {
         ObjectState::NotOpened => return None,
         ObjectState::OtherVersion { found } => Finding::problem(
@@ -72,7 +72,7 @@ fn judge(object: &ObjectInfo, place: &Place) -> Option<Finding> {
         ObjectState::Unreadable { reason } if !is_unusual(object.permissions) => Finding::problem(
             "unreadable",
             format!("can't open {path}: {reason}"),
-            format!("find out which process created it; if no process needs it: rm {path}"),
+            format!("find out which process created it; if no process needs it: rm {}", quoted(&path)),
         ),
         _ => judge_permissions(&path, object.permissions)?,
     };
@@ -87,7 +87,7 @@ fn is_unusual(permissions: u32) -> bool {
 fn judge_permissions(path: &str, permissions: u32) -> Option<Finding> {
     let what =
         format!("{path} has permissions {permissions:o}: its owner needs 600, and no other user may write");
-    let advice = format!("chmod 600 {path} (640 or 644 if other users read it)");
+    let advice = format!("chmod 600 {} (640 or 644 if other users read it)", quoted(path));
     is_unusual(permissions).then(|| Finding::problem("permissions", what, advice))
 }
 

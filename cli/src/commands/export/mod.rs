@@ -71,7 +71,7 @@ pub(crate) struct ExportArguments {
 pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     match arguments.once {
-        true => drop(resolve::channels(&namespace, &context.place)?),
+        true => drop(resolve::channels(&namespace, &context.directory)?),
         // A server may start before its workers. A registry that can't be read now stays
         // unreadable.
         false => drop(namespace.channels()?),

@@ -7,8 +7,8 @@ use tearless::{Namespace, error::ObjectError, inspect::ChannelWatch, usage::Memo
 
 use super::data::Row;
 use super::probe::Probe;
+use crate::directory::Directory;
 use crate::output::{escaped, printable};
-use crate::place::Place;
 use crate::resolve;
 
 /// How often each writer's process is checked, which takes system calls.
@@ -43,7 +43,7 @@ pub(super) struct Fleet {
     /// Why the channels can't be listed.
     pub(super) trouble: Option<String>,
     /// Where the namespace is, if it exists.
-    place: Place,
+    directory: Directory,
     /// The message that the namespace does not exist.
     pub(super) missing: Option<String>,
     /// When the namespace was last looked up.
@@ -52,7 +52,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// The namespace may be created later: `top` may start before its workers.
-    pub(super) fn new(namespace: Namespace, place: &Place) -> Fleet {
+    pub(super) fn new(namespace: Namespace, directory: &Directory) -> Fleet {
         Fleet {
             watch: namespace.watch_channels(),
             namespace,
@@ -63,7 +63,7 @@ impl Fleet {
             memory: None,
             measured: None,
             trouble: None,
-            place: place.clone(),
+            directory: directory.clone(),
             missing: None,
             looked_up: None,
         }
@@ -93,7 +93,7 @@ impl Fleet {
         if !self.rows.is_empty() {
             (self.missing, self.looked_up) = (None, None);
         } else if is_due(self.looked_up, at, MISSING) {
-            let missing = resolve::no_such_namespace(&self.namespace, &self.place);
+            let missing = resolve::no_such_namespace(&self.namespace, &self.directory);
             (self.missing, self.looked_up) = (missing.map(|failure| failure.to_string()), Some(at));
         }
     }

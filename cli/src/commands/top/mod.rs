@@ -109,9 +109,9 @@ pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
     }
     let namespace = context.namespace()?;
     if arguments.once {
-        resolve::channels(&namespace, &context.place)?;
+        resolve::channels(&namespace, &context.directory)?;
     }
-    let mut session = Session::new(namespace, &context.place, view, interval, palette());
+    let mut session = Session::new(namespace, &context.directory, view, interval, palette());
     if arguments.once { once::run(&mut session, context.json) } else { live(&mut session) }
 }
 

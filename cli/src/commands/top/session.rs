@@ -13,7 +13,7 @@ use super::input::{self, Next};
 use super::inspector::Inspector;
 use super::palette::Palette;
 use super::view::{Scene, View};
-use crate::place::Place;
+use crate::directory::Directory;
 
 /// How often the rows are sorted. With every frame, similar rows would keep changing places.
 const ARRANGE: Duration = Duration::from_secs(1);
@@ -36,14 +36,14 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(
         namespace: Namespace,
-        place: &Place,
+        directory: &Directory,
         view: View,
         interval: Duration,
         palette: Palette,
     ) -> Session {
         Session {
             inspector: Inspector::new(namespace.clone()),
-            fleet: Fleet::new(namespace, place),
+            fleet: Fleet::new(namespace, directory),
             view,
             interval,
             palette,

@@ -24,11 +24,11 @@ use tearless::Namespace;
 
 use crate::child::{self, Lifetime};
 use crate::context::Context;
+use crate::directory::Directory;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::output::print_json;
-use crate::place::Place;
 use report::{Report, Run, Verdict};
 use workers::{Size, Workers};
 use writer::Share;
@@ -94,10 +94,10 @@ enum Role {
 /// Runs the torture and prints the report.
 pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), Failure> {
     if let Some(order) = &arguments.child {
-        return child::run(order, &context.place, work);
+        return child::run(order, &context.directory, work);
     }
     let interrupt = Interrupt::catch()?;
-    let report = torture(arguments, &context.place, &interrupt)
+    let report = torture(arguments, &context.directory, &interrupt)
         .map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
     if context.json { print_json(&report) } else { report.print() }?;
     match report.verdict {
@@ -118,14 +118,18 @@ fn work(Task { seed, role }: Task, namespace: &Namespace, lifetime: &Lifetime) -
     }
 }
 
-fn torture(arguments: &VerifyArguments, place: &Place, interrupt: &Interrupt) -> Result<Report, String> {
-    let machine = Machine::look(place.directory());
+fn torture(
+    arguments: &VerifyArguments,
+    directory: &Directory,
+    interrupt: &Interrupt,
+) -> Result<Report, String> {
+    let machine = Machine::look(directory.path());
     let now = child::number_of_run();
     let (seed, size) = (arguments.seed.unwrap_or(now), arguments.size());
     let forgeries = content::try_forgeries(seed);
-    let namespace = place.open(&format!("tearless-verify-{}-{now}", process::id()));
+    let namespace = directory.open(&format!("tearless-verify-{}-{now}", process::id()));
     let begin = Instant::now();
-    let mut workers = Workers::start(namespace.map_err(child::text)?, seed, size, interrupt)?;
+    let mut workers = Workers::start(directory, namespace.map_err(child::text)?, seed, size, interrupt)?;
     workers.torture(Duration::from_secs(arguments.seconds));
     let is_complete = !interrupt.is_raised();
     let outcome = workers.finish();

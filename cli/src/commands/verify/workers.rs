@@ -1,7 +1,6 @@
 //! The parent's side: starts the worker processes, kills writers, and collects the counts of the
 //! readers.
 
-use std::path::Path;
 use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,8 +17,8 @@ use super::tally::{MAX_NOTES, Tally};
 use super::writer::Share;
 use super::{Role, Task};
 use crate::child::{Worker, text};
+use crate::directory::Directory;
 use crate::interrupt::Interrupt;
-use crate::place::DEV_SHM;
 
 /// The time limit for the workers to begin, and to end.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -54,6 +53,7 @@ pub(super) struct Outcome {
 
 /// All workers. None of them, and none of their channels, outlives this value.
 pub(super) struct Workers<'a> {
+    directory: &'a Directory,
     namespace: Namespace,
     seed: u64,
     interrupt: &'a Interrupt,
@@ -74,14 +74,15 @@ impl<'a> Workers<'a> {
     ///
     /// A message: one of them could not start.
     pub(super) fn start(
+        directory: &'a Directory,
         namespace: Namespace,
         seed: u64,
         size: Size,
         interrupt: &'a Interrupt,
     ) -> Result<Workers<'a>, String> {
-        let directory = namespace.directory().unwrap_or(Path::new(DEV_SHM));
-        let prefixes = Prefixes::in_directory(directory);
+        let prefixes = Prefixes::in_directory(directory.path());
         let mut workers = Workers {
+            directory,
             namespace,
             seed,
             interrupt,
@@ -112,7 +113,7 @@ impl<'a> Workers<'a> {
     }
 
     fn start_one(&self, role: Role) -> io::Result<Worker> {
-        Worker::start("verify", &self.namespace, &Task { seed: self.seed, role })
+        Worker::start("verify", (self.directory, &self.namespace), &Task { seed: self.seed, role })
     }
 
     fn await_ready(&mut self) -> Result<(), String> {

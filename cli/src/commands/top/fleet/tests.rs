@@ -9,7 +9,7 @@ use tearless::{Bytes, Namespace, Writer, WriterBuilder, cleanup::Retention};
 use super::{Fleet, LINGER};
 use crate::commands::top::data::Row;
 use crate::commands::top::inspector::Inspector;
-use crate::place::Place;
+use crate::directory::Directory;
 
 /// How long a test waits for what it expects.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ impl Stage {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-top-fleet-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let namespace = Namespace::open(&name).unwrap();
-        Stage { fleet: Fleet::new(namespace.clone(), &Place::default()), namespace }
+        Stage { fleet: Fleet::new(namespace.clone(), &Directory::default()), namespace }
     }
 
     fn builder(&self, channel: &str) -> WriterBuilder<[u8], Bytes> {

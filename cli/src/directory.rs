@@ -1,18 +1,21 @@
-//! The place of the shared memory: its directory, and the users whose objects are opened.
+//! The directory of the shared memory, and the users whose objects are opened.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tearless::error::ObjectError;
-use tearless::inspect::{Capability, NamespaceInfo, ObjectInfo, capabilities_of, namespaces, objects};
+use tearless::inspect::{
+    Capability, NamespaceInfo, ObjectInfo, capabilities_of, namespaces, objects, quoted,
+};
 use tearless::{Namespace, NamespaceBuilder};
 
 use crate::error::Failure;
 
-/// Where a command looks for shared memory, and whose it opens.
+/// Where a command looks for shared memory, and the users whose objects it opens.
 #[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Place {
+pub(crate) struct Directory {
     /// The directory of the shared memory. Default: $TEARLESS_DIRECTORY, or /dev/shm
     #[arg(long, global = true, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -24,7 +27,7 @@ pub(crate) struct Place {
 /// Where Linux shows shared memory.
 pub(crate) const DEV_SHM: &str = "/dev/shm";
 
-impl Place {
+impl Directory {
     /// Takes the environment's directory if no option names one.
     pub(crate) fn settle(&mut self, variable: Option<OsString>) {
         let named = self.directory.take();
@@ -36,9 +39,23 @@ impl Place {
         self.directory.as_deref()
     }
 
-    /// The directory.
-    pub(crate) fn directory(&self) -> &Path {
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
         self.named().unwrap_or(Path::new(DEV_SHM))
+    }
+
+    /// The options that say the same to another process.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> {
+        let option = |name: &str, value: &OsStr| [name.into(), value.into()];
+        let directory = self.named().map(|directory| option("--directory", directory.as_os_str()));
+        let trust = self.trust.iter().map(move |user| option("--trust-owner", user.to_string().as_ref()));
+        directory.into_iter().chain(trust).flatten()
+    }
+
+    /// This command with these options, for a shell.
+    pub(crate) fn command(&self) -> String {
+        let arguments = self.arguments().map(|it| format!(" {}", quoted(&it.to_string_lossy())));
+        iter::once("tearless".into()).chain(arguments).collect()
     }
 
     /// ` on this machine`, or ` in` the directory that the user named.
@@ -49,18 +66,18 @@ impl Place {
 
     /// What channels there can use of the system.
     pub(crate) fn capabilities(&self) -> Result<Vec<Capability>, ObjectError> {
-        capabilities_of(self.directory(), &self.trust)
+        capabilities_of(self.path(), &self.trust)
     }
 
     /// The namespaces; those of other users are opened if they are trusted.
     pub(crate) fn namespaces(&self) -> Result<Vec<NamespaceInfo>, ObjectError> {
-        let listing = namespaces().directory(self.directory());
+        let listing = namespaces().directory(self.path());
         self.trust.iter().fold(listing, |listing, user| listing.trust_owner(*user)).list()
     }
 
     /// The objects; those of other users are opened if they are trusted.
     pub(crate) fn objects(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
-        let listing = objects().directory(self.directory());
+        let listing = objects().directory(self.path());
         self.trust.iter().fold(listing, |listing, user| listing.trust_owner(*user)).list()
     }
 
@@ -71,7 +88,7 @@ impl Place {
 
     /// Options of the namespace `name`.
     pub(crate) fn builder(&self, name: &str) -> NamespaceBuilder {
-        let builder = Namespace::builder(name).directory(self.directory());
+        let builder = Namespace::builder(name).directory(self.path());
         self.trust.iter().fold(builder, |builder, user| builder.trust_owner(*user))
     }
 }
