@@ -304,3 +304,21 @@ fn a_registry_whose_name_another_user_has_is_a_problem() {
     fs::remove_file(registry).unwrap();
     everywhere.fleet.run_with(&["put", "w", "--linger"], b"5").ok();
 }
+
+/// A reader needs to find names in a directory, and to list them, but not to make any.
+#[test]
+fn a_reader_is_told_what_it_may_not_do_in_a_directory() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    let directory = everywhere.folder.join("fleet");
+    fs::create_dir(&directory).unwrap();
+    let path = directory.to_str().unwrap();
+    let arguments = ["--directory", path, "namespaces"];
+    for (mode, refused) in [(0o700, Some("look up")), (0o711, Some("list")), (0o755, None)] {
+        fs::set_permissions(&directory, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = everywhere.run_without_name(WORKER, METRICS, &arguments, "");
+        let text =
+            refused.map(|verb| format!("user {WORKER} may not {verb} names in {path}: run as its owner"));
+        assert!(text.is_none_or(|text| ran.stderr.contains(&text)), "{mode:o}: {ran:?}");
+        assert_eq!(ran.code == Some(0), refused.is_none(), "{mode:o}: {ran:?}");
+    }
+}

@@ -281,7 +281,7 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
     };
     let page = || huge_page(directory).unwrap_or(PAGE_BYTES);
     let remount = |problem: &str| unusable(format!("{problem}: {advice}"));
-    let object = object.to_owned();
+    let (object, user) = (object.to_owned(), rustix::process::geteuid().as_raw());
     let limit = match errno {
         Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
         Errno::AGAIN if MAPS.contains(&operation) => Some(ResourceLimit::LockedMemory),
@@ -307,9 +307,12 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
         Errno::ROFS => {
             unusable(format!("{directory} is read-only: mount -o remount,rw {}", quoted(directory)))
         }
-        Errno::ACCESS | Errno::PERM => match stat_by_name(&object) {
-            Err(_) if !may_create(directory) => {
-                let user = rustix::process::geteuid().as_raw();
+        Errno::ACCESS | Errno::PERM => match (refused_use(directory, operation), stat_by_name(&object)) {
+            (Some(verb), _) => unusable(format!(
+                "user {user} may not {verb} names in {directory}: run as its owner, who can let other readers \
+                 in (chmod o+rx; a group: chgrp and chmod g+rx)"
+            )),
+            (None, Err(_)) if !may_create(directory) => {
                 let advice =
                     if is_default { "" } else { "run as its owner; or, if all users may publish there, " };
                 unusable(format!(
@@ -317,7 +320,9 @@ pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> Obj
                     quoted(directory)
                 ))
             }
-            stat => ObjectError::PermissionDenied { object, owner: stat.ok().map(|stat| stat.st_uid) },
+            (None, stat) => {
+                ObjectError::PermissionDenied { object, owner: stat.ok().map(|stat| stat.st_uid) }
+            }
         },
         Errno::OPNOTSUPP | Errno::NOSYS if operation != "lock" => {
             remount(&format!("the file system of {directory} can't reserve memory"))
@@ -350,6 +355,16 @@ fn huge_page(directory: &str) -> Option<usize> {
 /// Whether there is a limit on the number of files, and it is reached.
 fn lacks_inodes(directory: &str) -> bool {
     rustix::fs::statvfs(directory).is_ok_and(|found| found.f_files > 0 && found.f_ffree == 0)
+}
+
+/// What this user may not do with names in the directory, if the operation needs it.
+fn refused_use(directory: &str, operation: &str) -> Option<&'static str> {
+    let is_refused = |needs| rustix::fs::accessat(CWD, directory, needs, AtFlags::EACCESS).is_err();
+    match operation {
+        _ if is_refused(Permissions::EXEC_OK) => Some("look up"),
+        "list" if is_refused(Permissions::READ_OK) => Some("list"),
+        _ => None,
+    }
 }
 
 /// Whether this user may create objects.
