@@ -39,8 +39,8 @@ pub enum NameError {
         /// The first such character.
         character: char,
     },
-    /// The namespace's directory can't be used: it can't hold objects, another user may change it, or
-    /// its path is invalid.
+    /// The namespace's directory can't be used: it can't hold objects, another user may change it,
+    /// or its path is invalid.
     #[error("namespace {namespace:?} can't be used: {problem}")]
     Directory {
         /// The namespace.
