@@ -307,7 +307,7 @@ fn a_registry_whose_name_another_user_has_is_a_problem() {
 
 /// A reader needs to find names in a directory, and to list them, but not to make any.
 #[test]
-fn a_reader_is_told_what_it_may_not_do_in_a_directory() {
+fn the_error_says_what_a_reader_may_not_do_in_a_directory() {
     let Some(everywhere) = Everywhere::new() else { return };
     let directory = everywhere.folder.join("fleet");
     fs::create_dir(&directory).unwrap();
