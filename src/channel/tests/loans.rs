@@ -98,7 +98,7 @@ fn a_panic_drops_its_loan() {
         });
         let panic = std::panic::catch_unwind(panics).unwrap_err();
         let text = panic.downcast_ref::<String>().unwrap();
-        assert!(text.contains("beyond the loan of channel \"worker\""), "{text}");
+        assert!(text.contains("beyond the loan of channel \"channel\""), "{text}");
         assert_eq!((heap.names().len(), snapshot(&mut reader).unwrap().0), (1, 1));
     }
     assert_eq!(lend(&mut writer, b"two").unwrap(), 2);
