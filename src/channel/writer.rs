@@ -1,5 +1,9 @@
 //! The writing side of a channel.
 
+mod loan;
+
+pub(crate) use loan::ChannelLoan;
+
 use std::mem;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,14 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::budget::SizeLimit;
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
-use super::segments::{Segments, checksum_in_parts, checksum_of_publication};
+use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
 use crate::clock::WriterClock;
 use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, segment};
 use crate::liveness::ProcessIdentity;
-use crate::memory::{LoanMut, SlotHeader, Words};
+use crate::memory::Words;
 use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
 use crate::seqlock::{ChannelState, Ring, Segment, WakeMode, Writer};
 
@@ -183,7 +187,7 @@ impl ChannelWriter {
             }
             _ => self.make_room_for_loan(len)?,
         };
-        let loan = ChannelLoan { writer: self, publication, len, copy: None };
+        let loan = ChannelLoan::new(self, publication, len);
         loan.ring().begin(publication);
         Ok(loan)
     }
@@ -578,125 +582,6 @@ impl Drop for ChannelWriter {
         let _ = self.end();
         if self.owner.is_ours() {
             *self.exit.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-    }
-}
-
-/// The slot of the next publication, which may be filled until it is published or dropped. It has
-/// begun: w1 and w2 are done.
-pub(crate) struct ChannelLoan<'a> {
-    pub(super) writer: &'a mut ChannelWriter,
-    pub(super) publication: Publication,
-    len: usize,
-    /// The bytes of the loan, if readers of this process must not see them change.
-    copy: Option<Vec<u64>>,
-}
-
-impl ChannelLoan<'_> {
-    pub(super) fn ring(&self) -> &Ring<Words> {
-        self.writer.ring_of_loan(self.publication)
-    }
-
-    /// The number that it is published under.
-    pub(crate) fn publication(&self) -> u64 {
-        self.publication.get()
-    }
-
-    pub(crate) fn channel(&self) -> &str {
-        self.writer.channel()
-    }
-
-    /// Bytes that it may be filled with.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Gives a heartbeat, as [`ChannelWriter::touch`] does.
-    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
-        self.writer.touch()
-    }
-
-    /// Publishes no more than the first `len` bytes.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-    }
-
-    /// Stores `bytes` at byte `offset`. In a fork it does nothing.
-    ///
-    /// # Panics
-    ///
-    /// If they reach beyond the end.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn write_at(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset.checked_add(bytes.len());
-        assert!(
-            end.is_some_and(|end| end <= self.len),
-            "{} bytes at offset {offset} reach beyond the loan of channel {:?}, which has {}: ask for a larger one",
-            bytes.len(),
-            self.channel(),
-            self.len
-        );
-        match &mut self.copy {
-            Some(copy) => {
-                bytemuck::cast_slice_mut(copy.as_mut_slice())[offset..][..bytes.len()].copy_from_slice(bytes);
-            }
-            None if self.writer.owner.is_ours() => self.ring().slot(self.publication).write_at(offset, bytes),
-            None => {}
-        }
-    }
-
-    /// Its memory. In a fork it is the parent's.
-    pub(crate) fn lend<T: ?Sized>(&mut self) -> LoanMut<'_, T> {
-        let ChannelLoan { writer, publication, len, copy } = self;
-        writer.ring_of_loan(*publication).slot(*publication).lend(*len, copy)
-    }
-
-    /// w3's header to w5, p1 to p3: publishes the loan and returns its number. Wait-free.
-    #[inline]
-    pub(crate) fn publish(mut self) -> Result<u64, PublishError> {
-        if !self.writer.owner.is_ours() {
-            let forked = self.writer.forked();
-            return Err(self.writer.failed(forked));
-        }
-        if let Some(copy) = self.copy.take() {
-            let bytes = &bytemuck::cast_slice(&copy)[..self.len];
-            self.ring().slot(self.publication).write_at(0, bytes);
-        }
-        let checksum = if self.writer.options.checksum { self.checksum() } else { 0 };
-        let ChannelLoan { writer, publication, len, .. } = &mut self;
-        let (publication, len) = (*publication, *len);
-        let (time, waiting) = (writer.clock.timestamp(), writer.waker.count());
-        let header = SlotHeader { len: len as u64, time, checksum };
-        match writer.lent.take() {
-            None => writer.writer.publish_loan(publication, header),
-            Some(Lent { side, segment, .. }) => {
-                let replaced = writer.writer.publish_grown_loan(publication, segment, header);
-                writer.count_growth(side, &replaced);
-                writer.update_fits_below();
-            }
-        }
-        Ok(writer.published(publication, len, time, waiting, writer.waker.wake_mode))
-    }
-
-    /// The checksum of what is in the slot.
-    #[cold]
-    fn checksum(&self) -> u64 {
-        let slot = self.ring().slot(self.publication);
-        checksum_in_parts(self.publication, self.len, |offset, part| slot.read(offset, part))
-    }
-}
-
-impl Drop for ChannelLoan<'_> {
-    /// Takes back a loan that is not published. In a fork it does nothing: the parent has the loan.
-    fn drop(&mut self) {
-        let is_published = self.writer.last() >= self.publication.get();
-        if is_published || !self.writer.owner.is_ours() {
-            return;
-        }
-        match self.writer.lent {
-            None => self.ring().give_up(self.publication),
-            Some(_) => self.writer.unlink_lent(),
         }
     }
 }

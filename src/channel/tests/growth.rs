@@ -139,20 +139,31 @@ fn shrinking_gives_memory_back_and_readers_follow() {
 }
 
 #[test]
-fn the_last_of_the_numbers_is_the_end() {
-    let heap = Heap::new();
-    let mut writer = open(&heap, &options()).unwrap();
-    writer.publish(b"first").unwrap();
-    let last = crate::layout::Publication::MAX.get();
-    let before = crate::layout::Publication::new(last - 1).unwrap();
-    writer.writer.ring(before.side()).write(before, b"before", 0, 0);
-    crate::memory::MemoryMut::store(writer.writer.control(), crate::layout::control::PUBLISHED, last - 1);
-    kill(writer);
-    let mut writer = open(&heap, &options()).unwrap();
-    let mut reader = attach(&heap).unwrap();
-    assert_eq!(writer.publish(b"last").unwrap(), last);
-    assert!(matches!(writer.publish(b"one more"), Err(PublishError::Exhausted { .. })));
-    assert_eq!(snapshot(&mut reader).unwrap(), (last, b"last".to_vec()));
+fn the_last_of_the_numbers_is_the_end_also_of_loans() {
+    for is_lent in [false, true] {
+        let heap = Heap::new();
+        let mut writer = open(&heap, &options()).unwrap();
+        writer.publish(b"first").unwrap();
+        let last = crate::layout::Publication::MAX.get();
+        let before = crate::layout::Publication::new(last - 1).unwrap();
+        writer.writer.ring(before.side()).write(before, b"before", 0, 0);
+        crate::memory::MemoryMut::store(writer.writer.control(), crate::layout::control::PUBLISHED, last - 1);
+        kill(writer);
+        let mut writer = open(&heap, &options()).unwrap();
+        let mut reader = attach(&heap).unwrap();
+        let mut loan = writer.loan(4).unwrap();
+        loan.write_at(0, b"last");
+        let published = if is_lent {
+            loan.publish()
+        } else {
+            drop(loan);
+            writer.publish(b"last")
+        };
+        assert_eq!(published.unwrap(), last);
+        assert!(matches!(writer.publish(b"one more"), Err(PublishError::Exhausted { .. })));
+        assert!(matches!(writer.loan(3).err().unwrap(), PublishError::Exhausted { .. }));
+        assert_eq!(snapshot(&mut reader).unwrap(), (last, b"last".to_vec()));
+    }
 }
 
 #[test]

@@ -226,19 +226,3 @@ fn a_loan_in_a_fork_does_nothing() {
         assert!(heap.names().is_empty());
     }
 }
-
-#[test]
-fn the_last_of_the_numbers_is_the_end_of_loans() {
-    let heap = Heap::new();
-    let mut writer = open(&heap, &options()).unwrap();
-    writer.publish(b"first").unwrap();
-    let last = crate::layout::Publication::MAX.get();
-    let before = crate::layout::Publication::new(last - 1).unwrap();
-    writer.writer.ring(before.side()).write(before, b"before", 0, 0);
-    crate::memory::MemoryMut::store(writer.writer.control(), crate::layout::control::PUBLISHED, last - 1);
-    kill(writer);
-    let mut writer = open(&heap, &options()).unwrap();
-    drop(writer.loan(3).unwrap());
-    assert_eq!(lend(&mut writer, b"last").unwrap(), last);
-    assert!(matches!(writer.loan(3).err().unwrap(), PublishError::Exhausted { .. }));
-}
