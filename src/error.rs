@@ -180,6 +180,7 @@ mod tests {
             E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
             E::AlreadyOwned { channel: channel(), pid: 7 },
             E::CapacityAboveLimit { channel: channel(), capacity: 2, max_state_len: 1 },
+            E::TooManyPins { channel: channel(), pins: 99 },
             E::InvalidSize { channel: channel(), bytes: 0, slots: Some(1) },
             E::OverBudget { channel: channel(), over },
             E::InvalidPermissions { channel: channel(), mode: 644 },
@@ -313,7 +314,7 @@ mod tests {
     #[test]
     fn every_error_says_all_in_one_line_and_nothing_twice() {
         check_all!(CreateError:
-            Name AlreadyOwned CapacityAboveLimit InvalidSize OverBudget InvalidPermissions
+            Name AlreadyOwned CapacityAboveLimit InvalidSize TooManyPins OverBudget InvalidPermissions
             SchemaRefused SchemaOfAnotherCodec NameCollision LayoutVersion Object NoRandomness;
             &creations(), 3);
         check_all!(AttachError:

@@ -279,6 +279,7 @@ mod snapshot;
 pub mod syncer;
 pub mod testing;
 pub mod usage;
+pub mod view;
 mod waiting;
 mod writer;
 

@@ -39,7 +39,8 @@ impl WriterStatistics {
         counter!("tearless_published_bytes_total", labels.clone()).absolute(self.bytes);
         counter!("tearless_growths_total", labels.clone()).absolute(self.growths);
         counter!("tearless_reused_segments_total", labels.clone()).absolute(self.reused);
-        counter!("tearless_failed_publications_total", labels).absolute(self.failed);
+        counter!("tearless_failed_publications_total", labels.clone()).absolute(self.failed);
+        counter!("tearless_pinned_slots_total", labels).absolute(self.pinned);
     }
 }
 
@@ -64,7 +65,9 @@ impl ReaderStatistics {
         counter!("tearless_snapshot_bytes_total", labels.clone()).absolute(self.bytes);
         counter!("tearless_retries_total", labels.clone()).absolute(self.retries);
         counter!("tearless_remaps_total", labels.clone()).absolute(self.remaps);
-        counter!("tearless_give_ups_total", labels).absolute(self.give_ups);
+        counter!("tearless_give_ups_total", labels.clone()).absolute(self.give_ups);
+        counter!("tearless_views_total", labels.clone()).absolute(self.views);
+        counter!("tearless_copied_views_total", labels).absolute(self.copied_views);
     }
 }
 
@@ -264,8 +267,17 @@ mod tests {
 
     #[test]
     fn counters_are_set_to_what_was_counted_however_often() {
-        let writer = WriterStatistics { publications: 5, bytes: 600, growths: 1, reused: 4, failed: 2 };
-        let reader = ReaderStatistics { snapshots: 7, bytes: 800, retries: 3, remaps: 9, give_ups: 6 };
+        let writer =
+            WriterStatistics { publications: 5, bytes: 600, growths: 1, reused: 4, failed: 2, pinned: 8 };
+        let reader = ReaderStatistics {
+            snapshots: 7,
+            bytes: 800,
+            retries: 3,
+            remaps: 9,
+            give_ups: 6,
+            views: 10,
+            copied_views: 11,
+        };
         let recorder = TestRecorder::default();
         ::metrics::with_local_recorder(&recorder, || {
             for _ in 0..2 {
@@ -279,13 +291,21 @@ mod tests {
             ("growths", 1),
             ("reused_segments", 4),
             ("failed_publications", 2),
+            ("pinned_slots", 8),
         ];
         for (name, number) in expected {
             let name = format!("tearless_{name}_total{{channel=worker-7,incarnation=1}}");
             assert_eq!(recorder.number(&name), number, "{name}");
         }
-        let expected =
-            [("snapshots", 7), ("snapshot_bytes", 800), ("retries", 3), ("remaps", 9), ("give_ups", 6)];
+        let expected = [
+            ("snapshots", 7),
+            ("snapshot_bytes", 800),
+            ("retries", 3),
+            ("remaps", 9),
+            ("give_ups", 6),
+            ("views", 10),
+            ("copied_views", 11),
+        ];
         for (name, number) in expected {
             assert_eq!(
                 recorder.number(&format!("tearless_{name}_total{{channel=worker-7}}")),

@@ -13,15 +13,16 @@ pub(crate) use changes::Turn;
 pub use query::Field;
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::accept::FieldPlan;
-use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
+use crate::channel::{ChannelReader, ChannelView, SnapshotError, SnapshotInfo};
 use crate::codec::{Decode, Direct, MessagePack, Strategy};
 use crate::layout::Publication;
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
+use crate::view::View;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
@@ -43,6 +44,7 @@ pub struct Reader<T, C = MessagePack> {
     seen: u64,
     /// Where the channel has the fields of `T`, if not at the offsets of `T`.
     plan: Option<Arc<FieldPlan>>,
+    last_view: Weak<ChannelView>,
     handle: NamespaceHandle,
     wait: WaitPolicy,
     /// Since the first wait.
@@ -176,6 +178,21 @@ impl<T, C: Decode<T>> Reader<T, C> {
         state_of::<T, C>(&self.scratch, self.plan.as_deref(), self.channel(), info)
     }
 
+    /// The latest state, in place or as a copy, of the one length that is expected.
+    pub(crate) fn view_of<V: ?Sized>(&mut self, expected: Option<usize>) -> Result<View<V>, SnapshotError> {
+        let Reader { channel, plan, scratch, .. } = self;
+        let view = match channel.view_again(&self.last_view) {
+            Some(view) => view,
+            None => channel.view(expected, plan.is_none(), |channel, copy| match plan {
+                Some(plan) => plan.snapshot(channel, scratch, copy),
+                None => channel.snapshot(copy),
+            })?,
+        };
+        self.remember(view.info);
+        self.last_view = Arc::downgrade(&view);
+        Ok(View::new(view))
+    }
+
     /// The states of the channel as an asynchronous stream, beginning with the latest.
     #[cfg(feature = "async")]
     #[must_use]
@@ -219,7 +236,8 @@ impl<T, C> Reader<T, C> {
             channel.leave_fast_path();
         }
         let (scratch, plan) = (Vec::new(), plan.map(Arc::new));
-        Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, types: PhantomData }
+        let last_view = Weak::new();
+        Reader { channel, scratch, seen: 0, plan, last_view, handle, wait, waiter: None, types: PhantomData }
     }
 
     /// Whether there is a publication after the last one that this reader returned. Costs one load.
@@ -303,6 +321,7 @@ impl<T, C> Clone for Reader<T, C> {
             scratch: Vec::new(),
             seen: *seen,
             plan: plan.clone(),
+            last_view: self.last_view.clone(),
             handle: handle.clone(),
             wait: *wait,
             waiter: None,

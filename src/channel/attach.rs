@@ -35,9 +35,9 @@ pub(crate) fn attach(
     loop {
         match find(backend, name)? {
             Found::Ready(page) => {
-                let segments = Segments::new(backend, &name.objects, page.instance());
+                let segments = Segments::new(backend, &name.objects, page.instance(), page.pins());
                 let source = segments.impossible_shape(Kind::Control);
-                let reader = ChannelReader::new(page, segments, name, options.retry);
+                let reader = ChannelReader::new(page, segments, name, options);
                 return reader.ok_or_else(|| AttachError::Object { channel: name.channel.clone(), source });
             }
             Found::Missing => {

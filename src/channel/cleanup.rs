@@ -320,7 +320,9 @@ impl<'a, const W: bool> Leftovers<'a, W> {
     }
 
     fn segments(&self) -> Segments {
-        Segments::new(self.backend, self.names, self.memory.load(control::INSTANCE))
+        let (instance, spares) = (control::INSTANCE, control::PINS);
+        let spares = usize::try_from(self.memory.load(spares)).unwrap_or(0);
+        Segments::new(self.backend, self.names, self.memory.load(instance), spares)
     }
 
     fn removed(&self, reason: RemovalReason) -> Removed {
@@ -340,10 +342,10 @@ impl<'a, const W: bool> Leftovers<'a, W> {
         let publication = Publication::new(page.publication())?;
         let side = publication.side();
         let header = match Generations(page).current(side) {
-            segment::FIRST => page.first_segment(side)?.ring.holds(publication),
-            generation => self.segments().view(side, generation).ok()?.holds(publication),
+            segment::FIRST => page.first_segment(side)?.ring.holds(publication)?.1,
+            generation => self.segments().view(side, generation).ok()?.holds(publication)?.1,
         };
-        header.and_then(|header| NonZeroU64::new(header.time)).map(clock::age)
+        NonZeroU64::new(header.time).map(clock::age)
     }
 }
 
@@ -438,7 +440,7 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
         Err(problem) => return Err(failed(problem.foreign(backend.path(&page_name)))),
     }
     let instance = claim.memory().load(control::INSTANCE);
-    destroy(claim.as_ref(), &Segments::new(backend, &name.objects, instance)).map_err(failed)?;
+    destroy(claim.as_ref(), &Segments::new(backend, &name.objects, instance, 0)).map_err(failed)?;
     Ok(Some(instance))
 }
 

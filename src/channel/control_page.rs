@@ -11,7 +11,7 @@ use crate::clock::{self, TimestampSource, WriterClock};
 use crate::layout::{
     self, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES,
     control::{self, Text},
-    segment,
+    pins, segment,
 };
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, MemoryMut, Page, SharedWords};
@@ -67,7 +67,7 @@ impl PageProblem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ControlHeader {
     pub(crate) instance: u64,
-    /// Bits of required features. This version knows none.
+    /// Bits of required features. This version knows that of pins.
     pub(crate) features_required: u64,
     pub(crate) checksum: bool,
     pub(crate) mode: Mode,
@@ -81,7 +81,7 @@ pub(crate) struct ControlHeader {
 impl ControlHeader {
     /// Whether a later version made the channel, with a feature that must not be ignored.
     pub(super) fn needs_unknown_features(&self) -> bool {
-        self.features_required != 0
+        self.features_required & !control::FEATURE_PINS != 0
     }
 
     /// The full name of the page's channel, if that is not `name`: then their hashes collide.
@@ -239,6 +239,11 @@ impl<M: Memory> ControlPage<M> {
 
     // The loads below are Relaxed: each word carries nothing but itself.
 
+    /// Number of pins, and of the spare slots of each segment.
+    pub(crate) fn pins(&self) -> usize {
+        self.first.map_or(0, FirstSegments::pins)
+    }
+
     /// Payload bytes that a state may have at most.
     pub(crate) fn max_state_len(&self) -> u64 {
         self.load(control::MAX_STATE_LEN)
@@ -319,6 +324,7 @@ impl<M: MemoryMut> ControlPage<M> {
         page.store(control::DEPTH, first.geometry.depth());
         page.store(control::STRIDE, first.geometry.stride_words() as u64);
         page.store(control::CAPACITY, first.geometry.capacity() as u64);
+        page.store(control::PINS, first.pins() as u64);
         for side in Side::BOTH {
             Generations(&page).replace(side, segment::FIRST);
         }
@@ -421,6 +427,11 @@ impl<const W: bool> ControlPage<SharedWords<W>> {
     /// Where the first segments are, if the object has room for what its header describes.
     pub(super) fn first(&self) -> Option<FirstSegments> {
         self.first
+    }
+
+    /// The memory of the pins, if there are any.
+    pub(super) fn pins_memory(&self) -> Option<SharedWords<W>> {
+        self.memory().part(self.first?.pins_at()?, pins::WORDS)
     }
 
     /// The first segments, which are current as long as the channel has not grown; `None` if the

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{KnownChannels, NameError, OverBudget, SizeLimit};
-use crate::layout::control;
+use crate::layout::{control, pins};
 use crate::object::{ObjectError, cleanup_text, directory_of, is_own_user, may_be_unmapped};
 
 /// Why a writer could not be opened. Nothing has changed that another process could see.
@@ -49,6 +49,18 @@ pub enum CreateError {
         bytes: usize,
         /// The requested number of slots, if any.
         slots: Option<usize>,
+    },
+    /// More pins were asked for than a channel can have.
+    #[error(
+        "channel {channel:?} can't have {pins} pins, the maximum is {}: lower WriterBuilder::pins; \
+         readers without a pin copy",
+        pins::MAX
+    )]
+    TooManyPins {
+        /// The channel.
+        channel: String,
+        /// The requested number.
+        pins: usize,
     },
     /// A budget has no room for the channel.
     #[error("channel {channel:?} can't be created: {over}")]

@@ -9,6 +9,7 @@ mod error;
 mod name;
 mod open;
 mod options;
+mod pins;
 mod reader;
 mod schema;
 mod segments;
@@ -16,6 +17,7 @@ mod statistics;
 mod status;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
+mod view;
 mod wake;
 mod writer;
 
@@ -40,5 +42,6 @@ pub use schema::SchemaInspection;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub use status::WriterState;
 pub(crate) use status::writer_state;
+pub(crate) use view::ChannelView;
 pub(crate) use wake::WaitersPage;
 pub(crate) use writer::{ChannelLoan, ChannelWriter};

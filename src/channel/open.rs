@@ -9,7 +9,7 @@ use super::options::{SchemaMark, WriterOptions};
 use super::segments::{FirstSegments, Segments};
 use super::writer::{ChannelWriter, CurrentSegments};
 use super::{ChannelName, CreateError};
-use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES, segment};
+use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES, control, segment};
 use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::ChannelState;
@@ -135,6 +135,7 @@ impl Opening<'_> {
         let options = self.options;
         header.format.fingerprint == options.format.fingerprint
             && header.checksum == options.checksum
+            && page.pins() == options.pins
             && header.mode == options.access.mode
             && header.schema == self.mark()
             && !header.needs_unknown_features()
@@ -192,7 +193,7 @@ impl Opening<'_> {
     fn header(&self, instance: u64) -> ControlHeader {
         ControlHeader {
             instance,
-            features_required: 0,
+            features_required: if self.options.pins > 0 { control::FEATURE_PINS } else { 0 },
             checksum: self.options.checksum,
             mode: self.options.access.mode,
             namespace: self.name.namespace.clone(),
@@ -246,7 +247,8 @@ impl Opening<'_> {
         let holds =
             |publication: Publication| sides[publication.side().index()].ring.holds(publication).is_some();
         let last = page.publication();
-        if last != 0 && !Publication::new(last).is_some_and(holds) {
+        let has_tables = || page.pins() == 0 || sides.iter().all(|it| it.ring.table().is_some());
+        if last != 0 && !Publication::new(last).is_some_and(holds) || !has_tables() {
             return Ok(None);
         }
         Ok(Some(CurrentSegments { sides, last }))
@@ -295,7 +297,7 @@ impl Opening<'_> {
     }
 
     fn segments(&self, instance: u64) -> Segments {
-        Segments::new(self.backend, &self.name.objects, instance)
+        Segments::new(self.backend, &self.name.objects, instance, self.options.pins)
     }
 
     fn page_name(&self) -> String {

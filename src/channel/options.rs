@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::segments::FirstSegments;
 use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
-use crate::layout::{self, Geometry, control};
-use crate::memory::{Memory, MemoryMut};
+use crate::layout::{self, Geometry, control, pins};
+use crate::memory::{Memory, MemoryMut, TrustedWriters};
 use crate::object::Access;
 use crate::seqlock::WakeMode;
 
@@ -26,6 +26,8 @@ pub(crate) struct WriterOptions {
     pub(crate) depth: Option<usize>,
     /// Maximum payload bytes of a state.
     pub(crate) max_state_len: usize,
+    /// Number of publications that readers can pin.
+    pub(crate) pins: usize,
     /// Maximum bytes of shared memory.
     pub(crate) budgets: Budgets,
     /// Whether slots carry a CRC32C.
@@ -129,6 +131,7 @@ impl WriterOptions {
             capacity: DEFAULT_CAPACITY,
             depth: None,
             max_state_len: DEFAULT_MAX_STATE_LEN,
+            pins: 0,
             budgets: Budgets::default(),
             checksum: false,
             timestamps: TimestampSource::default(),
@@ -164,10 +167,19 @@ impl WriterOptions {
         })?;
         let slots = self.depth.map(|depth| depth.saturating_mul(2));
         let invalid = |bytes| CreateError::InvalidSize { channel: channel(), bytes, slots };
-        Geometry::fit(self.max_state_len, self.depth).ok_or_else(|| invalid(self.max_state_len))?;
+        if self.pins > pins::MAX {
+            return Err(CreateError::TooManyPins { channel: channel(), pins: self.pins });
+        }
+        self.geometry(self.max_state_len).ok_or_else(|| invalid(self.max_state_len))?;
         let geometry = Geometry::fit_first(start, self.capacity, self.depth);
+        let geometry = geometry.and_then(|it| it.with_spares(self.pins));
         let geometry = geometry.ok_or_else(|| invalid(self.capacity))?;
         Ok(FirstSegments { start, geometry })
+    }
+
+    /// The shape of a later segment for payloads of `capacity` bytes.
+    pub(super) fn geometry(&self, capacity: usize) -> Option<Geometry> {
+        Geometry::fit(capacity, self.depth)?.with_spares(self.pins)
     }
 }
 
@@ -176,6 +188,8 @@ impl WriterOptions {
 pub(crate) struct ReaderOptions {
     pub(crate) attach: AttachPolicy,
     pub(crate) retry: RetryPolicy,
+    /// Whether views may show the writers' memory.
+    pub(crate) in_place: Option<TrustedWriters>,
 }
 
 policy! {

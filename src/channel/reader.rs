@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_utils::Backoff as Spins;
 
 use super::control_page::ControlPage;
-use super::options::{Format, RetryPolicy};
+use super::options::{Format, ReaderOptions, RetryPolicy};
+use super::pins::ReaderPins;
 use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
@@ -28,16 +29,17 @@ const MAX_INFO_ATTEMPTS: u32 = 64;
 /// A reader of a channel of bytes. Clones share the mappings until one of them is replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelReader {
-    reader: Reader<ControlPage<ReadOnlyWords>, ReadOnlyWords>,
+    pub(super) reader: Reader<ControlPage<ReadOnlyWords>, ReadOnlyWords>,
     pub(super) segments: Arc<Segments>,
     channel: Arc<str>,
     format: Arc<Format>,
-    checksum: bool,
+    pub(super) checksum: bool,
+    pub(super) pins: ReaderPins,
     /// The state of a channel from which on a snapshot needs more than an attempt on the fast path.
     unusual_from: u64,
     pub(super) retry: RetryPolicy,
     /// Counters of the typed reader. A reader that a hub lends to threads does not count.
-    counts: ReaderStatistics,
+    pub(super) counts: ReaderStatistics,
 }
 
 /// The publication behind a snapshot: its number, age and length.
@@ -51,7 +53,7 @@ pub struct SnapshotInfo {
 
 impl SnapshotInfo {
     #[inline(always)]
-    fn new(publication: Publication, header: SlotHeader) -> SnapshotInfo {
+    pub(super) fn new(publication: Publication, header: SlotHeader) -> SnapshotInfo {
         SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 }
     }
 
@@ -123,21 +125,23 @@ impl ChannelReader {
         page: ControlPage<ReadOnlyWords>,
         segments: Segments,
         name: &ChannelName,
-        retry: RetryPolicy,
+        options: &ReaderOptions,
     ) -> Option<ChannelReader> {
         let header = page.header();
         let sides = page.first_segments()?;
+        let (has_pins, pins) = (page.pins() > 0, ReaderPins::new(&segments.backend, options.in_place));
         let mut reader = ChannelReader {
             reader: Reader::new(page, sides),
             segments: Arc::new(segments),
             channel: name.channel.as_str().into(),
             format: Arc::new(header.format),
             checksum: header.checksum,
-            retry,
+            pins,
+            retry: options.retry,
             unusual_from: ChannelState::Removed as u64,
             counts: ReaderStatistics::default(),
         };
-        if header.checksum {
+        if header.checksum || has_pins {
             reader.leave_fast_path();
         }
         Some(reader)
@@ -265,7 +269,7 @@ impl ChannelReader {
             Attempt::Remap { side, generation } => {
                 Ok(self.remap(side, generation)?.map(|source| Err(Retry::Unlinked(source))))
             }
-            Attempt::Empty => Err(SnapshotError::Empty { channel: self.channel.to_string() }),
+            Attempt::Empty => Err(self.empty()),
             Attempt::Refused { publication, len } => {
                 Err(self.wrong_length(publication, len, destination.bytes().len()))
             }
@@ -300,7 +304,11 @@ impl ChannelReader {
     /// Maps the current segment of `side`, unless it is replaced in the meantime: the next attempt
     /// finds that out. An object error is a reason to retry: the segment has no name.
     #[cold]
-    fn remap(&mut self, side: Side, generation: u64) -> Result<Option<ObjectError>, SnapshotError> {
+    pub(super) fn remap(
+        &mut self,
+        side: Side,
+        generation: u64,
+    ) -> Result<Option<ObjectError>, SnapshotError> {
         let source = match self.view_segment(side, generation) {
             Ok(ring) => {
                 self.reader.install(side, generation, ring);
@@ -442,9 +450,11 @@ impl ChannelReader {
         self.reader.installed() != [segment::FIRST; 2]
     }
 
-    /// Whether `other` has the same segments of the same channel mapped.
+    /// Whether `other` has the same segments of the same channel mapped, and the same pins.
     pub(crate) fn maps_as(&self, other: &ChannelReader) -> bool {
-        self.instance() == other.instance() && self.reader.installed() == other.reader.installed()
+        self.instance() == other.instance()
+            && self.reader.installed() == other.reader.installed()
+            && self.pins.is_same(&other.pins)
     }
 
     pub(crate) fn channel(&self) -> &str {
@@ -523,13 +533,23 @@ impl ChannelReader {
     }
 
     #[cold]
-    fn corrupt(&self, publication: Publication, reason: &str) -> SnapshotError {
+    pub(super) fn empty(&self) -> SnapshotError {
+        SnapshotError::Empty { channel: self.channel.to_string() }
+    }
+
+    #[cold]
+    pub(super) fn corrupt(&self, publication: Publication, reason: &str) -> SnapshotError {
         let channel = self.channel.to_string();
         SnapshotError::Corrupt { channel, publication: publication.get(), reason: reason.into() }
     }
 
     #[cold]
-    fn wrong_length(&self, publication: Publication, len: usize, expected: usize) -> SnapshotError {
+    pub(super) fn wrong_length(
+        &self,
+        publication: Publication,
+        len: usize,
+        expected: usize,
+    ) -> SnapshotError {
         let channel = self.channel.to_string();
         SnapshotError::WrongLength { channel, publication: publication.get(), len, expected }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, control, segment};
+use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control, segment};
 use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, SharedWords, Words};
 use crate::object::{Access, Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -22,13 +22,26 @@ impl FirstSegments {
         let start = control::first_slot(memory.load(control::SCHEMA_BYTES))?;
         let [depth, stride, capacity] =
             [control::DEPTH, control::STRIDE, control::CAPACITY].map(|word| memory.load(word));
-        let geometry = Geometry::check(depth, stride, capacity, memory.len().checked_sub(start)? / 2)?;
-        Some(FirstSegments { start, geometry })
+        let spares = usize::try_from(memory.load(control::PINS)).ok()?;
+        let room = memory.len().checked_sub(start)?;
+        let geometry = Geometry::check(depth, stride, capacity, spares, room / 2)?;
+        let first = FirstSegments { start, geometry };
+        (first.object_bytes() <= memory.len() * WORD_BYTES).then_some(first)
     }
 
     /// Bytes of the channel's object.
     pub(super) fn object_bytes(self) -> usize {
         self.geometry.first_bytes(self.start)
+    }
+
+    /// Number of pins, which is that of the spare slots.
+    pub(super) fn pins(self) -> usize {
+        self.geometry.spares()
+    }
+
+    /// The first word of the pins, if there are any: that of a page.
+    pub(super) fn pins_at(self) -> Option<usize> {
+        (self.pins() > 0).then(|| self.geometry.first_end(self.start))
     }
 }
 
@@ -40,11 +53,18 @@ pub(super) struct Segments {
     /// Every segment carries the instance, so that a re-created channel's segments are never
     /// mistaken for those of this one.
     pub(super) instance: u64,
+    /// Spare slots of each segment.
+    pub(super) spares: usize,
 }
 
 impl Segments {
-    pub(super) fn new(backend: &Arc<dyn Backend>, names: &ObjectNames, instance: u64) -> Segments {
-        Segments { backend: Arc::clone(backend), names: names.clone(), instance }
+    pub(super) fn new(
+        backend: &Arc<dyn Backend>,
+        names: &ObjectNames,
+        instance: u64,
+        spares: usize,
+    ) -> Segments {
+        Segments { backend: Arc::clone(backend), names: names.clone(), instance, spares }
     }
 
     pub(super) fn name(&self, side: Side, generation: u64) -> String {
@@ -145,8 +165,9 @@ impl Segments {
         if found != (side.index() as u64, generation) {
             return Err(foreign("its header names another side or generation"));
         }
-        let (depth, stride) = (memory.load(segment::DEPTH), memory.load(segment::STRIDE));
-        Geometry::check(depth, stride, memory.load(segment::CAPACITY), memory.len() - segment::SLOTS)
+        let [depth, stride, capacity] =
+            [segment::DEPTH, segment::STRIDE, segment::CAPACITY].map(|word| memory.load(word));
+        Geometry::check(depth, stride, capacity, self.spares, memory.len() - segment::SLOTS)
             .ok_or_else(|| self.impossible_shape(Kind::Segment(side, generation)))
     }
 }

@@ -15,13 +15,16 @@ pub struct WriterStatistics {
     pub reused: u64,
     /// States that could not be encoded or published. A panic of the codec counts, too.
     pub failed: u64,
+    /// Slots that publications passed over because a reader [viewed](crate::view) what they hold.
+    pub pinned: u64,
 }
 
 counters! {
     /// The difference to `earlier`, which must be of the same writer; 0 where a number is not
     /// greater.
-    WriterStatistics: publications, bytes, growths, reused, failed
-    => "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed"
+    WriterStatistics: publications, bytes, growths, reused, failed, pinned
+    => "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed, {pinned} pinned \
+        slots passed over"
 }
 
 impl WriterStatistics {
@@ -49,13 +52,18 @@ pub struct ReaderStatistics {
     /// Snapshots that failed after all attempts that the
     /// [`RetryPolicy`](crate::options::RetryPolicy) allows.
     pub give_ups: u64,
+    /// [Views](crate::view), of which some are copies.
+    pub views: u64,
+    /// Views that are copies. Each is a snapshot, too.
+    pub copied_views: u64,
 }
 
 counters! {
     /// The difference to `earlier`, which must be of the same reader; 0 where a number is not
     /// greater.
-    ReaderStatistics: snapshots, bytes, retries, remaps, give_ups
-    => "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up"
+    ReaderStatistics: snapshots, bytes, retries, remaps, give_ups, views, copied_views
+    => "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up, \
+        {views} views ({copied_views} copied)"
 }
 
 /// Counters of a writer; all other statistics follow from its numbers.
@@ -74,11 +82,12 @@ impl WriterCounts {
         WriterCounts { bytes: 0, failed: 0, first: [last, growths] }
     }
 
-    pub(super) fn statistics(&self, last: u64, growths: u64) -> WriterStatistics {
+    pub(super) fn statistics(&self, last: u64, growths: u64, pinned: u64) -> WriterStatistics {
         let publications = last - self.first[0];
         // The page's count may have had any value before, even one near the maximum.
         let growths = growths.wrapping_sub(self.first[1]);
         let reused = publications - growths;
-        WriterStatistics { publications, bytes: self.bytes, growths, reused, failed: self.failed }
+        let WriterCounts { bytes, failed, .. } = *self;
+        WriterStatistics { publications, bytes, growths, reused, failed, pinned }
     }
 }

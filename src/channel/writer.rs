@@ -18,9 +18,9 @@ use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
 use crate::clock::WriterClock;
 use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, segment};
 use crate::liveness::ProcessIdentity;
-use crate::memory::Words;
+use crate::memory::{Slot, SlotHeader, Words};
 use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
-use crate::seqlock::{ChannelState, Ring, Segment, WakeMode, Writer};
+use crate::seqlock::{ChannelState, Pins, Segment, WakeMode, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
@@ -36,7 +36,7 @@ pub(crate) struct ChannelWriter {
     /// payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes go straight into the current segment, by side; 0 if each needs more
-    /// than that: a checksum, another segment, a fence for waiters.
+    /// than that: a checksum, pins, another segment, a fence for waiters.
     fits_below: [usize; 2],
     growths: u64,
     counts: WriterCounts,
@@ -86,8 +86,9 @@ impl ChannelWriter {
         object::at_exit(&exit);
         let (last, growths) = (current.last, page.growths());
         let waker = Waker::of_none(page.memory());
+        let pins = page.pins_memory().map(|memory| Pins::new(memory, page.pins()));
         let mut writer = ChannelWriter {
-            writer: Writer::resume(page, current.sides, last),
+            writer: Writer::resume(page, current.sides, last, pins),
             segments,
             channel: name.channel.clone(),
             options,
@@ -115,7 +116,7 @@ impl ChannelWriter {
         for side in Side::BOTH {
             let found = self.writer.ring(side).geometry();
             let capacity = self.options.capacity.max(found.capacity()).min(self.options.max_state_len);
-            let wanted = Geometry::fit(capacity, self.options.depth);
+            let wanted = self.options.geometry(capacity);
             let depth_differs =
                 self.options.depth.is_some() && wanted.is_some_and(|it| it.depth() != found.depth());
             if found.capacity() < self.options.capacity || depth_differs {
@@ -146,13 +147,17 @@ impl ChannelWriter {
     fn publish_unusual(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         let publication = self.begin_unusual()?;
         let side = publication.side();
-        let fresh = self.make_room(side, payload.len());
+        let fresh = self.make_room_unpinned(publication, payload.len());
         let published = fresh.map_err(|error| self.failed(error)).map(|fresh| {
             let with_sum = self.options.checksum;
             let checksum = if with_sum { checksum_of_publication(publication, payload) } else { 0 };
             let (time, waiting) = (self.clock.timestamp(), self.waker.count());
             match fresh {
-                None => self.writer.publish(publication, payload, time, checksum),
+                None => {
+                    self.writer.slot(publication).write(payload);
+                    let header = SlotHeader { len: payload.len() as u64, time, checksum };
+                    self.writer.publish_loan(publication, header);
+                }
                 Some(fresh) => {
                     let replaced = self.writer.publish_grown(publication, fresh, payload, time, checksum);
                     self.count_growth(side, &replaced);
@@ -183,34 +188,36 @@ impl ChannelWriter {
             Some(publication)
                 if len < self.fits_below[publication.side().index()] && self.owner.is_shown_ours() =>
             {
+                self.writer.begin(publication);
                 publication
             }
             _ => self.make_room_for_loan(len)?,
         };
-        let loan = ChannelLoan::new(self, publication, len);
-        loan.ring().begin(publication);
-        Ok(loan)
+        Ok(ChannelLoan::new(self, publication, len))
     }
 
-    /// The next publication, for which there is room, perhaps in a fresh segment.
+    /// w1 and w2 of the next publication, for which there is room, perhaps in a fresh segment.
     #[cold]
     #[inline(never)]
     fn make_room_for_loan(&mut self, len: usize) -> Result<Publication, PublishError> {
         let publication = self.begin_unusual()?;
         let side = publication.side();
         let resizing = self.resizing[side.index()];
-        let fresh = self.make_room(side, len).map_err(|error| self.failed(error));
+        let fresh = self.make_room_unpinned(publication, len).map_err(|error| self.failed(error))?;
+        if let Some(fresh) = &fresh {
+            fresh.ring.begin(publication);
+        }
         // Before the loan exists: if it is forgotten, the segment is still known.
-        self.lent = fresh?.map(|segment| Lent { side, segment, resizing });
+        self.lent = fresh.map(|segment| Lent { side, segment, resizing });
         self.update_fits_below();
         Ok(publication)
     }
 
-    /// The ring that has the slot of a loan.
+    /// The slot of a loan.
     #[inline]
-    fn ring_of_loan(&self, publication: Publication) -> &Ring<Words> {
-        let current = || self.writer.ring(publication.side());
-        self.lent.as_ref().map_or_else(current, |lent| &lent.segment.ring)
+    fn slot_of_loan(&self, publication: Publication) -> Slot<'_, Words> {
+        let current = || self.writer.slot(publication);
+        self.lent.as_ref().map_or_else(current, |lent| lent.segment.ring.slot(publication))
     }
 
     /// Unlinks the segment that a loan created and did not publish, if there is one.
@@ -252,6 +259,22 @@ impl ChannelWriter {
         }
     }
 
+    /// A fresh segment for `publication`, of `len` bytes, or `None` for the current one, in which it
+    /// has begun.
+    fn make_room_unpinned(
+        &mut self,
+        publication: Publication,
+        len: usize,
+    ) -> Result<Option<Segment<Words>>, PublishError> {
+        let side = publication.side();
+        let fresh = self.make_room(side, len)?;
+        if fresh.is_some() || self.writer.begin(publication) {
+            return Ok(fresh);
+        }
+        // Readers pin what all slots hold. None can view a fresh segment.
+        self.create_affordable(side, self.writer.ring(side).geometry(), len).map(Some)
+    }
+
     /// The segment for a payload of `len` bytes: a fresh one of a fitting size, or `None` for the
     /// current one.
     fn make_room(&mut self, side: Side, len: usize) -> Result<Option<Segment<Words>>, PublishError> {
@@ -266,8 +289,8 @@ impl ChannelWriter {
             None => len.max(current.capacity().saturating_mul(2)).min(max),
         };
         // `WriterOptions::check` made sure that even the largest state has a geometry.
-        let geometry = Geometry::fit(capacity, self.options.depth)
-            .ok_or_else(|| self.too_large(len, SizeLimit::MaxStateLen))?;
+        let geometry =
+            (self.options.geometry(capacity)).ok_or_else(|| self.too_large(len, SizeLimit::MaxStateLen))?;
         let create = || self.create_affordable(side, geometry, len);
         // If the payload fits the current segment, a failure is no error.
         let fits = len <= current.capacity();
@@ -308,6 +331,7 @@ impl ChannelWriter {
         for side in Side::BOTH {
             let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
             let is_slow = self.options.checksum
+                || self.writer.has_pins()
                 || self.lent.is_some()
                 || self.waker.wake_mode == WakeMode::Fences
                 || self.resizing[side.index()].is_some();
@@ -325,7 +349,7 @@ impl ChannelWriter {
     ) -> Result<Segment<Words>, PublishError> {
         let created = self.create_next(side, geometry, len);
         let is_needed = len > self.writer.ring(side).geometry().capacity();
-        match (created, Geometry::fit(len.max(1), self.options.depth)) {
+        match (created, self.options.geometry(len.max(1))) {
             (Err(PublishError::TooLarge { .. }), Some(smallest)) if is_needed && smallest != geometry => {
                 self.create_next(side, smallest, len)
             }
@@ -447,7 +471,7 @@ impl ChannelWriter {
         }
         self.unlink_lent();
         if let Some(next) = self.writer.next() {
-            self.writer.ring(next.side()).give_up(next);
+            self.writer.give_up(next);
         }
         let page = self.writer.control();
         page.set_ended();
@@ -573,7 +597,7 @@ impl ChannelWriter {
 
     /// Counters of this writer.
     pub(crate) fn statistics(&self) -> WriterStatistics {
-        self.counts.statistics(self.last(), self.growths)
+        self.counts.statistics(self.last(), self.growths, self.writer.passed())
     }
 }
 

@@ -35,6 +35,7 @@ use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, Sn
 use crate::codec::Decode;
 use crate::codec::MessagePack;
 use crate::health::{Signs, Thresholds, look_at_one_writer};
+use crate::memory::TrustedWriters;
 use crate::seqlock::Part;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 use attached::{Options, Shared};
@@ -319,7 +320,7 @@ impl HubBuilder {
     pub(crate) fn new(handle: NamespaceHandle) -> Self {
         let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
         let options = Options {
-            reading: ReaderOptions { attach, retry: RetryPolicy::default() },
+            reading: ReaderOptions { attach, ..ReaderOptions::default() },
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
             type_names: HashMap::new(),
@@ -373,6 +374,10 @@ setters! {
     /// How often and how long a query or a cut retries when a writer is faster. Default: see
     /// [`RetryPolicy`].
     pub fn retry_policy(retry: RetryPolicy) { options.reading.retry = retry }
+
+    /// Lets [views](crate::view) show the memory of the channels' writers. Without this promise,
+    /// views are copies, unless the namespace is [in this process](crate::Namespace::in_process).
+    pub fn views_in_place(promise: TrustedWriters) { options.reading.in_place = Some(promise) }
 
     /// How [`HubWatch::wait_any`] waits. Default: see [`WaitPolicy`].
     pub fn wait_policy(wait: WaitPolicy) { options.wait = wait }

@@ -8,10 +8,11 @@ use super::cut::{self, Cut, CutState, Cutting, Skew};
 use super::error::QueryError;
 use super::{Hub, HubStatistics, Status};
 use crate::accept::Accept;
-use crate::channel::{ChannelReader, ReaderStatistics, SnapshotError, SnapshotInfo};
-use crate::codec::{CodecError, Decode, Direct, Strategy};
+use crate::channel::{ChannelReader, ChannelView, ReaderStatistics, SnapshotError, SnapshotInfo};
+use crate::codec::{Bytes, CodecError, Decode, Direct, Plain, Pod, Strategy};
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
+use crate::view::{self, View};
 
 /// A channel of a [`Hub`] and its latest state. In a round over a
 /// [`Selection`](super::Selection) the name is borrowed.
@@ -165,6 +166,57 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         });
         Cut { moment, states: states.collect() }
     }
+}
+
+impl<A: 'static> Hub<Bytes, A> {
+    /// The latest state of `channel`, in place if that can be, or as a copy: see
+    /// [`view`](crate::view).
+    ///
+    /// Cost: that of [`Reader::view`](crate::Reader), and of a slow [`Hub::get`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::get`].
+    pub fn view(&self, channel: &str) -> Result<View<[u8]>, QueryError>
+    where
+        A: Accept<Vec<u8>, Bytes>,
+    {
+        view_of::<Vec<u8>, Bytes, A>(&self.shared, channel, None).map(View::new)
+    }
+}
+
+impl<A: 'static> Hub<Pod, A> {
+    /// The latest state of `channel`, in place if that can be, or as a copy: see
+    /// [`view`](crate::view). A type that needs an alignment of more than 8 bytes does not compile.
+    ///
+    /// Cost: that of [`Reader::view`](crate::Reader), and of a slow [`Hub::get`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::get`].
+    pub fn view<S: Plain + 'static>(&self, channel: &str) -> Result<View<S::Data>, QueryError>
+    where
+        A: Accept<S, Pod>,
+    {
+        const { view::assert_aligned::<S::Data>() }
+        view_of::<S, Pod, A>(&self.shared, channel, Some(size_of::<S::Data>())).map(View::new)
+    }
+}
+
+fn view_of<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
+    shared: &Shared,
+    channel: &str,
+    expected: Option<usize>,
+) -> Result<Arc<ChannelView>, QueryError> {
+    let view = |round: Option<&mut Readers>| {
+        let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel, round)?;
+        let may_show = accepted.plan().is_none();
+        let copy = |reader: &mut ChannelReader, copy: &mut _| copy_latest(reader, &accepted, copy);
+        let view = reader.view(expected, may_show, copy);
+        shared.keep(&reader, Some(accepted.clone()));
+        Ok(view?)
+    };
+    shared.with_room(None, |view| view.as_ref().err(), view)
 }
 
 /// [`Hub::get`], with the instance of the channel.

@@ -135,13 +135,13 @@ fn segment(
         stride: (geometry.stride_words() * WORD_BYTES) as u64,
         capacity: geometry.capacity() as u64,
         bytes: (ring.memory().len() * WORD_BYTES) as u64,
-        slots: (0..geometry.depth()).map(|index| slot(reader, side, ring, index)).collect(),
+        slots: (0..geometry.slots()).map(|index| slot(reader, side, ring, index)).collect(),
     }
 }
 
 /// The header of a slot, read again until its publication is announced, as long as that may still
 /// happen.
-fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u64) -> SlotInspection {
+fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: usize) -> SlotInspection {
     let mut tries = 1;
     loop {
         // Before the slot, so that the numbers of an announced publication belong together.

@@ -23,12 +23,17 @@ pub(crate) const FEATURES_REQUIRED: usize = MODE + 1;
 /// Optional features, as bits: a process may ignore them.
 pub(crate) const FEATURES_OPTIONAL: usize = FEATURES_REQUIRED + 1;
 
-/// Slots in each of the first segments, a power of two.
+/// The bit of [`FEATURES_REQUIRED`] of channels with pins: readers find slots by a table.
+pub(crate) const FEATURE_PINS: u64 = 1;
+
+/// Slots in the ring of each of the first segments, a power of two.
 pub(crate) const DEPTH: usize = LINE_WORDS;
 /// Words from one of their slots to the next, a multiple of a line.
 pub(crate) const STRIDE: usize = DEPTH + 1;
 /// Payload bytes that fit in one of their slots.
 pub(crate) const CAPACITY: usize = STRIDE + 1;
+/// Number of pins, and of the spare slots of each segment; 0 if publications can't be pinned.
+pub(crate) const PINS: usize = CAPACITY + 1;
 
 /// The hot line. It is two lines away from everything else, because processors prefetch lines in
 /// pairs.
@@ -144,7 +149,7 @@ impl Text {
     }
 }
 
-const _: () = assert!(FEATURES_OPTIONAL < DEPTH && CAPACITY < HOT && STATE < HOT + LINE_WORDS);
+const _: () = assert!(FEATURES_OPTIONAL < DEPTH && PINS < HOT && STATE < HOT + LINE_WORDS);
 const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && DEFERRED < STATISTICS + LINE_WORDS);
 const _: () = assert!(SCHEMA_FINGERPRINT < WORDS && WORDS.is_multiple_of(2 * LINE_WORDS));
 const _: () = assert!(WORDS * WORD_BYTES < PAGE_BYTES);

@@ -1,5 +1,6 @@
 //! The shape of a segment: number of slots, distance between them, capacity of each.
 
+use super::pins;
 use super::registry::entry;
 use super::segment::{SLOTS, slot};
 use super::{LINE_BYTES, LINE_WORDS, PAGE_BYTES, WORD_BYTES};
@@ -20,6 +21,7 @@ pub(crate) struct Geometry {
     mask: u64,
     stride_words: usize,
     capacity: usize,
+    spares: usize,
 }
 
 impl Geometry {
@@ -60,7 +62,13 @@ impl Geometry {
 
     /// The shape that the words of a header describe, if it fits in `room`, the words that there
     /// are for the segment's slots. `None` if the words contradict one another or that.
-    pub(crate) fn check(depth: u64, stride: u64, capacity: u64, room: usize) -> Option<Geometry> {
+    pub(crate) fn check(
+        depth: u64,
+        stride: u64,
+        capacity: u64,
+        spares: usize,
+        room: usize,
+    ) -> Option<Geometry> {
         let word = |value: u64| usize::try_from(value).ok();
         let (depth, stride, capacity) = (word(depth)?, word(stride)?, word(capacity)?);
         let fits = depth.is_power_of_two()
@@ -70,7 +78,18 @@ impl Geometry {
             && capacity > 0
             && capacity <= stride.saturating_sub(slot::PAYLOAD).saturating_mul(WORD_BYTES)
             && stride.checked_mul(depth).is_some_and(|slots| slots <= room);
-        fits.then(|| Geometry::new(depth, stride, capacity))
+        let ring = fits.then(|| Geometry::new(depth, stride, capacity))?;
+        ring.with_spares(spares).filter(|all| all.words() <= room)
+    }
+
+    /// This shape with `spares` more slots, which take turns with those of the ring, and the table
+    /// that leads to them. `None` if there are too many, or if they don't fit in the address space.
+    pub(crate) fn with_spares(self, spares: usize) -> Option<Geometry> {
+        let depth = usize::try_from(self.depth()).ok()?;
+        let slots = depth.checked_add(spares).filter(|_| spares <= pins::MAX)?;
+        let words = slots.checked_mul(self.stride_words)?.checked_add(depth + LINE_WORDS)?;
+        isize::try_from(words.checked_mul(4 * WORD_BYTES)?).ok()?;
+        Some(Geometry { spares, ..self })
     }
 
     /// The shape of an entry of a registry.
@@ -93,7 +112,7 @@ impl Geometry {
         assert!(depth.is_power_of_two() && stride_words >= slot::PAYLOAD);
         assert!(capacity.div_ceil(WORD_BYTES) <= stride_words - slot::PAYLOAD);
         assert!(stride_words.checked_mul(depth).is_some());
-        Geometry { mask: depth as u64 - 1, stride_words, capacity }
+        Geometry { mask: depth as u64 - 1, stride_words, capacity, spares: 0 }
     }
 
     fn stride_for(capacity: usize) -> Option<usize> {
@@ -116,12 +135,50 @@ impl Geometry {
         self.capacity
     }
 
-    /// Words of all slots.
-    pub(crate) fn words(self) -> usize {
-        // No overflow: `new` has checked this product.
+    /// Slots of the ring, and spare ones.
+    pub(crate) fn slots(self) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "64-bit targets only")]
         let depth = self.depth() as usize;
-        depth * self.stride_words
+        depth + self.spares
+    }
+
+    /// Slots that publications go to in place of a pinned one.
+    pub(crate) fn spares(self) -> usize {
+        self.spares
+    }
+
+    /// Words of all slots, and of the table.
+    pub(crate) fn words(self) -> usize {
+        // No overflow: `new` and `with_spares` have checked this.
+        self.slot_at(self.slots()) + self.table_words()
+    }
+
+    /// Words of the table, in full lines: one for each slot of the ring; none without spares.
+    fn table_words(self) -> usize {
+        if self.spares == 0 { 0 } else { (self.slots() - self.spares).next_multiple_of(LINE_WORDS) }
+    }
+
+    /// The word that leads to the slot of the `turn`-th publication of this segment, behind the
+    /// slots: 0 if it is the slot of that turn, otherwise the number of a slot, plus one.
+    pub(crate) fn entry(self, turn: u64) -> usize {
+        self.slot_at(self.slots()) + self.position(turn)
+    }
+
+    /// Which slot of the ring the `turn`-th publication has.
+    #[inline]
+    pub(crate) fn position(self, turn: u64) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "masked to less than the depth, which is a usize"
+        )]
+        let position = (turn & self.mask) as usize;
+        position
+    }
+
+    /// The first word of the slot of this number: first those of the ring, then the spare ones.
+    #[inline]
+    pub(crate) fn slot_at(self, number: usize) -> usize {
+        number * self.stride_words
     }
 
     /// Bytes of a segment's own object: full pages.
@@ -130,21 +187,22 @@ impl Geometry {
     }
 
     /// Bytes of a channel's object whose first segments have this shape and begin behind `words`:
-    /// full pages.
+    /// full pages. With spares, the last one is that of the pins.
     pub(crate) fn first_bytes(self, words: usize) -> usize {
-        ((words + 2 * self.words()) * WORD_BYTES).next_multiple_of(PAGE_BYTES)
+        let pins = if self.spares == 0 { 0 } else { pins::WORDS };
+        (self.first_end(words) + pins) * WORD_BYTES
+    }
+
+    /// The word at which a channel's first segments end that begin behind `words`: that of a page.
+    pub(crate) fn first_end(self, words: usize) -> usize {
+        (words + 2 * self.words()).next_multiple_of(PAGE_BYTES / WORD_BYTES)
     }
 
     /// The first word, among the segment's slots, of the slot for the `turn`-th publication of this
     /// segment. No division: the depth is a power of two.
     #[inline]
     pub(crate) fn slot(self, turn: u64) -> usize {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "masked to less than the depth, which is a usize"
-        )]
-        let index = (turn & self.mask) as usize;
-        index * self.stride_words
+        self.slot_at(self.position(turn))
     }
 }
 
@@ -205,7 +263,7 @@ mod tests {
                 for (made, room) in [own, first].into_iter().zip(rooms) {
                     assert!(made.capacity() >= capacity);
                     let stride = made.stride_words() as u64;
-                    let read = Geometry::check(made.depth(), stride, made.capacity() as u64, room);
+                    let read = Geometry::check(made.depth(), stride, made.capacity() as u64, 0, room);
                     assert_eq!(read, Some(made));
                     let last = made.slot(made.depth() - 1);
                     assert!((last + slot::PAYLOAD) * WORD_BYTES + made.capacity() <= room * WORD_BYTES);
@@ -218,7 +276,7 @@ mod tests {
     #[test]
     fn implausible_headers_are_refused() {
         let good = (2, 16, 96, 2 * 16);
-        assert!(Geometry::check(good.0, good.1, good.2, good.3).is_some());
+        assert!(Geometry::check(good.0, good.1, good.2, 0, good.3).is_some());
         let bad = [
             (0, 16, 96, 32),
             (3, 16, 96, 400),
@@ -233,7 +291,7 @@ mod tests {
             (u64::MAX, u64::MAX, u64::MAX, usize::MAX),
         ];
         for (depth, stride, capacity, words) in bad {
-            assert_eq!(Geometry::check(depth, stride, capacity, words), None);
+            assert_eq!(Geometry::check(depth, stride, capacity, 0, words), None);
         }
     }
 }

@@ -47,6 +47,23 @@ pub(crate) mod segment {
         assert!(slot::PAYLOAD * 2 == LINE_WORDS, "a 32-byte state and its slot header share one line");
 }
 
+/// The pins of a channel: full pages at the end of its object, the only ones of it that readers
+/// store to.
+pub(crate) mod pins {
+    use super::super::{PAGE_BYTES, WORD_BYTES};
+
+    /// Maximum number of pins.
+    pub(crate) const MAX: usize = 64;
+    /// Words of the page.
+    pub(crate) const WORDS: usize = PAGE_BYTES / WORD_BYTES;
+    /// The first pin: the number of the publication that its holder views in place, or 0.
+    pub(crate) const PINS: usize = 0;
+    /// The first pin's holder: the number whose byte a reader has locked, or 0.
+    pub(crate) const HOLDERS: usize = PINS + MAX;
+
+    const _: () = assert!(HOLDERS + MAX <= WORDS);
+}
+
 pub(crate) mod registry {
     //! The registry: one table for each namespace, of its channels.
     //!

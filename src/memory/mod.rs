@@ -4,8 +4,8 @@
 //! run the same code. A reader's memory is a [`Memory`]; only a writer's is a [`MemoryMut`], so a
 //! reader that stores does not compile.
 //!
-//! Words never become `&T` or `&[u8]`, because another process may be changing them. The one
-//! exception is [`LoanMut`], for which the user gives a promise. Single words are loaded and stored
+//! Words never become `&T` or `&[u8]`, because another process may be changing them. The two
+//! exceptions are [`LoanMut`] and [`InPlace`], for which the user gives a promise. Single words are loaded and stored
 //! atomically. [`Memory::read`] and [`MemoryMut::write`] move whole payloads, and behave like a
 //! loop over words.
 //!
@@ -15,10 +15,13 @@
 
 mod checked;
 mod copy;
+mod in_place;
 mod slots;
 mod words;
 
 pub(crate) use checked::{Page, Word};
+pub(crate) use in_place::InPlace;
+pub use in_place::TrustedWriters;
 pub use slots::LoanMut;
 pub(crate) use slots::{Slot, SlotHeader, Slots};
 pub(crate) use words::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
@@ -148,6 +151,14 @@ pub(crate) trait CountingMemory: MemoryMut {
     ///
     /// If `word` is out of bounds.
     fn increment(&self, word: usize);
+
+    /// Replaces the value `from` of a word by `to`, `Acquire`; `false` if it has another value.
+    /// Every call names its race and its partner.
+    ///
+    /// # Panics
+    ///
+    /// If `word` is out of bounds.
+    fn replace(&self, word: usize, from: u64, to: u64) -> bool;
 
     /// A sequentially consistent fence: nothing before it is reordered with anything after it.
     /// Every call names its race and its partner.

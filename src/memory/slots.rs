@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::{Memory, MemoryMut, Words};
+use super::{Memory, MemoryMut, ReadOnlyWords, Words};
 use crate::layout::segment::slot::{CHECKSUM, LENGTH, PAYLOAD, STAMP, TIME};
 use crate::layout::{Geometry, WORD_BYTES};
 
@@ -62,6 +62,18 @@ impl<M: Memory> Slots<M> {
         // In bounds: all slots of a geometry, each with header and capacity, end within its
         // `words`. The memory has at least that many words (`new`). Neither changes.
         Slot { memory: &self.memory, start: self.geometry.slot(turn), capacity: self.geometry.capacity() }
+    }
+
+    /// The slot of this number, which may be a spare one.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub(crate) fn slot_at(&self, number: usize) -> Slot<'_, M> {
+        assert!(number < self.geometry.slots(), "slot {number} is out of bounds");
+        // In bounds: as in `slot`.
+        let start = self.geometry.slot_at(number);
+        Slot { memory: &self.memory, start, capacity: self.geometry.capacity() }
     }
 }
 
@@ -213,6 +225,13 @@ impl Slot<'_, Words> {
             NonNull::from(copy.as_mut_slice()).cast()
         });
         LoanMut::new(address.cast(), len)
+    }
+}
+
+impl Slot<'_, ReadOnlyWords> {
+    /// The first `len` words of the payload, with a share of their owner.
+    pub(super) fn payload_words(&self, len: usize) -> ReadOnlyWords {
+        self.memory.part(self.start + PAYLOAD, len).expect("a slot is in bounds")
     }
 }
 

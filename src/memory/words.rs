@@ -269,6 +269,10 @@ impl CountingMemory for Words {
         self.words()[word].fetch_add(1, Ordering::Relaxed);
     }
 
+    fn replace(&self, word: usize, from: u64, to: u64) -> bool {
+        self.words()[word].compare_exchange(from, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
     #[inline]
     fn fence_full(&self) {
         fence(Ordering::SeqCst);

@@ -1,15 +1,15 @@
 //! Named objects on the heap of this process: for channels inside one process, and for tests.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, Size,
+    Access, Backend, Claim, ClaimOptions, Holder, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, Size,
     if_exists,
 };
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, Words};
+use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, TrustedWriters, Words};
 
 /// Named objects on the heap, shared by all clones of the value. They are freed with the last
 /// clone.
@@ -96,6 +96,11 @@ fn allocated(name: &str, words: Option<Words>) -> Result<Words, ObjectError> {
 }
 
 impl Backend for Heap {
+    fn trusted(&self) -> Option<TrustedWriters> {
+        // SAFETY: no other process has this process's heap, and here only writers store to objects.
+        Some(unsafe { TrustedWriters::new() })
+    }
+
     fn create(&self, object: &str, bytes: usize, _access: Access) -> Result<Words, ObjectError> {
         let mut objects = self.objects();
         if objects.contains_key(object) {
@@ -118,6 +123,23 @@ impl Backend for Heap {
         let found = self.find(object)?;
         let (start, words) = (start / WORD_BYTES, bytes / WORD_BYTES);
         found.words.part(start, words).ok_or_else(|| ObjectError::Unfinished { object: object.into() })
+    }
+
+    fn hold(
+        &self,
+        object: &str,
+        id: ObjectId,
+        start: usize,
+        bytes: usize,
+    ) -> Result<(Words, Box<dyn Holder>), ObjectError> {
+        static HOLDERS: AtomicU64 = AtomicU64::new(1);
+        let part = self.part(object, start, bytes)?;
+        // Relaxed: only the difference between the numbers matters.
+        let holder = HeapHolder(HOLDERS.fetch_add(1, Ordering::Relaxed));
+        let is_same = part.object() == id;
+        is_same
+            .then(|| (part, Box::new(holder) as _))
+            .ok_or_else(|| ObjectError::NotFound { object: object.into() })
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
@@ -166,6 +188,20 @@ impl Backend for Heap {
         let found = if_exists(self.find(object))?.filter(|found| found.words.object() == view.object());
         // Relaxed: says nothing about what the holder stored.
         Ok(found.map(|found| found.claimed.load(Ordering::Relaxed)))
+    }
+}
+
+/// A holder in this process, which dies with all others.
+#[derive(Debug)]
+struct HeapHolder(u64);
+
+impl Holder for HeapHolder {
+    fn number(&self) -> u64 {
+        self.0
+    }
+
+    fn exists(&self, _number: u64) -> bool {
+        true
     }
 }
 

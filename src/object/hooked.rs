@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Access, Backend, Claim, ClaimOptions, Heap, ObjectError, ObjectStatus};
-use crate::memory::{ObjectId, ReadOnlyWords, Words};
+use super::{Access, Backend, Claim, ClaimOptions, Heap, Holder, ObjectError, ObjectStatus};
+use crate::memory::{ObjectId, ReadOnlyWords, TrustedWriters, Words};
 
 /// Called with the names of a method and of its object. An error becomes the call's.
 type Hook = Arc<dyn Fn(&'static str, &str) -> Result<(), ObjectError> + Send + Sync>;
@@ -54,11 +54,16 @@ impl Backend for Hooked {
         view() -> ReadOnlyWords;
         reopen() -> Words;
         part(start: usize, bytes: usize) -> Words;
+        hold(id: ObjectId, start: usize, bytes: usize) -> (Words, Box<dyn Holder>);
         remove(memory: &Words) -> ();
         remove_leftover() -> bool;
         status() -> ObjectStatus;
         is_named(id: ObjectId) -> bool;
         is_claimed(view: &ReadOnlyWords) -> Option<bool>;
+    }
+
+    fn trusted(&self) -> Option<TrustedWriters> {
+        self.backend.trusted()
     }
 
     fn directory(&self) -> Option<&str> {

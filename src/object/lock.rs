@@ -7,7 +7,8 @@
 //! locked byte is alive follows from the identity that it recorded.
 //!
 //! Byte 0 is the *gate*: a process holds it while it determines or becomes the owner. The bytes
-//! from 1 on belong to owners. A byte need not exist in the object to be locked.
+//! from 1 on belong to owners. Far behind them, each reader that pins publications locks a byte, so
+//! that others see whether it lives. A byte need not exist in the object to be locked.
 
 use std::fs;
 use std::io;
@@ -22,6 +23,8 @@ use crate::memory::ObjectId;
 
 const GATE: i64 = 0;
 const FIRST_OWNER: i64 = 1;
+/// The byte of holder 0. No more owners than this lock bytes at the same time.
+const HOLDERS: i64 = 1 << 40;
 
 /// `kcmp` compares whether two threads have the same descriptors.
 const KCMP_FILES: libc::c_int = 2;
@@ -48,12 +51,23 @@ pub(super) fn is_owned(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(first_locked_from(descriptor, FIRST_OWNER)?.is_some())
 }
 
+/// Locks the byte of a holder of pins; `false` if another one has this number. The descriptor must
+/// be open for writing.
+pub(super) fn try_hold(descriptor: BorrowedFd<'_>, holder: u32) -> io::Result<bool> {
+    set(descriptor, libc::F_WRLCK, HOLDERS + i64::from(holder), 1)
+}
+
+/// Whether the byte of a holder of pins is locked through another descriptor.
+pub(super) fn is_held(descriptor: BorrowedFd<'_>, holder: u32) -> io::Result<bool> {
+    Ok(first_locked(descriptor, HOLDERS + i64::from(holder), 1)?.is_some())
+}
+
 /// The first byte after all bytes that owners have locked. No other process locks it while the
 /// caller holds the gate; owners that end in the meantime only free bytes before it.
 pub(super) fn vacancy(descriptor: BorrowedFd<'_>) -> io::Result<Vacancy> {
     let mut byte = FIRST_OWNER;
     while let Some(end) = first_locked_from(descriptor, byte)? {
-        if end <= byte || end == i64::MAX {
+        if end <= byte || end >= HOLDERS {
             // Another program has locked all bytes: no owner of ours does that.
             return Err(io::Error::from_raw_os_error(libc::EAGAIN));
         }
@@ -138,9 +152,11 @@ fn is_of(thread: &Path, descriptor: &std::ffi::OsStr, object: Option<ObjectId>) 
 fn is_owners_lock(line: &str) -> bool {
     let mut fields = line.split_ascii_whitespace();
     let is_ours = fields.next() == Some("lock:") && fields.nth(1) == Some("OFDLCK");
+    let (end, first) = (fields.next_back(), fields.next_back());
     // A lock without an end is shown as `EOF`.
-    let is_owners = |end: &str| end.parse().map_or(end == "EOF", |end: i64| end >= FIRST_OWNER);
-    is_ours && fields.last().is_some_and(is_owners)
+    let is_behind_gate = |end: &str| end.parse().map_or(end == "EOF", |end: i64| end >= FIRST_OWNER);
+    let is_owners = |first: &str| first.parse().is_ok_and(|first: i64| first < HOLDERS);
+    is_ours && end.is_some_and(is_behind_gate) && first.is_some_and(is_owners)
 }
 
 /// Whether this system shows the locks of a descriptor (Linux 4.1), or at least does not hide them.
@@ -175,9 +191,14 @@ fn set(descriptor: BorrowedFd<'_>, kind: libc::c_int, byte: i64, len: i64) -> io
     }
 }
 
-/// End of the first lock of another descriptor at or after `byte`.
+/// End of the first owner's lock of another descriptor at or after `byte`.
 fn first_locked_from(descriptor: BorrowedFd<'_>, byte: i64) -> io::Result<Option<i64>> {
-    let mut request = request(libc::F_WRLCK, byte, 0);
+    first_locked(descriptor, byte, HOLDERS - byte)
+}
+
+/// End of the first lock of another descriptor among `len` bytes from `byte` on.
+fn first_locked(descriptor: BorrowedFd<'_>, byte: i64, len: i64) -> io::Result<Option<i64>> {
+    let mut request = request(libc::F_WRLCK, byte, len);
     // SAFETY: the descriptor is open (borrowed), and F_OFD_GETLK takes a pointer to a `flock`,
     // which it reads and writes.
     let answer = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_OFD_GETLK, &raw mut request) };

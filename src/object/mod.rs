@@ -33,7 +33,7 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use crate::layout::{self, PAGE_BYTES};
-use crate::memory::{ObjectId, ReadOnlyWords, Words};
+use crate::memory::{ObjectId, ReadOnlyWords, TrustedWriters, Words};
 
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
@@ -526,6 +526,12 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The promise that no process but the writers changes its objects, where it need not be given
+    /// by the user.
+    fn trusted(&self) -> Option<TrustedWriters> {
+        None
+    }
+
     /// What errors call `object`: its path, if it is a file.
     fn path(&self, object: &str) -> String {
         self.directory().map_or_else(|| object.into(), |directory| format!("{directory}/{object}"))
@@ -543,6 +549,16 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Maps a part of `object`, full pages, that readers may store to as well. `Unfinished` if the
     /// part has no memory yet.
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
+
+    /// Maps a part of the object `id` as [`Backend::part`] does, for a reader that pins publications,
+    /// and gives the reader a number. `NotFound` if `object` no longer means it.
+    fn hold(
+        &self,
+        object: &str,
+        id: ObjectId,
+        start: usize,
+        bytes: usize,
+    ) -> Result<(Words, Box<dyn Holder>), ObjectError>;
 
     /// Memory that an object of `bytes` takes: the kernel's pages may be larger than the layout's.
     fn memory_of(&self, bytes: usize) -> usize {
@@ -605,6 +621,16 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Whether a process has the lock of the object that `view` maps; `None` if `object` no longer
     /// means it.
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
+}
+
+/// The number of a reader that pins publications of a channel. It ends when the value is dropped,
+/// and with this process, however it ends.
+pub(crate) trait Holder: fmt::Debug + Send + Sync {
+    /// The number: not 0, and different from those of all other holders of this object.
+    fn number(&self) -> u64;
+
+    /// Whether there is a holder of this number; also if the system does not tell.
+    fn exists(&self, number: u64) -> bool;
 }
 
 /// A claimed object. Dropping it releases the claim and leaves the object.

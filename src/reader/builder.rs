@@ -8,6 +8,7 @@ use crate::accept::{Accept, Candidate, SameType};
 use crate::catalog;
 use crate::channel::{AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
 use crate::codec::{Decode, MessagePack};
+use crate::memory::TrustedWriters;
 use crate::registry::Registry;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
@@ -108,6 +109,10 @@ setters! {
 
     /// How [`Reader::changed`] and [`Reader::wait_after`] wait. Default: see [`WaitPolicy`].
     pub fn wait_policy(wait: WaitPolicy) { wait = wait }
+
+    /// Lets [views](crate::view) show the memory of the channel's writers. Without this promise,
+    /// views are copies, unless the namespace is [in this process](crate::Namespace::in_process).
+    pub fn views_in_place(promise: TrustedWriters) { options.in_place = Some(promise) }
 
     /// The name that the writer gave the type of its states.
     pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::Reader;
 use crate::channel::{AttachError, ReaderStatistics, SnapshotError, SnapshotInfo, WriterState, writer_state};
 use crate::clock::TimestampSource;
-use crate::codec::{Plain, Pod};
+use crate::codec::{Bytes, Decode, Plain, Pod};
 use crate::health::{Health, Signs, Thresholds, look_at_one_writer};
 use crate::object::ObjectError;
 use crate::seqlock::Part;
 use crate::snapshot::Snapshot;
+use crate::view::{self, View};
 
 /// A field of type `F` in a plain state of type `S`: its offset. Made by
 /// [`field_of!`](crate::field_of).
@@ -55,6 +56,42 @@ impl<S, F, const N: usize> Field<S, [F; N]> {
     pub const fn index(self, index: usize) -> Field<S, F> {
         assert!(index < N, "the array has no such element: its type says how many it has");
         Field { offset: self.offset + index * size_of::<F>(), types: PhantomData }
+    }
+}
+
+impl<T> Reader<T, Bytes>
+where
+    Bytes: Decode<T>,
+{
+    /// The latest state, in place if that can be, or as a copy: see [`view`](crate::view).
+    ///
+    /// Progress: wait-free, unless it copies; then as [`Reader::snapshot`]. A system call at the
+    /// first view, and if the writer replaced a segment since the last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`].
+    pub fn view(&mut self) -> Result<View<[u8]>, SnapshotError> {
+        self.view_of(None)
+    }
+}
+
+impl<S: Plain> Reader<S, Pod> {
+    /// The latest state, in place if that can be, or as a copy: see [`view`](crate::view).
+    ///
+    /// A reader whose fields are at other offsets than the channel's
+    /// ([`MatchingFields`](crate::accept::MatchingFields)) copies. A type that needs an alignment
+    /// of more than 8 bytes does not compile.
+    ///
+    /// Progress: wait-free, unless it copies; then as [`Reader::snapshot`]. A system call at the
+    /// first view, and if the writer replaced a segment since the last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`].
+    pub fn view(&mut self) -> Result<View<S::Data>, SnapshotError> {
+        const { view::assert_aligned::<S::Data>() }
+        self.view_of(Some(size_of::<S::Data>()))
     }
 }
 

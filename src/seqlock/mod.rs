@@ -31,6 +31,7 @@
 
 #[cfg(test)]
 pub(crate) mod models;
+mod pins;
 mod published;
 mod reader;
 pub(crate) mod ready;
@@ -38,6 +39,7 @@ mod ring;
 mod waiting;
 mod writer;
 
+pub(crate) use pins::Pins;
 pub use published::ChannelState;
 pub(crate) use published::{Generations, Published};
 pub(crate) use reader::Reader;

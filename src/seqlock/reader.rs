@@ -1,8 +1,9 @@
 //! The reader's side: one attempt to copy a publication.
 
+use super::pins::Pins;
 use super::{Attempt, Destination, Generations, NotCopied, Published, Ring, Segment};
 use crate::layout::{Publication, Side};
-use crate::memory::{Memory, SlotHeader};
+use crate::memory::{CountingMemory, Memory, Slot, SlotHeader};
 
 /// A reader of a channel: the control page, and the segments that it has mapped.
 #[derive(Clone, Debug)]
@@ -58,6 +59,24 @@ impl<C: Memory, R: Memory> Reader<C, R> {
             Attempt::Torn => self.torn(side),
             verified => verified,
         }
+    }
+
+    /// r1, v1 to v3, and r6: one attempt to pin the latest publication. Its slot keeps it until it is
+    /// unpinned. Wait-free; stores only to the pin.
+    pub(crate) fn pin<P: CountingMemory>(
+        &self,
+        pins: &Pins<P>,
+        pin: usize,
+    ) -> Result<(Publication, Slot<'_, R>, SlotHeader), Attempt> {
+        let publication = Published::of_channel(&self.control).latest().ok_or(Attempt::Empty)?;
+        let side = publication.side();
+        let pinned = pins.pin(pin, publication, &self.sides[side.index()].ring);
+        pinned.map(|(slot, header)| (publication, slot, header)).ok_or_else(|| self.torn(side))
+    }
+
+    /// Payload bytes that fit in each of the mapped segments.
+    pub(crate) fn capacity(&self) -> usize {
+        self.sides.each_ref().map(|mapped| mapped.ring.geometry().capacity()).into_iter().min().unwrap_or(0)
     }
 
     /// r6: an attempt that finds another stamp is torn, unless another generation than the mapped

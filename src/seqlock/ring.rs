@@ -111,18 +111,56 @@ impl<M: Memory> Ring<M> {
         self.0.memory()
     }
 
-    /// The slot of `publication`: for its writer, between w2 and w4.
+    /// The slot of `publication`, in a ring without spares or a fresh one: for its writer, between
+    /// w2 and w4.
     #[inline]
     pub(crate) fn slot(&self, publication: Publication) -> Slot<'_, M> {
         self.0.slot(publication.turn())
     }
 
-    /// The header of `publication` if its slot holds that publication, whole. Meaningful only while
-    /// no process writes.
-    pub(crate) fn holds(&self, publication: Publication) -> Option<SlotHeader> {
-        let slot = self.0.slot(publication.turn());
+    /// The slot of this number.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub(crate) fn slot_at(&self, number: usize) -> Slot<'_, M> {
+        self.0.slot_at(number)
+    }
+
+    /// The slot to which the ring's table leads from `publication`. Of the two loads, the one of the
+    /// table comes after r1: what it finds is the entry of this publication or of a later one, whose
+    /// slot has another stamp.
+    pub(crate) fn find(&self, publication: Publication) -> Slot<'_, M> {
+        match self.geometry().spares() {
+            0 => self.slot(publication),
+            _ => self.slot_at(self.entry(self.geometry().position(publication.turn()))),
+        }
+    }
+
+    /// The slot of a position. An entry that no writer stores counts as none.
+    fn entry(&self, position: usize) -> usize {
+        let geometry = self.geometry();
+        let stored = usize::try_from(self.memory().load(geometry.entry(position as u64)));
+        let slot = stored.ok().and_then(|stored| stored.checked_sub(1));
+        slot.filter(|slot| *slot < geometry.slots()).unwrap_or(position)
+    }
+
+    /// The slot of each position, in a ring with spares; `None` if two have the same. Meaningful
+    /// only while no process writes.
+    pub(crate) fn table(&self) -> Option<Vec<usize>> {
+        let positions = self.geometry().slots() - self.geometry().spares();
+        let table: Vec<usize> = (0..positions).map(|position| self.entry(position)).collect();
+        let is_taken = |(at, slot)| table[..at].contains(slot);
+        (!table.iter().enumerate().any(is_taken)).then_some(table)
+    }
+
+    /// The slot of `publication` and its header, if it holds that publication, whole. Meaningful
+    /// while no process writes, or while the publication is pinned.
+    pub(crate) fn holds(&self, publication: Publication) -> Option<(Slot<'_, M>, SlotHeader)> {
+        let slot = self.find(publication);
         let header = slot.header();
-        (header.len <= slot.capacity() as u64 && Stamp(slot).is_whole(publication)).then_some(header)
+        let is_whole = slot.stamp() == publication.stamp_whole();
+        (is_whole && header.len <= slot.capacity() as u64).then_some((slot, header))
     }
 
     /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in
@@ -133,7 +171,16 @@ impl<M: Memory> Ring<M> {
         publication: Publication,
         destination: &mut impl Destination,
     ) -> Result<SlotHeader, NotCopied> {
-        let slot = self.0.slot(publication.turn());
+        self.copy_from(self.0.slot(publication.turn()), publication, destination)
+    }
+
+    #[inline(always)]
+    fn copy_from(
+        &self,
+        slot: Slot<'_, M>,
+        publication: Publication,
+        destination: &mut impl Destination,
+    ) -> Result<SlotHeader, NotCopied> {
         // r2, r3: up to the fence, the loaded words may belong to different publications. Each is
         // loaded once; every decision is made on the local copy.
         let header = slot.header();
@@ -150,10 +197,11 @@ impl<M: Memory> Ring<M> {
         if Stamp(slot).is_whole(publication) { Ok(header) } else { Err(NotCopied::Stamp) }
     }
 
-    /// The same, and a verified reason for a length that was not accepted.
+    /// The same, also in a ring with spares, and a verified reason for a length that was not
+    /// accepted.
     #[inline(always)]
     pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
-        match self.copy(publication, destination) {
+        match self.copy_from(self.find(publication), publication, destination) {
             Ok(header) => Attempt::Whole { publication, header },
             Err(NotCopied::Stamp) => Attempt::Torn,
             Err(NotCopied::Length) => self.refuse(publication, destination),
@@ -164,7 +212,7 @@ impl<M: Memory> Ring<M> {
     // The models' readers accept every length, so only tests with threads and processes get here.
     #[cold]
     fn refuse(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
-        let slot = self.0.slot(publication.turn());
+        let slot = self.find(publication);
         let SlotHeader { len, .. } = slot.header();
         // Acquire: as in `copy`, for the load of the length.
         self.memory().fence_acquire();
@@ -177,14 +225,15 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Inspects the `index`-th slot of the ring of `side`, whichever publication it holds.
+    /// Inspects the `index`-th slot of `side`, whichever publication it holds; spare slots follow
+    /// those of the ring.
     /// Wait-free; stores nothing.
     ///
     /// The header belongs to the publication of the status if that is `Whole`, and not later than a
     /// number that the caller got from `Published::latest` before. Otherwise the header is
     /// meaningful only if the writer is dead.
-    pub(crate) fn look(&self, side: Side, index: u64) -> (SlotStatus, SlotHeader) {
-        let slot = self.0.slot(index);
+    pub(crate) fn look(&self, side: Side, index: usize) -> (SlotStatus, SlotHeader) {
+        let slot = self.slot_at(index);
         let header = slot.header();
         // Acquire: as in r4 of `copy`, the loads of the header must not be satisfied after the
         // stamp's, or the header of a later write could be paired with an earlier number. Pairs
@@ -193,16 +242,18 @@ impl<M: Memory> Ring<M> {
         (self.status(side, index, slot.stamp()), header)
     }
 
-    fn status(&self, side: Side, index: u64, stamp: u64) -> SlotStatus {
+    fn status(&self, side: Side, index: usize, stamp: u64) -> SlotStatus {
         if stamp == 0 {
             return SlotStatus::Empty;
         }
         let publication = Publication::new(stamp.div_ceil(2));
-        let mask = self.geometry().depth() - 1;
+        let geometry = self.geometry();
+        let is_elsewhere = |publication: Publication| {
+            let position = geometry.position(publication.turn());
+            publication.side() != side || geometry.spares() == 0 && position != index
+        };
         match publication {
-            Some(publication) if publication.side() != side || publication.turn() & mask != index => {
-                SlotStatus::Implausible(stamp)
-            }
+            Some(publication) if is_elsewhere(publication) => SlotStatus::Implausible(stamp),
             Some(publication) if stamp == publication.stamp_whole() => SlotStatus::Whole(publication),
             Some(publication) => SlotStatus::Writing(publication),
             None => SlotStatus::Implausible(stamp),
@@ -214,14 +265,22 @@ impl<M: MemoryMut> Ring<M> {
     /// Takes back what a former writer finished after publication `last`, and did not announce. Its
     /// number is used again, perhaps in another segment, and readers that have this one mapped must
     /// not take this slot for it. Relaxed: w5 of the new one orders it before the announcement.
+    ///
+    /// In a ring with spares, also what it did not finish: its number will be in another slot.
     pub(crate) fn void_after(&self, last: u64) {
-        for index in 0..self.geometry().depth() {
-            let slot = self.0.slot(index);
+        for number in 0..self.geometry().slots() {
+            let slot = self.slot_at(number);
             let stamp = slot.stamp();
-            if stamp.is_multiple_of(2) && stamp / 2 > last {
+            let is_voided = stamp.is_multiple_of(2) || self.geometry().spares() > 0;
+            if is_voided && stamp.div_ceil(2) > last {
                 slot.set_stamp(0);
             }
         }
+    }
+
+    /// Leads readers of a position to a slot: before w5.
+    pub(super) fn set_entry(&self, position: usize, slot: usize) {
+        self.memory().store(self.geometry().entry(position as u64), slot as u64 + 1);
     }
 
     /// w1 to w4: writes `publication` into its slot. No reader reads the slot under this number
@@ -259,7 +318,13 @@ impl<M: MemoryMut> Ring<M> {
     /// Wait-free.
     #[inline]
     pub(crate) fn finish(&self, publication: Publication, header: SlotHeader) {
-        let stamp = Stamp(self.slot(publication));
+        self.finish_in(self.slot(publication), publication, header);
+    }
+
+    /// The same in a slot that the ring's table leads to.
+    #[inline]
+    pub(crate) fn finish_in(&self, slot: Slot<'_, M>, publication: Publication, header: SlotHeader) {
+        let stamp = Stamp(slot);
         stamp.0.set_header(header);
         stamp.finish(publication);
     }

@@ -1,8 +1,9 @@
 //! The writer's side: publishing, with and without growth.
 
+use super::pins::{Pins, Places};
 use super::{Generations, Published, Ring, Segment};
 use crate::layout::{Publication, Side};
-use crate::memory::{MemoryMut, SlotHeader};
+use crate::memory::{CountingMemory, MemoryMut, Slot, SlotHeader};
 
 /// The one writer of a channel.
 ///
@@ -13,16 +14,35 @@ pub(crate) struct Writer<C, R> {
     control: C,
     sides: [Segment<R>; 2],
     last: u64,
+    /// If its publications can be pinned.
+    pinned: Option<Pinned<R>>,
 }
 
-impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
-    /// A writer that continues after publication `last` (0: none yet) with the current segments.
+/// What a writer knows of the pins of its publications.
+#[derive(Debug)]
+struct Pinned<R> {
+    pins: Pins<R>,
+    places: [Places; 2],
+    /// Slots that were passed over because they were pinned.
+    passed: u64,
+}
+
+impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
+    /// A writer that continues after publication `last` (0: none yet) with the current segments,
+    /// and with the channel's pins, if it has any.
     ///
     /// The caller is the only writer, and everything that a former writer stored happened before
     /// (the lock ensures both).
-    pub(crate) fn resume(control: C, sides: [Segment<R>; 2], last: u64) -> Writer<C, R> {
+    pub(crate) fn resume(
+        control: C,
+        sides: [Segment<R>; 2],
+        last: u64,
+        pins: Option<Pins<R>>,
+    ) -> Writer<C, R> {
         sides.iter().for_each(|segment| segment.ring.void_after(last));
-        Writer { control, sides, last }
+        let places = |side: Side| Places::resume(&sides[side.index()].ring, side, last);
+        let pinned = pins.map(|pins| Pinned { pins, places: Side::BOTH.map(places), passed: 0 });
+        Writer { control, sides, last, pinned }
     }
 
     /// The next publication's number; `None` when the numbers are exhausted.
@@ -51,8 +71,57 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
         self.sides[side.index()].generation
     }
 
-    /// w1 to w5: publishes `payload`, which fits the current ring of the publication's side.
-    /// Wait-free.
+    /// Whether its publications can be pinned.
+    pub(crate) fn has_pins(&self) -> bool {
+        self.pinned.is_some()
+    }
+
+    /// Slots that were passed over because a reader was viewing what they hold.
+    pub(crate) fn passed(&self) -> u64 {
+        self.pinned.as_ref().map_or(0, |pinned| pinned.passed)
+    }
+
+    /// w1 and w2 in the current ring of the publication's side: from here on its
+    /// [slot](Writer::slot) may be filled. `false` if readers view what all slots hold: only a fresh
+    /// segment has room. Wait-free.
+    #[inline]
+    pub(crate) fn begin(&mut self, publication: Publication) -> bool {
+        let side = publication.side().index();
+        let ring = &self.sides[side].ring;
+        match &mut self.pinned {
+            None => {
+                ring.begin(publication);
+                true
+            }
+            Some(Pinned { pins, places, passed }) => {
+                let found = places[side].begin(ring, publication, pins);
+                *passed += found.unwrap_or(0);
+                found.is_some()
+            }
+        }
+    }
+
+    /// The slot of a publication that has begun in the current ring of its side.
+    #[inline]
+    pub(crate) fn slot(&self, publication: Publication) -> Slot<'_, R> {
+        let side = publication.side().index();
+        let begun = self.pinned.as_ref().and_then(|pinned| pinned.places[side].begun());
+        let ring = &self.sides[side].ring;
+        begun.map_or_else(|| ring.slot(publication), |slot| ring.slot_at(slot))
+    }
+
+    /// Takes back a publication, if it has begun in the current ring of its side.
+    pub(crate) fn give_up(&mut self, publication: Publication) {
+        let side = publication.side().index();
+        let ring = &self.sides[side].ring;
+        match &mut self.pinned {
+            None => ring.give_up(publication),
+            Some(pinned) => pinned.places[side].give_up(ring),
+        }
+    }
+
+    /// w1 to w5: publishes `payload`, which fits the current ring of the publication's side, on a
+    /// channel without pins. Wait-free.
     #[inline(always)]
     pub(crate) fn publish(&mut self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
         self.ring(publication.side()).write(publication, payload, time, checksum);
@@ -82,7 +151,11 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
     /// of its side. Wait-free.
     #[inline]
     pub(crate) fn publish_loan(&mut self, publication: Publication, header: SlotHeader) {
-        self.ring(publication.side()).finish(publication, header);
+        let side = publication.side().index();
+        self.sides[side].ring.finish_in(self.slot(publication), publication, header);
+        if let Some(pinned) = &mut self.pinned {
+            pinned.places[side].lead(&self.sides[side].ring, publication);
+        }
         self.announce(publication);
     }
 
@@ -102,6 +175,9 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
         let side = publication.side();
         Generations(&self.control).replace(side, fresh.generation);
         self.announce(publication);
+        if let Some(pinned) = &mut self.pinned {
+            pinned.places[side.index()] = Places::fresh(&fresh.ring, publication);
+        }
         std::mem::replace(&mut self.sides[side.index()], fresh)
     }
 

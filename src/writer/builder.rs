@@ -113,6 +113,14 @@ setters! {
     /// Payload bytes that a state may have at most. Default: 64 MiB.
     pub fn max_state_len(bytes: usize) { options.max_state_len = bytes }
 
+    /// Number of publications that readers can view in place at the same time: see
+    /// [`view`](crate::view). At most 64. Default: 0.
+    ///
+    /// Each of the two segments gets as many spare slots, so that the channel takes memory for
+    /// [`slots`](Self::slots) plus twice this number of states. Publishing makes no system call and
+    /// does not wait, whatever readers hold.
+    pub fn pins(pins: usize) { options.pins = pins }
+
     /// Bytes of shared memory that the channel may take: its object, and each segment that replaced
     /// one in it; while such a segment is replaced again, both the old and the new one. Where the
     /// kernel has larger pages than 4 KiB, each takes whole ones. Default: no limit.
@@ -170,8 +178,8 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     /// Creates the channel, or resumes it if a former writer died or closed it with `linger`.
     ///
     /// Readers that are attached to a resumed channel see nothing but a new incarnation number. If
-    /// the former writer's channel has another codec, type name, schema, checksum setting or
-    /// permissions, the writer replaces it, after a trial of whether there is room. A resumed
+    /// the former writer's channel has another codec, type name, schema, checksum setting, number of
+    /// pins or permissions, the writer replaces it, after a trial of whether there is room. A resumed
     /// channel gets the capacity and slots that were asked for at its next publications.
     ///
     /// # Errors

@@ -174,7 +174,7 @@ fn the_end_takes_back_a_forgotten_loan() {
     std::mem::forget(writer.loan(3).unwrap());
     let next = writer.writer.next().unwrap();
     let ring = writer.writer.ring(next.side()).clone();
-    let status = || ring.look(next.side(), next.turn() & (ring.geometry().depth() - 1)).0;
+    let status = || ring.look(next.side(), ring.geometry().position(next.turn())).0;
     assert_eq!(status(), SlotStatus::Writing(next));
     writer.end().unwrap();
     assert_eq!(status(), SlotStatus::Empty);
@@ -212,7 +212,7 @@ fn a_loan_in_a_fork_does_nothing() {
         loan.writer.owner = ForkToken::of_another_process();
         loan.write_at(0, &vec![0xee; len]);
         let mut found = vec![0; len];
-        loan.ring().slot(loan.publication).read(0, &mut found);
+        loan.slot().read(0, &mut found);
         assert_eq!(found, payload(2, len));
         loan.writer.owner = ours;
         assert_eq!(loan.publish().unwrap(), 2);

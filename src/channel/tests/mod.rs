@@ -25,6 +25,8 @@ mod refusals;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
+mod views;
+#[cfg(test)]
 mod with_schema;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
@@ -47,7 +49,7 @@ fn options() -> WriterOptions {
 
 fn reader_options() -> ReaderOptions {
     let attach = AttachPolicy { missing: std::time::Duration::ZERO, not_ready: std::time::Duration::ZERO };
-    ReaderOptions { attach, retry: RetryPolicy::default() }
+    ReaderOptions { attach, ..ReaderOptions::default() }
 }
 
 fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateError> {

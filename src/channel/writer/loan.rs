@@ -4,8 +4,7 @@ use super::super::PublishError;
 use super::super::segments::checksum_in_parts;
 use super::{ChannelWriter, Lent};
 use crate::layout::Publication;
-use crate::memory::{LoanMut, SlotHeader, Words};
-use crate::seqlock::Ring;
+use crate::memory::{LoanMut, Slot, SlotHeader, Words};
 
 /// The slot of the next publication, which may be filled until it is published or dropped. It has
 /// begun: w1 and w2 are done.
@@ -18,14 +17,14 @@ pub(crate) struct ChannelLoan<'a> {
 }
 
 impl<'a> ChannelLoan<'a> {
-    /// The caller has made room for it, and begins the publication.
+    /// The caller has made room for it, and begun it.
     #[inline]
     pub(super) fn new(writer: &'a mut ChannelWriter, publication: Publication, len: usize) -> Self {
         ChannelLoan { writer, publication, len, copy: None }
     }
 
-    pub(in crate::channel) fn ring(&self) -> &Ring<Words> {
-        self.writer.ring_of_loan(self.publication)
+    pub(in crate::channel) fn slot(&self) -> Slot<'_, Words> {
+        self.writer.slot_of_loan(self.publication)
     }
 
     /// The number that it is published under.
@@ -72,7 +71,7 @@ impl<'a> ChannelLoan<'a> {
             Some(copy) => {
                 bytemuck::cast_slice_mut(copy.as_mut_slice())[offset..][..bytes.len()].copy_from_slice(bytes);
             }
-            None if self.writer.owner.is_ours() => self.ring().slot(self.publication).write_at(offset, bytes),
+            None if self.writer.owner.is_ours() => self.slot().write_at(offset, bytes),
             None => {}
         }
     }
@@ -80,7 +79,7 @@ impl<'a> ChannelLoan<'a> {
     /// Its memory. In a fork it is the parent's.
     pub(crate) fn lend<T: ?Sized>(&mut self) -> LoanMut<'_, T> {
         let ChannelLoan { writer, publication, len, copy } = self;
-        writer.ring_of_loan(*publication).slot(*publication).lend(*len, copy)
+        writer.slot_of_loan(*publication).lend(*len, copy)
     }
 
     /// w3's header to w5, p1 to p3: publishes the loan and returns its number. Wait-free.
@@ -92,7 +91,7 @@ impl<'a> ChannelLoan<'a> {
         }
         if let Some(copy) = self.copy.take() {
             let bytes = &bytemuck::cast_slice(&copy)[..self.len];
-            self.ring().slot(self.publication).write_at(0, bytes);
+            self.slot().write_at(0, bytes);
         }
         let checksum = if self.writer.options.checksum { self.checksum() } else { 0 };
         let ChannelLoan { writer, publication, len, .. } = &mut self;
@@ -113,7 +112,7 @@ impl<'a> ChannelLoan<'a> {
     /// The checksum of what is in the slot.
     #[cold]
     fn checksum(&self) -> u64 {
-        let slot = self.ring().slot(self.publication);
+        let slot = self.slot();
         checksum_in_parts(self.publication, self.len, |offset, part| slot.read(offset, part))
     }
 }
@@ -126,7 +125,7 @@ impl Drop for ChannelLoan<'_> {
             return;
         }
         match self.writer.lent {
-            None => self.ring().give_up(self.publication),
+            None => self.writer.writer.give_up(self.publication),
             Some(_) => self.writer.unlink_lent(),
         }
     }

@@ -21,7 +21,9 @@ use std::thread;
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectStatus, if_exists, is_own_user, lock};
+use super::{
+    Access, Backend, Claim, ClaimOptions, Holder, ObjectError, ObjectStatus, if_exists, is_own_user, lock,
+};
 use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
@@ -130,6 +132,22 @@ impl SharedMemory {
         map(&fd, identity(&stat), object, bytes)
     }
 
+    /// Maps a part of an open object.
+    fn map_part(
+        &self,
+        (fd, stat): (&OwnedFd, &Stat),
+        object: &str,
+        start: usize,
+        bytes: usize,
+    ) -> Result<Words, ObjectError> {
+        let end = start + bytes;
+        if size_of_object(object, stat, self.directory.unit())? < end || reserved_bytes(stat) < end {
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
+        mapping::shared(fd.as_fd(), start, bytes, identity(stat), self.directory.pages())
+            .map_err(|errno| failed(object, "mmap", errno))
+    }
+
     /// Whether this process may remove the object at a path.
     fn owns_path(&self, object: &str) -> Result<bool, ObjectError> {
         let stat = stat_by_name(object).map_err(|errno| failed(object, "stat", errno));
@@ -148,6 +166,25 @@ fn without_memory(fd: &OwnedFd, object: &str) -> ObjectError {
     match version_of(u64::from_le_bytes(word)).filter(|_| len == WORD_BYTES) {
         Some(found) => ObjectError::OtherVersion { object: object.into(), found },
         None => ObjectError::Unfinished { object: object.into() },
+    }
+}
+
+/// The number of a holder of pins, whose byte is locked as long as its descriptor is open.
+#[derive(Debug)]
+struct ShmHolder {
+    fd: OwnedFd,
+    number: u32,
+}
+
+impl Holder for ShmHolder {
+    fn number(&self) -> u64 {
+        self.number.into()
+    }
+
+    fn exists(&self, number: u64) -> bool {
+        // A number that no holder has: another program stored it.
+        let Ok(number) = u32::try_from(number) else { return false };
+        number == self.number || lock::is_held(self.fd.as_fd(), number).unwrap_or(true)
     }
 }
 
@@ -185,12 +222,30 @@ impl Backend for SharedMemory {
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
         let object = &*self.path(object);
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
-        let end = start + bytes;
-        if size_of_object(object, &stat, self.directory.unit())? < end || reserved_bytes(&stat) < end {
-            return Err(ObjectError::Unfinished { object: object.into() });
+        self.map_part((&fd, &stat), object, start, bytes)
+    }
+
+    fn hold(
+        &self,
+        object: &str,
+        id: ObjectId,
+        start: usize,
+        bytes: usize,
+    ) -> Result<(Words, Box<dyn Holder>), ObjectError> {
+        let object = &*self.path(object);
+        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        if identity(&stat) != id {
+            return Err(ObjectError::NotFound { object: object.into() });
         }
-        mapping::shared(fd.as_fd(), start, bytes, identity(&stat), self.directory.pages())
-            .map_err(|errno| failed(object, "mmap", errno))
+        let part = self.map_part((&fd, &stat), object, start, bytes)?;
+        for _ in 0..MAX_TRIES {
+            let number = getrandom::u32().unwrap_or_else(|_| std::process::id()).max(1);
+            let held = lock::try_hold(fd.as_fd(), number);
+            if held.map_err(|error| failed_io(object, "lock", error))? {
+                return Ok((part, Box::new(ShmHolder { fd, number })));
+            }
+        }
+        Err(ObjectError::Claimed { object: object.into() })
     }
 
     fn memory_of(&self, bytes: usize) -> usize {

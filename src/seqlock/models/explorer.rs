@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use super::world::Handle;
 use super::{Fault, Operation};
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{CountingMemory, Memory, MemoryMut};
 
 /// A word of an object.
 type Location = (usize, usize);
@@ -124,6 +124,25 @@ impl MemoryMut for Recorder {
             let mut stores = self.log.0.borrow_mut();
             stores.fenced = stores.log.len();
         }
+    }
+}
+
+/// The log has one writer, which is the only one that stores.
+impl CountingMemory for Recorder {
+    fn increment(&self, word: usize) {
+        self.store(word, self.load(word) + 1);
+    }
+
+    fn replace(&self, word: usize, from: u64, to: u64) -> bool {
+        let is_replaced = self.load(word) == from;
+        if is_replaced {
+            self.store(word, to);
+        }
+        is_replaced
+    }
+
+    fn fence_full(&self) {
+        self.fence_release();
     }
 }
 

@@ -153,6 +153,10 @@ impl CountingMemory for LoomMemory {
         word.value.fetch_add(1, Relaxed);
     }
 
+    fn replace(&self, word: usize, from: u64, to: u64) -> bool {
+        self.word(word).value.compare_exchange(from, to, Acquire, Relaxed).is_ok()
+    }
+
     fn fence_full(&self) {
         fence(Sequential);
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::{Fault, Operation, Seen, Weakened};
 use crate::layout::{Geometry, Publication, Side, control, segment};
 use crate::memory::SlotHeader;
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{CountingMemory, Memory, MemoryMut};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Attempt, Generations, Published, Reader, Ring, Segment, Writer};
 
@@ -183,7 +183,7 @@ pub(super) struct Author<M> {
     number: usize,
 }
 
-impl<M: Handle + MemoryMut> Author<M> {
+impl<M: Handle + CountingMemory> Author<M> {
     /// Resumes after the last publication of the former author; everything that it stored happened
     /// before.
     pub(super) fn take_over(world: &World<M>) -> Author<M> {
@@ -207,7 +207,7 @@ impl<M: Handle + MemoryMut> Author<M> {
         let next = Publication::new(last + 1).expect("models are small");
         let ring = sides[next.side().index()].ring.clone();
         let is_kept = !world.voids && ring.holds(next).is_some();
-        let writer = Writer::resume(world.control.clone(), sides, last);
+        let writer = Writer::resume(world.control.clone(), sides, last, None);
         if is_kept {
             let slot = ring.geometry().slot(next.turn());
             ring.memory().store(slot + segment::slot::STAMP, next.stamp_whole());

@@ -1,0 +1,215 @@
+//! Pins: publications that readers view in place, and the slots that the writer leaves alone
+//! for them.
+//!
+//! ```text
+//! READER  p := published (r1)                WRITER  n is to go to a slot that holds q
+//!   v1  pin := p             Release           x1  stamp := 2q-1          Relaxed
+//!   v2  full fence                             x2  full fence
+//!   v3  stamp = 2p ?         Relaxed           x3  is a pin q ?           Relaxed, then fence Acquire
+//!       yes: the slot stays as it is               yes: stamp := 2q, and x1 with the next slot
+//!       no: v4, and r1 again                   w1  stamp := 2n-1          no: w3 ... w5 as ever
+//!   v4  pin := 0             Release
+//! ```
+//!
+//! `docs/protocol.md` has the proof. A pin is a number, and numbers are never used again, so a pin
+//! that a dead reader has left keeps one slot from being written, and no other one ever.
+
+use std::collections::VecDeque;
+
+use super::Ring;
+use crate::layout::{Publication, Side, pins};
+use crate::memory::{CountingMemory, Memory, Slot, SlotHeader};
+
+/// The pins of a channel: words that its readers store to, each of which one reader has at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Pins<M> {
+    memory: M,
+    count: usize,
+}
+
+impl<M: CountingMemory> Pins<M> {
+    pub(crate) fn new(memory: M, count: usize) -> Pins<M> {
+        Pins { memory, count }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// x3: whether a reader may be viewing publication `number`.
+    fn has(&self, number: u64) -> bool {
+        let is_pinned = (0..self.count).any(|pin| self.memory.load(pins::PINS + pin) == number);
+        // Acquire: what is stored to the slot from here on must not become visible to the loads of
+        // a view that has ended. Pairs with the release stores of v1 and v4: the pin has the value
+        // of one of them that follows the view.
+        self.memory.fence_acquire();
+        is_pinned
+    }
+
+    /// v1 to v3: pins `publication`, which is or was the latest, if a slot of `ring` still holds it.
+    /// Then that slot keeps it until [`Pins::unpin`]. Only for the holder of the pin. Wait-free.
+    pub(crate) fn pin<'a, R: Memory>(
+        &self,
+        pin: usize,
+        publication: Publication,
+        ring: &'a Ring<R>,
+    ) -> Option<(Slot<'a, R>, SlotHeader)> {
+        // Release: as in `unpin`, for the holder's former view.
+        self.memory.store_release(pins::PINS + pin, publication.get());
+        // Full: the load of the stamp must not be satisfied before the pin is visible. Otherwise
+        // the writer could miss the pin, and the reader the odd stamp. Pairs with the full fence of
+        // `Places::begin` (x2): at least one of the two finds the other's store.
+        self.memory.fence_full();
+        let held = ring.holds(publication);
+        if held.is_none() {
+            self.unpin(pin);
+        }
+        held
+    }
+
+    /// v4: the slot may be written again.
+    pub(crate) fn unpin(&self, pin: usize) {
+        // Release: the loads of the view must not be satisfied after the writer has reused the
+        // slot. Pairs with the acquire fence of `has` (x3).
+        self.memory.store_release(pins::PINS + pin, 0);
+    }
+
+    /// The holder of a pin, 0 for none. Relaxed: `take` decides.
+    pub(crate) fn holder(&self, pin: usize) -> u64 {
+        self.memory.load(pins::HOLDERS + pin)
+    }
+
+    /// The number that is pinned, or 0.
+    pub(crate) fn pinned(&self, pin: usize) -> u64 {
+        self.memory.load(pins::PINS + pin)
+    }
+
+    /// Takes a pin from `former`, which is dead, or 0 for none; `false` if another reader was
+    /// faster.
+    pub(crate) fn take(&self, pin: usize, former: u64, holder: u64) -> bool {
+        self.memory.replace(pins::HOLDERS + pin, former, holder)
+    }
+
+    /// Gives a pin back that is unpinned.
+    pub(crate) fn give_back(&self, pin: usize) {
+        // Release: the next holder's pin must not be overwritten by this one's `unpin`. Pairs with
+        // the acquire of `replace`.
+        self.memory.store_release(pins::HOLDERS + pin, 0);
+    }
+}
+
+/// Where the publications of a segment with spares go: its writer's private knowledge.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// The slot that each position of the ring leads to.
+    table: Vec<usize>,
+    /// The slots to which no position leads, longest unused first.
+    spares: VecDeque<usize>,
+    /// By slot: the publication that a view of it can show; 0 for none. No number is there twice.
+    held: Vec<u64>,
+    /// The slot of a publication that has begun.
+    begun: Option<usize>,
+}
+
+impl Places {
+    /// The places of the segment of `side`, in which a former writer has announced `last`, or a
+    /// number before it. Its table has been checked.
+    pub(super) fn resume<M: Memory>(ring: &Ring<M>, side: Side, last: u64) -> Places {
+        let table = ring.table().unwrap_or_default();
+        let slots = ring.geometry().slots();
+        let spares = (0..slots).filter(|slot| !table.contains(slot)).collect();
+        let mut held = vec![0; slots];
+        for slot in 0..slots {
+            // A writer that died between x1 and w1 leaves the odd stamp of what the slot holds.
+            let number = ring.slot_at(slot).stamp().div_ceil(2);
+            let is_possible = Publication::new(number).is_some_and(|it| it.side() == side) && number <= last;
+            // Only another program stores a number to two slots.
+            held[slot] = if is_possible && !held.contains(&number) { number } else { 0 };
+        }
+        Places { table, spares, held, begun: None }
+    }
+
+    /// The places of a fresh segment, in which `publication` is whole.
+    pub(super) fn fresh<M: Memory>(ring: &Ring<M>, publication: Publication) -> Places {
+        let geometry = ring.geometry();
+        let first_spare = geometry.slots() - geometry.spares();
+        let mut held = vec![0; geometry.slots()];
+        held[geometry.position(publication.turn())] = publication.get();
+        let (table, spares) = ((0..first_spare).collect(), (first_spare..geometry.slots()).collect());
+        Places { table, spares, held, begun: None }
+    }
+
+    /// x1 to x3, and w1: finds the slot for `publication`, which may be filled from here on. Returns
+    /// how many slots were passed over because they are pinned, or `None` if all are. Wait-free.
+    ///
+    /// There is one slot more than pins, and no two hold the same number. So not all are pinned,
+    /// but a pin can move from one that was looked at to the next: that is what the second round is
+    /// for. Only readers that pin numbers without end, or of old, make it fail.
+    pub(super) fn begin<M: CountingMemory>(
+        &mut self,
+        ring: &Ring<M>,
+        publication: Publication,
+        pins: &Pins<M>,
+    ) -> Option<u64> {
+        self.give_up(ring);
+        let own = self.table[ring.geometry().position(publication.turn())];
+        let all = std::iter::once(own).chain(self.spares.iter().copied());
+        let found = all.clone().chain(all).zip(0..).find(|(slot, _)| !self.is_pinned(ring, *slot, pins));
+        let (slot, passed) = found?;
+        ring.slot_at(slot).set_stamp(publication.stamp_writing());
+        self.held[slot] = 0;
+        self.begun = Some(slot);
+        Some(passed)
+    }
+
+    /// x1 to x3: whether a reader views what the slot holds. If not, readers find it invalid.
+    fn is_pinned<M: CountingMemory>(&self, ring: &Ring<M>, slot: usize, pins: &Pins<M>) -> bool {
+        let held = Publication::new(self.held[slot]);
+        if let Some(held) = held {
+            // Not the stamp of the new publication: if this writer dies before w1, its successor
+            // must find what the slot holds, because readers may go on viewing it.
+            ring.slot_at(slot).set_stamp(held.stamp_writing());
+        }
+        // Full: the loads of the pins must not be satisfied before the stamp is visible. Otherwise a
+        // reader could find the stamp whole although this writer has not found its pin. Pairs with
+        // the full fence of `Pins::pin` (v2). It is w2, too: the new payload must not become visible
+        // before the odd stamp. As that, it pairs with the acquire fence in `Ring::copy` (r4).
+        ring.memory().fence_full();
+        match held {
+            Some(held) if pins.has(held.get()) => {
+                // Relaxed: the slot holds what it held, whatever else a reader sees.
+                ring.slot_at(slot).set_stamp(held.stamp_whole());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The slot of the publication that has begun.
+    pub(super) fn begun(&self) -> Option<usize> {
+        self.begun
+    }
+
+    /// Before w5, after w4: readers of `publication` are led to the slot in which it has begun.
+    pub(super) fn lead<M: CountingMemory>(&mut self, ring: &Ring<M>, publication: Publication) {
+        let position = ring.geometry().position(publication.turn());
+        let Some(slot) = self.begun.take() else { return };
+        self.held[slot] = publication.get();
+        let replaced = std::mem::replace(&mut self.table[position], slot);
+        if replaced != slot {
+            self.spares.retain(|spare| *spare != slot);
+            self.spares.push_back(replaced);
+            // Relaxed: w5 orders it before the announcement. A reader that finds it earlier comes
+            // for an older publication, and finds another stamp.
+            ring.set_entry(position, slot);
+        }
+    }
+
+    /// Takes back a publication that has begun and was not announced, if there is one.
+    pub(super) fn give_up<M: CountingMemory>(&mut self, ring: &Ring<M>) {
+        if let Some(slot) = self.begun.take() {
+            // Relaxed: neither this stamp nor the odd one is one that readers expect.
+            ring.slot_at(slot).set_stamp(0);
+        }
+    }
+}
