@@ -43,7 +43,8 @@ fn main() -> ExitCode {
 
 fn film(file: Option<&str>) -> Result<(), Box<dyn Error>> {
     let builder = Namespace::open("examples")?.writer_builder::<Boxed<Frame>>("camera").codec::<Pod>();
-    let mut camera = builder.open()?;
+    // For the example `view`, which looks at frames in place.
+    let mut camera = builder.pins(3).open()?;
     let mut file = file.map(File::open).transpose()?;
     println!("Publishing frames of {} bytes.", size_of::<Frame>());
     for number in 1..=200 {

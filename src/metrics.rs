@@ -26,6 +26,7 @@ impl WriterStatistics {
     /// | `tearless_growths_total` | publications | [`growths`](Self::growths) |
     /// | `tearless_reused_segments_total` | publications | [`reused`](Self::reused) |
     /// | `tearless_failed_publications_total` | states | [`failed`](Self::failed) |
+    /// | `tearless_pinned_slots_total` | slots | [`pinned`](Self::pinned) |
     ///
     /// They are set and not increased, so it may be called as often as one likes. Recorders don't
     /// let counters go back: give every writer of a process labels of its own, for example its
@@ -54,6 +55,8 @@ impl ReaderStatistics {
     /// | `tearless_retries_total` | attempts | [`retries`](Self::retries) |
     /// | `tearless_remaps_total` | segments | [`remaps`](Self::remaps) |
     /// | `tearless_give_ups_total` | snapshots | [`give_ups`](Self::give_ups) |
+    /// | `tearless_views_total` | views | [`views`](Self::views) |
+    /// | `tearless_copied_views_total` | views | [`copied_views`](Self::copied_views) |
     ///
     /// They are set and not increased, so it may be called as often as one likes. Recorders don't
     /// let counters go back: give every reader of a process labels of its own.

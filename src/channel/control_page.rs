@@ -434,6 +434,14 @@ impl<const W: bool> ControlPage<SharedWords<W>> {
         self.memory().part(self.first?.pins_at()?, pins::WORDS)
     }
 
+    /// By pin: the publication that its holder views, 0 for none. Each is loaded once, Relaxed: the
+    /// words are for people.
+    pub(crate) fn pinned(&self) -> Vec<u64> {
+        let pinned =
+            |memory: SharedWords<W>| (0..self.pins()).map(|pin| memory.load(pins::PINS + pin)).collect();
+        self.pins_memory().map_or_else(Vec::new, pinned)
+    }
+
     /// The first segments, which are current as long as the channel has not grown; `None` if the
     /// object has no room for what its header describes.
     pub(super) fn first_segments(&self) -> Option<[Segment<SharedWords<W>>; 2]> {

@@ -74,6 +74,7 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         deferred: page.deferred(),
         wake_mode: page.wake_mode(),
         growths: page.growths(),
+        pinned: page.pinned(),
         schema_bytes: header.schema.is_some().then_some(header.schema.bytes),
         schema: reader.inspect_schema(),
         writer_state,

@@ -30,9 +30,10 @@ fn control_page() -> String {
             "a process that doesn't know one of these bits must not attach",
         ),
         (control::FEATURES_OPTIONAL, 1, "features optional", "bits that a process may ignore"),
-        (control::DEPTH, 1, "depth", "slots of each of the first segments"),
+        (control::DEPTH, 1, "depth", "slots in the ring of each of the first segments"),
         (control::STRIDE, 1, "stride", "words from one of their slots to the next"),
         (control::CAPACITY, 1, "capacity", "payload bytes of one of their slots"),
+        (control::PINS, 1, "pins", "number of pins, and of the spare slots of each segment"),
         (control::PUBLISHED, 1, "**published**", "number of the latest publication; hot"),
         (control::GENERATION, 2, "**generation** A, B", "of the current segment of each side; hot"),
         (control::STATE, 1, "**state**", "0 open, 1 closed and lingering, 2 removed; hot"),
@@ -98,7 +99,7 @@ fn segment_header() -> String {
         (segment::INSTANCE, 1, "instance", "of the channel that it belongs to"),
         (segment::SIDE, 1, "side", "0 for A, 1 for B"),
         (segment::GENERATION, 1, "generation", "number among the segments of its side, from 2"),
-        (segment::DEPTH, 1, "depth", "slots, a power of two"),
+        (segment::DEPTH, 1, "depth", "slots in the ring, a power of two"),
         (segment::STRIDE, 1, "stride", "words from one slot to the next"),
         (segment::CAPACITY, 1, "capacity", "payload bytes of a slot"),
         (segment::SLOTS, 0, "slots", "the first slot begins here; each begins at a multiple of 64"),
@@ -117,6 +118,14 @@ fn slot_words() -> String {
         (slot::TIME, 1, "time", "nanoseconds since boot, 0 if not recorded"),
         (slot::CHECKSUM, 1, "checksum", "CRC32C of number and payload, or 0"),
         (slot::PAYLOAD, 0, "payload", "padded with zeroes to a word"),
+    ])
+}
+
+fn pins() -> String {
+    use super::pins::{HOLDERS, MAX, PINS};
+    table(&[
+        (PINS, MAX, "**pins**", "number of the publication that the holder views in place, or 0"),
+        (HOLDERS, MAX, "holders", "number of the reader that has the pin, or 0"),
     ])
 }
 
@@ -192,7 +201,7 @@ fn sizes() -> String {
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
     let objects = [control_page(), segment_header(), registry_header(), waiters_page()];
-    for table in objects.into_iter().chain([slot_words(), sizes(), registry_chunk()]) {
+    for table in objects.into_iter().chain([slot_words(), sizes(), registry_chunk(), pins()]) {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }
 }

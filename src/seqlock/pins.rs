@@ -79,11 +79,6 @@ impl<M: CountingMemory> Pins<M> {
         self.memory.load(pins::HOLDERS + pin)
     }
 
-    /// The number that is pinned, or 0.
-    pub(crate) fn pinned(&self, pin: usize) -> u64 {
-        self.memory.load(pins::PINS + pin)
-    }
-
     /// Takes a pin from `former`, which is dead, or 0 for none; `false` if another reader was
     /// faster.
     pub(crate) fn take(&self, pin: usize, former: u64, holder: u64) -> bool {

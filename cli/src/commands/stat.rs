@@ -42,8 +42,9 @@ Keys of --json; null: unknown:
   codec, type_name, schema_bytes (of the schema that the channel carries),
   fingerprint (hexadecimal), checksum, max_state_len (in bytes), growths,
   owner, permissions (octal), timestamps (precise, coarse, none), wake_mode
-  (barriers, fences, never), segments (of A and B: generation, depth,
-  capacity, bytes; or null); with --schema only channel and schema_text
+  (barriers, fences, never), pins (number), pinned (publications that readers
+  view in place), segments (of A and B: generation, depth, capacity, bytes;
+  or null); with --schema only channel and schema_text
 
 Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
@@ -160,8 +161,19 @@ fn about_memory(fields: &mut Fields, inspection: &Inspection) {
         }
     }
     fields.add("growths", inspection.growths.to_string());
+    if !inspection.pinned.is_empty() {
+        let (pins, viewed) = (inspection.pinned.len(), viewed(inspection).map(|number| number.to_string()));
+        let viewed = viewed.collect::<Vec<_>>().join(", ");
+        let viewed = if viewed.is_empty() { "no publication".into() } else { viewed };
+        fields.add("pins", format!("{pins}, of which readers view {viewed}"));
+    }
     fields.add("max state", bytes(inspection.max_state_len));
     fields.add("owner", format!("user {}, permissions {:o}", inspection.owner_uid, inspection.permissions));
+}
+
+/// The publications that readers view in place.
+fn viewed(inspection: &Inspection) -> impl Iterator<Item = u64> {
+    inspection.pinned.iter().copied().filter(|number| *number != 0)
 }
 
 fn segment_text(segment: &SegmentInspection) -> String {
@@ -199,7 +211,8 @@ fn document(inspection: &Inspection) -> Value {
         "unfinished": inspection.unfinished(), "codec": inspection.codec, "type_name": inspection.type_name,
         "schema_bytes": inspection.schema_bytes, "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum, "max_state_len": inspection.max_state_len,
-        "growths": inspection.growths, "owner": inspection.owner_uid,
+        "growths": inspection.growths, "pins": inspection.pinned.len(),
+        "pinned": viewed(inspection).collect::<Vec<_>>(), "owner": inspection.owner_uid,
         "permissions": format!("{:o}", inspection.permissions), "timestamps": word(inspection.timestamps),
         "wake_mode": word(inspection.wake_mode), "segments": segments.collect::<Vec<_>>(),
     })
