@@ -59,6 +59,29 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
         self.announce(publication);
     }
 
+    /// The same for a payload that the ring admits, after a call of `time`. Otherwise does nothing,
+    /// and returns `false`.
+    #[inline(always)]
+    pub(crate) fn try_publish(
+        &mut self,
+        publication: Publication,
+        payload: &[u8],
+        time: impl FnOnce() -> u64,
+        checksum: u64,
+    ) -> bool {
+        let written = self.ring(publication.side()).try_write(publication, payload, time, checksum);
+        if written {
+            self.announce(publication);
+        }
+        written
+    }
+
+    /// Sets which payloads [`Writer::try_publish`] publishes in the current ring of `side`
+    /// ([`Ring::admit`]).
+    pub(crate) fn admit(&mut self, side: Side, max: Option<usize>) {
+        self.sides[side.index()].ring.admit(max);
+    }
+
     /// w1 to w5 with a fresh segment, of the generation after the current one, that replaces the
     /// one of the publication's side. Returns the replaced segment.
     ///
