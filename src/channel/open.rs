@@ -138,7 +138,7 @@ impl Opening<'_> {
             && page.pins() == options.pins
             && header.mode == options.access.mode
             && header.schema == self.mark()
-            && !header.needs_unknown_features()
+            && header.features_required == self.features()
             // The timestamps of another boot belong to another clock, and a copy of its objects may
             // be incomplete.
             && page.owner().other_boot().is_none()
@@ -193,7 +193,7 @@ impl Opening<'_> {
     fn header(&self, instance: u64) -> ControlHeader {
         ControlHeader {
             instance,
-            features_required: if self.options.pins > 0 { control::FEATURE_PINS } else { 0 },
+            features_required: self.features(),
             checksum: self.options.checksum,
             mode: self.options.access.mode,
             namespace: self.name.namespace.clone(),
@@ -213,6 +213,11 @@ impl Opening<'_> {
             Some(over) => Err(CreateError::OverBudget { channel: self.name.channel.clone(), over }),
             None => Ok(()),
         }
+    }
+
+    /// The features that its readers must know.
+    fn features(&self) -> u64 {
+        if self.options.pins > 0 { control::FEATURE_PINS } else { 0 }
     }
 
     /// The mark of the schema that the channel is to carry.

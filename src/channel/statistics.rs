@@ -23,8 +23,7 @@ counters! {
     /// The difference to `earlier`, which must be of the same writer; 0 where a number is not
     /// greater.
     WriterStatistics: publications, bytes, growths, reused, failed, pinned
-    => "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed, {pinned} pinned \
-        slots passed over"
+    => "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed"
 }
 
 impl WriterStatistics {
@@ -62,8 +61,7 @@ counters! {
     /// The difference to `earlier`, which must be of the same reader; 0 where a number is not
     /// greater.
     ReaderStatistics: snapshots, bytes, retries, remaps, give_ups, views, copied_views
-    => "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up, \
-        {views} views ({copied_views} copied)"
+    => "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up"
 }
 
 /// Counters of a writer; all other statistics follow from its numbers.

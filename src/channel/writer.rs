@@ -35,9 +35,6 @@ pub(crate) struct ChannelWriter {
     /// Sides whose segment the next publication replaces, by one of this capacity or of the
     /// payload's.
     resizing: [Option<usize>; 2],
-    /// Payloads of fewer bytes go straight into the current segment, by side; 0 if each needs more
-    /// than that: a checksum, pins, another segment, a fence for waiters.
-    fits_below: [usize; 2],
     growths: u64,
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
@@ -97,7 +94,6 @@ impl ChannelWriter {
             exit,
             waker,
             resizing: [None; 2],
-            fits_below: [0; 2],
             growths,
             counts: WriterCounts::begin(last, growths),
             linked: Vec::new(),
@@ -106,7 +102,7 @@ impl ChannelWriter {
             has_ended: false,
             claim,
         };
-        writer.update_fits_below();
+        writer.update_admitted();
         writer
     }
 
@@ -123,20 +119,24 @@ impl ChannelWriter {
                 self.resizing[side.index()] = Some(capacity);
             }
         }
-        self.update_fits_below();
+        self.update_admitted();
     }
 
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
     #[inline(always)]
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if let Some(publication) = self.writer.next()
-            && payload.len() < self.fits_below[publication.side().index()]
             && self.owner.is_shown_ours()
         {
-            let (time, waiting) = (self.clock.timestamp(), self.waker.count());
-            self.writer.publish(publication, payload, time, 0);
-            // A writer that needs a fence takes the other path.
-            return Ok(self.published(publication, payload.len(), time, waiting, WakeMode::Barriers));
+            let (mut time, mut waiting) = (0, 0);
+            let before = || {
+                (time, waiting) = (self.clock.timestamp(), self.waker.count());
+                time
+            };
+            if self.writer.try_publish(publication, payload, before, 0) {
+                // A writer that needs a fence takes the other path.
+                return Ok(self.published(publication, payload.len(), time, waiting, WakeMode::Barriers));
+            }
         }
         self.publish_unusual(payload)
     }
@@ -165,7 +165,7 @@ impl ChannelWriter {
             }
             self.published(publication, payload.len(), time, waiting, self.waker.wake_mode)
         });
-        self.update_fits_below();
+        self.update_admitted();
         published
     }
 
@@ -186,7 +186,7 @@ impl ChannelWriter {
     pub(crate) fn loan(&mut self, len: usize) -> Result<ChannelLoan<'_>, PublishError> {
         let publication = match self.writer.next() {
             Some(publication)
-                if len < self.fits_below[publication.side().index()] && self.owner.is_shown_ours() =>
+                if self.writer.ring(publication.side()).admits(len) && self.owner.is_shown_ours() =>
             {
                 self.writer.begin(publication);
                 publication
@@ -205,11 +205,11 @@ impl ChannelWriter {
         let resizing = self.resizing[side.index()];
         let fresh = self.make_room_unpinned(publication, len).map_err(|error| self.failed(error))?;
         if let Some(fresh) = &fresh {
-            fresh.ring.begin(publication);
+            fresh.ring.begin(fresh.ring.slot(publication), publication);
         }
         // Before the loan exists: if it is forgotten, the segment is still known.
         self.lent = fresh.map(|segment| Lent { side, segment, resizing });
-        self.update_fits_below();
+        self.update_admitted();
         Ok(publication)
     }
 
@@ -225,7 +225,7 @@ impl ChannelWriter {
         let Some(Lent { side, segment, resizing }) = self.lent.take() else { return };
         let scheduled = &mut self.resizing[side.index()];
         *scheduled = scheduled.or(resizing);
-        self.update_fits_below();
+        self.update_admitted();
         if self.segments.unlink(side, &segment).is_err() {
             self.strays.push((side, segment));
         }
@@ -326,16 +326,16 @@ impl ChannelWriter {
         Ok(())
     }
 
-    /// Updates which payloads go straight into the current segment, after a change that affects it.
-    fn update_fits_below(&mut self) {
+    /// Updates which payloads go straight into the current segment, after a change that affects it:
+    /// none if each needs more, a checksum, another segment or a fence for waiters.
+    fn update_admitted(&mut self) {
         for side in Side::BOTH {
-            let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
             let is_slow = self.options.checksum
                 || self.writer.has_pins()
                 || self.lent.is_some()
                 || self.waker.wake_mode == WakeMode::Fences
                 || self.resizing[side.index()].is_some();
-            self.fits_below[side.index()] = if is_slow { 0 } else { max.saturating_add(1) };
+            self.writer.admit(side, (!is_slow).then_some(self.options.max_state_len));
         }
     }
 
@@ -440,7 +440,7 @@ impl ChannelWriter {
     pub(crate) fn shrink_to_fit(&mut self) {
         let grown = |side| self.writer.generation(side) != segment::FIRST;
         self.resizing = Side::BOTH.map(|side| grown(side).then_some(1));
-        self.update_fits_below();
+        self.update_admitted();
     }
 
     /// From here on, wakes processes that announce on `page` that they wait.
@@ -455,7 +455,7 @@ impl ChannelWriter {
             waker.wake(page.memory());
         }
         self.waker = waker;
-        self.update_fits_below();
+        self.update_admitted();
     }
 
     pub(crate) fn set_linger(&mut self, linger: bool) {

@@ -36,7 +36,7 @@ impl<M: Memory> Memory for Page<M> {
         assert!(word < WORDS, "word {word} is out of bounds");
         // SAFETY: the memory has at least `WORDS` words (`new`), and always as many
         // (`Memory::len`).
-        unsafe { self.0.load_unchecked(word) }
+        unsafe { self.0.load_unchecked(self.0.base(), word) }
     }
 
     #[inline]
@@ -51,7 +51,7 @@ impl<M: MemoryMut> MemoryMut for Page<M> {
         assert!(word < WORDS, "word {word} is out of bounds");
         // SAFETY: the memory has at least `WORDS` words (`new`), and always as many
         // (`Memory::len`).
-        unsafe { self.0.store_unchecked(word, value) }
+        unsafe { self.0.store_unchecked(self.0.base(), word, value) }
     }
 
     #[inline(always)]
@@ -59,7 +59,7 @@ impl<M: MemoryMut> MemoryMut for Page<M> {
         assert!(word < WORDS, "word {word} is out of bounds");
         // SAFETY: the memory has at least `WORDS` words (`new`), and always as many
         // (`Memory::len`).
-        unsafe { self.0.store_release_unchecked(word, value) }
+        unsafe { self.0.store_release_unchecked(self.0.base(), word, value) }
     }
 
     #[inline]
@@ -94,7 +94,7 @@ impl<M: Memory> Word<M> {
     #[inline(always)]
     pub(crate) fn load(&self) -> u64 {
         // SAFETY: in bounds (`new`) of memory that always has as many words (`Memory::len`).
-        unsafe { self.memory.load_unchecked(self.index) }
+        unsafe { self.memory.load_unchecked(self.memory.base(), self.index) }
     }
 }
 

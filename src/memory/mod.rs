@@ -26,6 +26,8 @@ pub use slots::LoanMut;
 pub(crate) use slots::{Slot, SlotHeader, Slots};
 pub(crate) use words::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
+use std::ptr::NonNull;
+
 use crate::layout::WORD_BYTES;
 
 /// Words that another process may be storing to.
@@ -57,13 +59,21 @@ pub(crate) trait Memory {
         }
     }
 
+    /// The address of the first word, for the accesses without a bounds check of implementations
+    /// that have one; any address for the others. It never changes. Kept by value, it stays in a
+    /// register: the compiler must load what is behind a reference again after each store.
+    #[inline]
+    fn base(&self) -> NonNull<u64> {
+        NonNull::dangling()
+    }
+
     /// [`Memory::load`] without a bounds check, for implementations that have a faster one.
     ///
     /// # Safety
     ///
-    /// `word` must be in bounds.
+    /// `word` must be in bounds, and `base` be [`Memory::base`].
     #[inline]
-    unsafe fn load_unchecked(&self, word: usize) -> u64 {
+    unsafe fn load_unchecked(&self, _base: NonNull<u64>, word: usize) -> u64 {
         self.load(word)
     }
 
@@ -71,9 +81,9 @@ pub(crate) trait Memory {
     ///
     /// # Safety
     ///
-    /// The words of the copy must be in bounds.
+    /// The words of the copy must be in bounds, and `base` be [`Memory::base`].
     #[inline]
-    unsafe fn read_unchecked(&self, word: usize, into: &mut [u8]) {
+    unsafe fn read_unchecked(&self, _base: NonNull<u64>, word: usize, into: &mut [u8]) {
         self.read(word, into);
     }
 }
@@ -115,9 +125,9 @@ pub(crate) trait MemoryMut: Memory {
     ///
     /// # Safety
     ///
-    /// `word` must be in bounds.
+    /// `word` must be in bounds, and `base` be [`Memory::base`].
     #[inline]
-    unsafe fn store_unchecked(&self, word: usize, value: u64) {
+    unsafe fn store_unchecked(&self, _base: NonNull<u64>, word: usize, value: u64) {
         self.store(word, value);
     }
 
@@ -126,9 +136,9 @@ pub(crate) trait MemoryMut: Memory {
     ///
     /// # Safety
     ///
-    /// `word` must be in bounds.
+    /// `word` must be in bounds, and `base` be [`Memory::base`].
     #[inline]
-    unsafe fn store_release_unchecked(&self, word: usize, value: u64) {
+    unsafe fn store_release_unchecked(&self, _base: NonNull<u64>, word: usize, value: u64) {
         self.store_release(word, value);
     }
 
@@ -136,9 +146,9 @@ pub(crate) trait MemoryMut: Memory {
     ///
     /// # Safety
     ///
-    /// The words of the copy must be in bounds.
+    /// The words of the copy must be in bounds, and `base` be [`Memory::base`].
     #[inline]
-    unsafe fn write_unchecked(&self, word: usize, from: &[u8]) {
+    unsafe fn write_unchecked(&self, _base: NonNull<u64>, word: usize, from: &[u8]) {
         self.write(word, from);
     }
 }

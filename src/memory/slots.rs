@@ -26,12 +26,16 @@ pub(crate) struct SlotHeader {
 pub(crate) struct Slots<M> {
     memory: M,
     geometry: Geometry,
+    // At most the capacity and one.
+    fits_below: usize,
 }
 
 /// One of the slots.
 #[derive(Debug)]
 pub(crate) struct Slot<'a, M> {
     memory: &'a M,
+    // The memory's.
+    base: NonNull<u64>,
     // In bounds with its header and `capacity` bytes of payload.
     start: usize,
     capacity: usize,
@@ -43,7 +47,22 @@ impl<M: Memory> Slots<M> {
     /// If the memory is smaller than the geometry. So no later access is out of bounds.
     pub(crate) fn new(memory: M, geometry: Geometry) -> Slots<M> {
         assert!(memory.len() >= geometry.words(), "the geometry was checked against this memory");
-        Slots { memory, geometry }
+        let mut slots = Slots { memory, geometry, fits_below: 0 };
+        slots.admit(Some(usize::MAX));
+        slots
+    }
+
+    /// Sets the maximum length for [`Slots::slot_for`], which the capacity bounds in any case;
+    /// `None` admits no payload.
+    pub(crate) fn admit(&mut self, max: Option<usize>) {
+        let capacity = self.geometry.capacity();
+        self.fits_below = max.map_or(0, |max| max.min(capacity).saturating_add(1));
+    }
+
+    /// Whether [`Slots::slot_for`] has slots for a payload of `len` bytes.
+    #[inline(always)]
+    pub(crate) fn admits(&self, len: usize) -> bool {
+        len < self.fits_below
     }
 
     #[inline]
@@ -61,7 +80,20 @@ impl<M: Memory> Slots<M> {
     pub(crate) fn slot(&self, turn: u64) -> Slot<'_, M> {
         // In bounds: all slots of a geometry, each with header and capacity, end within its
         // `words`. The memory has at least that many words (`new`). Neither changes.
-        Slot { memory: &self.memory, start: self.geometry.slot(turn), capacity: self.geometry.capacity() }
+        Slot {
+            memory: &self.memory,
+            base: self.memory.base(),
+            start: self.geometry.slot(turn),
+            capacity: self.geometry.capacity(),
+        }
+    }
+
+    /// The same for a payload of `len` bytes, by turn: slots with no other capacity than those, so
+    /// that writing the payload needs no second check. `None` if that length is not admitted.
+    #[inline(always)]
+    pub(crate) fn slot_for<'a>(&'a self, len: usize) -> Option<impl FnOnce(u64) -> Slot<'a, M>> {
+        // No more than the capacity (`fits_below`), so in bounds as well.
+        self.admits(len).then_some(move |turn| Slot { capacity: len, ..self.slot(turn) })
     }
 
     /// The slot of this number, which may be a spare one.
@@ -72,8 +104,8 @@ impl<M: Memory> Slots<M> {
     pub(crate) fn slot_at(&self, number: usize) -> Slot<'_, M> {
         assert!(number < self.geometry.slots(), "slot {number} is out of bounds");
         // In bounds: as in `slot`.
-        let start = self.geometry.slot_at(number);
-        Slot { memory: &self.memory, start, capacity: self.geometry.capacity() }
+        let (start, capacity) = (self.geometry.slot_at(number), self.geometry.capacity());
+        Slot { memory: &self.memory, base: self.memory.base(), start, capacity }
     }
 }
 
@@ -88,14 +120,14 @@ impl<M: Memory> Slot<'_, M> {
     #[inline]
     pub(crate) fn stamp(&self) -> u64 {
         // SAFETY: a slot's header is in bounds.
-        unsafe { self.memory.load_unchecked(self.start + STAMP) }
+        unsafe { self.memory.load_unchecked(self.base, self.start + STAMP) }
     }
 
     /// Loads the words beside the payload, as [`Memory::load`] does.
     #[inline]
     pub(crate) fn header(&self) -> SlotHeader {
         // SAFETY: a slot's header is in bounds.
-        let load = |word| unsafe { self.memory.load_unchecked(self.start + word) };
+        let load = |word| unsafe { self.memory.load_unchecked(self.base, self.start + word) };
         SlotHeader { len: load(LENGTH), time: load(TIME), checksum: load(CHECKSUM) }
     }
 
@@ -114,7 +146,7 @@ impl<M: Memory> Slot<'_, M> {
         let (word, skipped) = (offset / WORD_BYTES, offset % WORD_BYTES);
         if skipped == 0 {
             // SAFETY: the capacity is in bounds.
-            return unsafe { self.memory.read_unchecked(self.start + PAYLOAD + word, into) };
+            return unsafe { self.memory.read_unchecked(self.base, self.start + PAYLOAD + word, into) };
         }
         let (head, rest) = into.split_at_mut(into.len().min(WORD_BYTES - skipped));
         if head.is_empty() {
@@ -122,11 +154,12 @@ impl<M: Memory> Slot<'_, M> {
         }
         // SAFETY: the copy includes a byte of this word, so the word is within the capacity rounded
         // up to words, which is in bounds.
-        let bytes = unsafe { self.memory.load_unchecked(self.start + PAYLOAD + word) }.to_le_bytes();
+        let bytes =
+            unsafe { self.memory.load_unchecked(self.base, self.start + PAYLOAD + word) }.to_le_bytes();
         head.copy_from_slice(&bytes[skipped..][..head.len()]);
         // SAFETY: the capacity is in bounds; an empty rest begins at most at the end of that word,
         // which is in bounds.
-        unsafe { self.memory.read_unchecked(self.start + PAYLOAD + word + 1, rest) }
+        unsafe { self.memory.read_unchecked(self.base, self.start + PAYLOAD + word + 1, rest) }
     }
 }
 
@@ -135,7 +168,7 @@ impl<M: MemoryMut> Slot<'_, M> {
     #[inline]
     pub(crate) fn set_stamp(&self, stamp: u64) {
         // SAFETY: a slot's header is in bounds.
-        unsafe { self.memory.store_unchecked(self.start + STAMP, stamp) }
+        unsafe { self.memory.store_unchecked(self.base, self.start + STAMP, stamp) }
     }
 
     /// Stores the words beside the payload, as [`MemoryMut::store`] does.
@@ -144,7 +177,7 @@ impl<M: MemoryMut> Slot<'_, M> {
         let SlotHeader { len, time, checksum } = header;
         for (word, value) in [(LENGTH, len), (TIME, time), (CHECKSUM, checksum)] {
             // SAFETY: a slot's header is in bounds.
-            unsafe { self.memory.store_unchecked(self.start + word, value) }
+            unsafe { self.memory.store_unchecked(self.base, self.start + word, value) }
         }
     }
 
@@ -157,7 +190,7 @@ impl<M: MemoryMut> Slot<'_, M> {
     pub(crate) fn write(&self, from: &[u8]) {
         assert!(from.len() <= self.capacity, "a payload is no larger than the capacity of its slot");
         // SAFETY: the capacity is in bounds.
-        unsafe { self.memory.write_unchecked(self.start + PAYLOAD, from) }
+        unsafe { self.memory.write_unchecked(self.base, self.start + PAYLOAD, from) }
     }
 
     /// Copies `from` to the payload from byte `offset` on, as [`MemoryMut::write`] does, and leaves
@@ -184,7 +217,7 @@ impl<M: MemoryMut> Slot<'_, M> {
         let word = word + usize::from(skipped != 0);
         if !whole.is_empty() {
             // SAFETY: the capacity is in bounds.
-            unsafe { self.memory.write_unchecked(self.start + PAYLOAD + word, whole) }
+            unsafe { self.memory.write_unchecked(self.base, self.start + PAYLOAD + word, whole) }
         }
         if !tail.is_empty() {
             self.merge(word + whole.len() / WORD_BYTES, 0, tail);
@@ -196,10 +229,10 @@ impl<M: MemoryMut> Slot<'_, M> {
     fn merge(&self, word: usize, skipped: usize, part: &[u8]) {
         let word = self.start + PAYLOAD + word;
         // SAFETY: a byte of the word is within the capacity, which is in bounds in whole words.
-        let mut bytes = unsafe { self.memory.load_unchecked(word) }.to_le_bytes();
+        let mut bytes = unsafe { self.memory.load_unchecked(self.base, word) }.to_le_bytes();
         bytes[skipped..][..part.len()].copy_from_slice(part);
         // SAFETY: the same word.
-        unsafe { self.memory.store_unchecked(word, u64::from_le_bytes(bytes)) }
+        unsafe { self.memory.store_unchecked(self.base, word, u64::from_le_bytes(bytes)) }
     }
 }
 
@@ -338,6 +371,20 @@ mod tests {
     #[should_panic(expected = "no larger than the capacity")]
     fn nor_one_whose_end_overflows() {
         slots(0).slot(1).read(usize::MAX, &mut [0; 2]);
+    }
+
+    #[test]
+    fn only_admitted_lengths_get_a_slot_which_takes_no_more() {
+        let (mut slots, capacity) = (slots(0), 3 * WORD_BYTES);
+        let admitted = |slots: &Slots<Words>| (0..99).filter(|len| slots.slot_for(*len).is_some()).count();
+        assert_eq!(admitted(&slots), capacity + 1);
+        for (max, lengths) in [(None, 0), (Some(0), 1), (Some(5), 6), (Some(usize::MAX), capacity + 1)] {
+            slots.admit(max);
+            assert_eq!(admitted(&slots), lengths, "{max:?}");
+        }
+        let write = |bytes: &[u8]| slots.slot_for(5).unwrap()(1).write(bytes);
+        write(&[1; 5]);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&[1; 6]))).is_err());
     }
 
     #[test]

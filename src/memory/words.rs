@@ -74,6 +74,19 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
         unsafe { slice::from_raw_parts(self.base.as_ptr().cast::<AtomicU64>(), self.len) }
     }
 
+    /// Some of the words: `len` of them from `word` on.
+    ///
+    /// # Safety
+    ///
+    /// They must be in bounds, and `base` be `self.base`.
+    #[inline(always)]
+    unsafe fn words_at(&self, base: NonNull<u64>, word: usize, len: usize) -> &[AtomicU64] {
+        // SAFETY: in bounds of the words, which are one block (`new`).
+        let first = unsafe { base.add(word) }.cast::<AtomicU64>();
+        // SAFETY: a part of what `words` makes a slice of.
+        unsafe { slice::from_raw_parts(first.as_ptr(), len) }
+    }
+
     /// The object that the words belong to.
     pub(crate) fn object(&self) -> ObjectId {
         self.owner.object()
@@ -200,15 +213,21 @@ impl<const WRITABLE: bool> Memory for SharedWords<WRITABLE> {
     }
 
     #[inline]
-    unsafe fn load_unchecked(&self, word: usize) -> u64 {
-        // SAFETY: in bounds (the caller's promise).
-        unsafe { self.words().get_unchecked(word) }.load(Ordering::Relaxed)
+    fn base(&self) -> NonNull<u64> {
+        self.base
+    }
+
+    #[inline]
+    unsafe fn load_unchecked(&self, base: NonNull<u64>, word: usize) -> u64 {
+        // SAFETY: in bounds of `base` (the caller's promise).
+        let words = unsafe { self.words_at(base, word, 1) };
+        words[0].load(Ordering::Relaxed)
     }
 
     #[inline(always)]
-    unsafe fn read_unchecked(&self, word: usize, into: &mut [u8]) {
-        // SAFETY: in bounds (the caller's promise).
-        let from = unsafe { self.words().get_unchecked(word..word + into.len().div_ceil(WORD_BYTES)) };
+    unsafe fn read_unchecked(&self, base: NonNull<u64>, word: usize, into: &mut [u8]) {
+        // SAFETY: in bounds of `base` (the caller's promise).
+        let from = unsafe { self.words_at(base, word, into.len().div_ceil(WORD_BYTES)) };
         // SAFETY: `from` has exactly the words of `into`.
         unsafe { copy::load(from, into) };
     }
@@ -224,13 +243,14 @@ impl MemoryMut for Words {
     fn store_release(&self, word: usize, value: u64) {
         assert!(word < self.len(), "word {word} is out of bounds");
         // SAFETY: in bounds.
-        unsafe { self.store_release_unchecked(word, value) }
+        unsafe { self.store_release_unchecked(self.base, word, value) }
     }
 
     #[inline(always)]
-    unsafe fn store_release_unchecked(&self, word: usize, value: u64) {
-        // SAFETY: in bounds (the caller's promise).
-        unsafe { self.words().get_unchecked(word) }.store(value, Ordering::Release);
+    unsafe fn store_release_unchecked(&self, base: NonNull<u64>, word: usize, value: u64) {
+        // SAFETY: in bounds of `base` (the caller's promise).
+        let words = unsafe { self.words_at(base, word, 1) };
+        words[0].store(value, Ordering::Release);
         // Keeps the compiler from moving later stores above this one. No reader needs it. But a
         // process that is killed between two stores must not have made the first store of the next
         // publication (w1) without this one (w5).
@@ -250,15 +270,16 @@ impl MemoryMut for Words {
     }
 
     #[inline]
-    unsafe fn store_unchecked(&self, word: usize, value: u64) {
-        // SAFETY: in bounds (the caller's promise).
-        unsafe { self.words().get_unchecked(word) }.store(value, Ordering::Relaxed);
+    unsafe fn store_unchecked(&self, base: NonNull<u64>, word: usize, value: u64) {
+        // SAFETY: in bounds of `base` (the caller's promise).
+        let words = unsafe { self.words_at(base, word, 1) };
+        words[0].store(value, Ordering::Relaxed);
     }
 
     #[inline(always)]
-    unsafe fn write_unchecked(&self, word: usize, from: &[u8]) {
-        // SAFETY: in bounds (the caller's promise).
-        let to = unsafe { self.words().get_unchecked(word..word + from.len().div_ceil(WORD_BYTES)) };
+    unsafe fn write_unchecked(&self, base: NonNull<u64>, word: usize, from: &[u8]) {
+        // SAFETY: in bounds of `base` (the caller's promise).
+        let to = unsafe { self.words_at(base, word, from.len().div_ceil(WORD_BYTES)) };
         // SAFETY: `to` has exactly the words of `from`, and they are writable (`new`).
         unsafe { copy::store(to, from) };
     }

@@ -111,6 +111,18 @@ impl<M: Memory> Ring<M> {
         self.0.memory()
     }
 
+    /// Sets which payloads [`Ring::try_write`] writes: those of up to `max` bytes that fit, or, if
+    /// that is `None`, none.
+    pub(crate) fn admit(&mut self, max: Option<usize>) {
+        self.0.admit(max);
+    }
+
+    /// Whether [`Ring::try_write`] writes a payload of `len` bytes.
+    #[inline]
+    pub(crate) fn admits(&self, len: usize) -> bool {
+        self.0.admits(len)
+    }
+
     /// The slot of `publication`, in a ring without spares or a fresh one: for its writer, between
     /// w2 and w4.
     #[inline]
@@ -291,19 +303,43 @@ impl<M: MemoryMut> Ring<M> {
     /// If the payload is larger than the geometry's capacity: the caller grows the segment first.
     #[inline(always)]
     pub(crate) fn write(&self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
-        assert!(payload.len() <= self.geometry().capacity(), "the segment was grown for this payload");
-        let stamp = self.begin(publication);
+        let slot = self.slot(publication);
+        assert!(payload.len() <= slot.capacity(), "the segment was grown for this payload");
+        self.fill(slot, publication, payload, time, checksum);
+    }
+
+    /// The same for a payload that is admitted, after a call of `time`. Otherwise does nothing, and
+    /// returns `false`.
+    #[inline(always)]
+    pub(crate) fn try_write(
+        &self,
+        publication: Publication,
+        payload: &[u8],
+        time: impl FnOnce() -> u64,
+        checksum: u64,
+    ) -> bool {
+        let Some(slot) = self.0.slot_for(payload.len()) else { return false };
+        // Before the slot is known: its address need not be kept during the call.
+        let time = time();
+        self.fill(slot(publication.turn()), publication, payload, time, checksum);
+        true
+    }
+
+    /// w1 to w4, once it is known that the payload fits.
+    #[inline(always)]
+    fn fill(&self, slot: Slot<'_, M>, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
+        let stamp = self.begin(slot, publication);
         stamp.0.set_header(SlotHeader { len: payload.len() as u64, time, checksum });
         stamp.0.write(payload);
         stamp.finish(publication);
     }
 
-    /// w1 and w2: from here on the slot of `publication` may be filled. Wait-free.
+    /// w1 and w2: from here on `slot`, that of `publication`, may be filled. Wait-free.
     ///
     /// A loan may end here: the same number then begins again, perhaps in another segment.
     #[inline(always)]
-    pub(crate) fn begin(&self, publication: Publication) -> Stamp<'_, M> {
-        let stamp = Stamp(self.slot(publication));
+    pub(crate) fn begin<'a>(&self, slot: Slot<'a, M>, publication: Publication) -> Stamp<'a, M> {
+        let stamp = Stamp(slot);
         stamp.begin(publication);
         // Release: the stores of the new payload must not become visible before the odd stamp
         // above. Otherwise a reader that is copying the slot's previous publication could take

@@ -90,7 +90,7 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         let ring = &self.sides[side].ring;
         match &mut self.pinned {
             None => {
-                ring.begin(publication);
+                ring.begin(ring.slot(publication), publication);
                 true
             }
             Some(Pinned { pins, places, passed }) => {
@@ -120,12 +120,28 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         }
     }
 
-    /// w1 to w5: publishes `payload`, which fits the current ring of the publication's side, on a
-    /// channel without pins. Wait-free.
+    /// w1 to w5: publishes `payload` if the current ring of the publication's side admits it, after a
+    /// call of `time`. Otherwise does nothing, and returns `false`. On a channel without pins.
+    /// Wait-free.
     #[inline(always)]
-    pub(crate) fn publish(&mut self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
-        self.ring(publication.side()).write(publication, payload, time, checksum);
-        self.announce(publication);
+    pub(crate) fn try_publish(
+        &mut self,
+        publication: Publication,
+        payload: &[u8],
+        time: impl FnOnce() -> u64,
+        checksum: u64,
+    ) -> bool {
+        let written = self.ring(publication.side()).try_write(publication, payload, time, checksum);
+        if written {
+            self.announce(publication);
+        }
+        written
+    }
+
+    /// Sets which payloads [`Writer::try_publish`] publishes in the current ring of `side`
+    /// ([`Ring::admit`]).
+    pub(crate) fn admit(&mut self, side: Side, max: Option<usize>) {
+        self.sides[side.index()].ring.admit(max);
     }
 
     /// w1 to w5 with a fresh segment, of the generation after the current one, that replaces the

@@ -103,7 +103,7 @@ impl<'a> ChannelLoan<'a> {
             Some(Lent { side, segment, .. }) => {
                 let replaced = writer.writer.publish_grown_loan(publication, segment, header);
                 writer.count_growth(side, &replaced);
-                writer.update_fits_below();
+                writer.update_admitted();
             }
         }
         Ok(writer.published(publication, len, time, waiting, writer.waker.wake_mode))

@@ -225,7 +225,9 @@ impl<M: Handle + CountingMemory> Author<M> {
             let mut filling = [&payload[..], &[0; 8]].concat();
             filling.truncate(8 * self.world.words);
             match *step {
-                Step::Publish => self.writer.publish(publication, &payload, time, checksum),
+                Step::Publish => {
+                    assert!(self.writer.try_publish(publication, &payload, || time, checksum));
+                }
                 Step::Grow(index) => {
                     let segment = self.fresh(side, index);
                     let replaced = self.writer.publish_grown(publication, segment, &payload, time, checksum);
@@ -276,7 +278,7 @@ impl<M: Handle + MemoryMut> World<M> {
 
 /// Begins a loan, and fills it.
 fn fill<M: MemoryMut>(ring: &Ring<M>, publication: Publication, filling: &[u8]) {
-    ring.begin(publication);
+    ring.begin(ring.slot(publication), publication);
     ring.slot(publication).write_at(0, filling);
 }
 
