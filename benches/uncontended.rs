@@ -14,6 +14,8 @@
 //! * `hub`: one of 1,000 channels by name, by 1, 2 and 8 threads at once; beside it a bare reader,
 //!   and a map of readers under a mutex. `read_at`: a few bytes of a large state, beside a state of
 //!   a few bytes.
+//! * `view`: taking and dropping one of a publication that no view shows yet, beside a snapshot into
+//!   a buffer; and publishing on a channel with pins, and without.
 //! * `loan`: taking and publishing one, beside `publish` of as many bytes; and filling it, by
 //!   `write_at` and through a reference.
 //! * `timestamps`, `checksum`, `changed_since`: the costs of the options.
@@ -36,6 +38,7 @@ use tearless::{
     Bytes, Decode, Encode, MessagePack, Namespace, Pod, Postcard, Reader, Writer, WriterBuilder,
     error::{CreateError, ObjectError},
     options::{TimestampSource, WakeMode},
+    view::TrustedWriters,
 };
 use worker_state::WorkerState;
 
@@ -55,6 +58,7 @@ fn main() {
     let namespace = Namespace::open(&common::unique_namespace("uncontended")).unwrap();
     payloads(&mut criterion, &namespace);
     loans(&mut criterion, &namespace);
+    views(&mut criterion, &namespace);
     serde_states(&mut criterion, &namespace);
     wakings(&mut criterion, &namespace);
     timestamps(&mut criterion, &namespace);
@@ -140,6 +144,50 @@ fn bytes(group: &mut Group<'_>, namespace: &Namespace, label: &str, state: &[u8]
     let info = reader.snapshot_into(&mut received).unwrap();
     assert!(received == state && info.publication() == writer.publication());
     writer.close().unwrap();
+}
+
+fn views(criterion: &mut Criterion, namespace: &Namespace) {
+    let mut group = criterion.benchmark_group("view");
+    for len in [4 << 10, 64 << 10, 1 << 20, 16 << 20] {
+        view(&mut group, namespace, len);
+    }
+    group.finish();
+}
+
+/// One size: a view in place must cost the same for a larger one.
+fn view(group: &mut Group<'_>, namespace: &Namespace, len: usize) {
+    let id = |what: &str| BenchmarkId::new(what, common::size(len));
+    let state = vec![7; len];
+    for pins in [0, 4] {
+        let builder = namespace.writer_builder::<[u8]>("view").codec::<Bytes>().capacity(len).pins(pins);
+        let Some(mut writer) = open(builder) else { return };
+        let reader = namespace.reader_builder::<Vec<u8>>("view").codec::<Bytes>();
+        // SAFETY: the namespace is this process's, which has no forks.
+        let mut reader = reader.views_in_place(unsafe { TrustedWriters::new() }).open().unwrap();
+        for _ in 0..writer.slots() {
+            writer.publish(&state).unwrap();
+        }
+        scale(group, len);
+        let what = if pins == 0 { "publish" } else { "publish, with pins" };
+        group.bench_function(id(what), |bencher| {
+            bencher.iter(|| writer.publish(black_box(&state)).unwrap());
+        });
+        if pins > 0 {
+            let mut buffer = Vec::new();
+            group.bench_function(id("snapshot"), |bencher| {
+                bencher.iter(|| reader.snapshot_into(black_box(&mut buffer)).unwrap());
+            });
+            assert!(buffer == state && reader.view().unwrap().is_in_place());
+            group.bench_function(id("view"), |bencher| {
+                bencher.iter(|| {
+                    let view = reader.view().unwrap();
+                    black_box(&view[len - 1]);
+                });
+            });
+            assert_eq!(reader.statistics().copied_views, 0);
+        }
+        writer.close().unwrap();
+    }
 }
 
 fn loans(criterion: &mut Criterion, namespace: &Namespace) {
