@@ -14,8 +14,8 @@
 //! * `hub`: one of 1,000 channels by name, by 1, 2 and 8 threads at once; beside it a bare reader,
 //!   and a map of readers under a mutex. `read_at`: a few bytes of a large state, beside a state of
 //!   a few bytes.
-//! * `view`: taking and dropping one of a publication that no view shows yet, beside a snapshot into
-//!   a buffer; and publishing on a channel with pins, and without.
+//! * `view`: taking and dropping one of a publication that no view shows yet, beside a snapshot
+//!   into a buffer; and publishing on a channel with pins, and without.
 //! * `loan`: taking and publishing one, beside `publish` of as many bytes; and filling it, by
 //!   `write_at` and through a reference.
 //! * `timestamps`, `checksum`, `changed_since`: the costs of the options.

@@ -181,9 +181,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// The latest state, in place or as a copy, of the one length that is expected.
     pub(crate) fn view_of<V: ?Sized>(&mut self, expected: Option<usize>) -> Result<View<V>, SnapshotError> {
         let Reader { channel, plan, scratch, .. } = self;
-        let view = match channel.view_again(&self.last_view) {
+        let view = match ChannelView::again(channel, &self.last_view) {
             Some(view) => view,
-            None => channel.view(expected, plan.is_none(), |channel, copy| match plan {
+            None => ChannelView::take(channel, expected, plan.is_none(), |channel, copy| match plan {
                 Some(plan) => plan.snapshot(channel, scratch, copy),
                 None => channel.snapshot(copy),
             })?,

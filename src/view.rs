@@ -33,7 +33,7 @@
 //!   can be at a time, and as many spare slots in each segment.
 //! * The reader gives a promise: [`TrustedWriters`]. A namespace in one process needs none.
 //! * The reader may write to the channel's object: by default, it runs as the same user.
-//! * The channel's slots have room for 4 KiB or more. A smaller state is copied in less time.
+//! * The state has 4 KiB or more. A smaller one is copied in no more time.
 //! * A pin is free. Each different publication that is held takes one.
 //!
 //! Otherwise a view is a copy, and [says so](View::is_in_place). Nothing else differs.

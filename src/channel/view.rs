@@ -11,7 +11,7 @@ use crate::layout::WORD_BYTES;
 use crate::memory::{InPlace, ReadOnlyWords};
 use crate::seqlock::{Attempt, Destination};
 
-/// States of channels that hold fewer bytes are copied: that takes no longer than a pin.
+/// Smaller states are copied, which takes no longer than their pin: others may need that more.
 const MIN_LEN: usize = 4 << 10;
 
 /// A publication that does not change as long as it is held.
@@ -38,6 +38,76 @@ pub(crate) struct PayloadCopy {
 }
 
 impl ChannelView {
+    /// Another view of the publication that `last` shows, if that is still the latest one.
+    pub(crate) fn again(reader: &mut ChannelReader, last: &Weak<Self>) -> Option<Arc<Self>> {
+        let last = last.upgrade().filter(|view| view.is_latest() && !reader.is_removed())?;
+        reader.counts.views += 1;
+        Some(last)
+    }
+
+    /// A view of the latest publication: in place if that can be and `may_show` says so, otherwise
+    /// the copy that `copy` makes. `expected` is the only length that is accepted, if it is known.
+    pub(crate) fn take(
+        reader: &mut ChannelReader,
+        expected: Option<usize>,
+        may_show: bool,
+        copy: impl FnOnce(&mut ChannelReader, &mut PayloadCopy) -> Result<SnapshotInfo, SnapshotError>,
+    ) -> Result<Arc<Self>, SnapshotError> {
+        if may_show && let Some(view) = Self::take_in_place(reader, expected)? {
+            return Ok(view);
+        }
+        let mut payload = PayloadCopy { words: Vec::new(), len: expected.unwrap_or(0), expected };
+        let info = copy(reader, &mut payload)?;
+        reader.counts.views += 1;
+        reader.counts.copied_views += 1;
+        Ok(Self::new(reader, Payload::Copied(payload), info))
+    }
+
+    /// A view in place; `None` if that can't be. Bounded by the number of attempts of the retry
+    /// policy.
+    fn take_in_place(
+        reader: &mut ChannelReader,
+        expected: Option<usize>,
+    ) -> Result<Option<Arc<Self>>, SnapshotError> {
+        let pin = reader.pins.take(&reader.segments, reader.reader.control());
+        let Some((pin, promise)) = pin else { return Ok(None) };
+        for _ in 0..reader.retry.attempts.max(1) {
+            if reader.is_removed() {
+                return Err(reader.closed());
+            }
+            let (publication, slot, header) = match reader.reader.pin(pin.pins(), pin.index()) {
+                Ok(pinned) => pinned,
+                Err(Attempt::Empty) => return Err(reader.empty()),
+                Err(Attempt::Remap { side, generation }) => match reader.remap(side, generation)? {
+                    None => continue,
+                    Some(_) => return Ok(None),
+                },
+                Err(_) => {
+                    reader.counts.retries += 1;
+                    continue;
+                }
+            };
+            let info = SnapshotInfo::new(publication, header);
+            if let Some(expected) = expected.filter(|expected| *expected != info.payload_len()) {
+                return Err(reader.wrong_length(publication, info.payload_len(), expected));
+            }
+            if info.payload_len() < MIN_LEN {
+                return Ok(None);
+            }
+            let payload = slot.in_place(info.payload_len(), pin, promise);
+            if reader.checksum && checksum_of_publication(publication, payload.bytes()) != header.checksum {
+                return Err(reader.corrupt(publication, "its checksum does not match"));
+            }
+            reader.counts.views += 1;
+            return Ok(Some(Self::new(reader, Payload::InPlace(payload), info)));
+        }
+        Ok(None)
+    }
+
+    fn new(reader: &ChannelReader, payload: Payload, info: SnapshotInfo) -> Arc<Self> {
+        Arc::new(ChannelView { payload, info, page: reader.page().clone() })
+    }
+
     /// The payload.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -71,72 +141,5 @@ impl Destination for PayloadCopy {
         // A length that was refused may have been stored before there was room for it.
         let bytes: &[u8] = bytemuck::cast_slice(&self.words);
         &bytes[..self.len.min(bytes.len())]
-    }
-}
-
-impl ChannelReader {
-    /// Another view of the publication that `last` shows, if that is still the latest one.
-    pub(crate) fn view_again(&mut self, last: &Weak<ChannelView>) -> Option<Arc<ChannelView>> {
-        let last = last.upgrade().filter(|view| view.is_latest() && !self.is_removed())?;
-        self.counts.views += 1;
-        Some(last)
-    }
-
-    /// A view of the latest publication: in place if that can be and `may_show` says so, otherwise
-    /// the copy that `copy` makes. `expected` is the only length that is accepted, if it is known.
-    pub(crate) fn view(
-        &mut self,
-        expected: Option<usize>,
-        may_show: bool,
-        copy: impl FnOnce(&mut Self, &mut PayloadCopy) -> Result<SnapshotInfo, SnapshotError>,
-    ) -> Result<Arc<ChannelView>, SnapshotError> {
-        if may_show && let Some(view) = self.view_in_place(expected)? {
-            return Ok(view);
-        }
-        let mut payload = PayloadCopy { words: Vec::new(), len: expected.unwrap_or(0), expected };
-        let info = copy(self, &mut payload)?;
-        self.counts.views += 1;
-        self.counts.copied_views += 1;
-        Ok(self.view_of(Payload::Copied(payload), info))
-    }
-
-    /// A view in place; `None` if that can't be. Bounded by the number of attempts of the retry
-    /// policy.
-    fn view_in_place(&mut self, expected: Option<usize>) -> Result<Option<Arc<ChannelView>>, SnapshotError> {
-        let is_large = self.reader.capacity() >= MIN_LEN;
-        let pin = is_large.then(|| self.pins.take(&self.segments, self.reader.control())).flatten();
-        let Some((pin, promise)) = pin else { return Ok(None) };
-        for _ in 0..self.retry.attempts.max(1) {
-            if self.is_removed() {
-                return Err(self.closed());
-            }
-            let (publication, slot, header) = match self.reader.pin(pin.pins(), pin.index()) {
-                Ok(pinned) => pinned,
-                Err(Attempt::Empty) => return Err(self.empty()),
-                Err(Attempt::Remap { side, generation }) => match self.remap(side, generation)? {
-                    None => continue,
-                    Some(_) => return Ok(None),
-                },
-                Err(_) => {
-                    self.counts.retries += 1;
-                    continue;
-                }
-            };
-            let info = SnapshotInfo::new(publication, header);
-            if let Some(expected) = expected.filter(|expected| *expected != info.payload_len()) {
-                return Err(self.wrong_length(publication, info.payload_len(), expected));
-            }
-            let payload = slot.in_place(info.payload_len(), pin, promise);
-            if self.checksum && checksum_of_publication(publication, payload.bytes()) != header.checksum {
-                return Err(self.corrupt(publication, "its checksum does not match"));
-            }
-            self.counts.views += 1;
-            return Ok(Some(self.view_of(Payload::InPlace(payload), info)));
-        }
-        Ok(None)
-    }
-
-    fn view_of(&self, payload: Payload, info: SnapshotInfo) -> Arc<ChannelView> {
-        Arc::new(ChannelView { payload, info, page: self.page().clone() })
     }
 }

@@ -259,8 +259,8 @@ impl ChannelWriter {
         }
     }
 
-    /// A fresh segment for `publication`, of `len` bytes, or `None` for the current one, in which it
-    /// has begun.
+    /// A fresh segment for `publication`, of `len` bytes, or `None` for the current one, in which
+    /// it has begun.
     fn make_room_unpinned(
         &mut self,
         publication: Publication,

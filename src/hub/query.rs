@@ -212,7 +212,7 @@ fn view_of<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
         let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel, round)?;
         let may_show = accepted.plan().is_none();
         let copy = |reader: &mut ChannelReader, copy: &mut _| copy_latest(reader, &accepted, copy);
-        let view = reader.view(expected, may_show, copy);
+        let view = ChannelView::take(&mut reader, expected, may_show, copy);
         shared.keep(&reader, Some(accepted.clone()));
         Ok(view?)
     };

@@ -80,8 +80,8 @@ pub struct Inspection {
     pub wake_mode: WakeMode,
     /// The number of segments replaced by larger or smaller ones, by all writers of the channel.
     pub growths: u64,
-    /// By pin: the publication that a reader [views](crate::view) in place, or 0. Empty on a channel
-    /// without pins.
+    /// By pin: the publication that a reader [views](crate::view) in place, or 0. Empty on a
+    /// channel without pins.
     pub pinned: Vec<u64>,
     /// Length of the channel's schema according to its page, in bytes; `None` if it carries none.
     pub schema_bytes: Option<u64>,

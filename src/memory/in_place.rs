@@ -50,10 +50,11 @@ impl<P> InPlace<P> {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         let start = self.words.words().as_ptr().cast::<u8>();
-        // SAFETY: the words have `len` bytes (`Slot::in_place`), are readable, and mapped as long as
-        // `self` lives, which is longer than the reference. Their publication was announced before
-        // the reader pinned it, so its stores happened before. While the pin exists, the writer
-        // stores nothing to them, and nothing else does (`TrustedWriters`). Any bytes are a value.
+        // SAFETY: the words have `len` bytes (`Slot::in_place`), are readable, and mapped as long
+        // as `self` lives, which is longer than the reference. Their publication was announced
+        // before the reader pinned it, so its stores happened before. While the pin exists, the
+        // writer stores nothing to them, and nothing else does (`TrustedWriters`). Any bytes are a
+        // value.
         unsafe { slice::from_raw_parts(start, self.len) }
     }
 }

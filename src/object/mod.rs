@@ -550,8 +550,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// part has no memory yet.
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
 
-    /// Maps a part of the object `id` as [`Backend::part`] does, for a reader that pins publications,
-    /// and gives the reader a number. `NotFound` if `object` no longer means it.
+    /// Maps a part of the object `id` as [`Backend::part`] does, for a reader that pins
+    /// publications, and gives the reader a number. `NotFound` if `object` no longer means it.
     fn hold(
         &self,
         object: &str,

@@ -2,13 +2,12 @@
 //! for them.
 //!
 //! ```text
-//! READER  p := published (r1)                WRITER  n is to go to a slot that holds q
-//!   v1  pin := p             Release           x1  stamp := 2q-1          Relaxed
-//!   v2  full fence                             x2  full fence
-//!   v3  stamp = 2p ?         Relaxed           x3  is a pin q ?           Relaxed, then fence Acquire
-//!       yes: the slot stays as it is               yes: stamp := 2q, and x1 with the next slot
-//!       no: v4, and r1 again                   w1  stamp := 2n-1          no: w3 ... w5 as ever
-//!   v4  pin := 0             Release
+//! READER  p := published (r1)         WRITER  n is to go to a slot that holds q
+//!   v1  pin := p        Release        x1  stamp := 2q-1   Relaxed
+//!   v2  full fence                     x2  full fence
+//!   v3  stamp = 2p ?    Relaxed        x3  is a pin q ?    Relaxed, then fence Acquire
+//!       no: v4, and r1 again               yes: stamp := 2q, and x1 with the next slot
+//!   v4  pin := 0        Release        w1  stamp := 2n-1, then w3 ... w5 as ever
 //! ```
 //!
 //! `docs/protocol.md` has the proof. A pin is a number, and numbers are never used again, so a pin
@@ -46,8 +45,9 @@ impl<M: CountingMemory> Pins<M> {
         is_pinned
     }
 
-    /// v1 to v3: pins `publication`, which is or was the latest, if a slot of `ring` still holds it.
-    /// Then that slot keeps it until [`Pins::unpin`]. Only for the holder of the pin. Wait-free.
+    /// v1 to v3: pins `publication`, which is or was the latest, if a slot of `ring` still holds
+    /// it. Then that slot keeps it until [`Pins::unpin`]. Only for the holder of the pin.
+    /// Wait-free.
     pub(crate) fn pin<'a, R: Memory>(
         &self,
         pin: usize,
@@ -134,8 +134,9 @@ impl Places {
         Places { table, spares, held, begun: None }
     }
 
-    /// x1 to x3, and w1: finds the slot for `publication`, which may be filled from here on. Returns
-    /// how many slots were passed over because they are pinned, or `None` if all are. Wait-free.
+    /// x1 to x3, and w1: finds the slot for `publication`, which may be filled from here on.
+    /// Returns how many slots were passed over because they are pinned, or `None` if all are.
+    /// Wait-free.
     ///
     /// There is one slot more than pins, and no two hold the same number. So not all are pinned,
     /// but a pin can move from one that was looked at to the next: that is what the second round is
@@ -165,10 +166,11 @@ impl Places {
             // must find what the slot holds, because readers may go on viewing it.
             ring.slot_at(slot).set_stamp(held.stamp_writing());
         }
-        // Full: the loads of the pins must not be satisfied before the stamp is visible. Otherwise a
-        // reader could find the stamp whole although this writer has not found its pin. Pairs with
-        // the full fence of `Pins::pin` (v2). It is w2, too: the new payload must not become visible
-        // before the odd stamp. As that, it pairs with the acquire fence in `Ring::copy` (r4).
+        // Full: the loads of the pins must not be satisfied before the stamp is visible. Otherwise
+        // a reader could find the stamp whole although this writer has not found its pin. Pairs
+        // with the full fence of `Pins::pin` (v2). It is w2, too: the new payload must not become
+        // visible before the odd stamp. As that, it pairs with the acquire fence in `Ring::copy`
+        // (r4).
         ring.memory().fence_full();
         match held {
             Some(held) if pins.has(held.get()) => {

@@ -61,8 +61,8 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         }
     }
 
-    /// r1, v1 to v3, and r6: one attempt to pin the latest publication. Its slot keeps it until it is
-    /// unpinned. Wait-free; stores only to the pin.
+    /// r1, v1 to v3, and r6: one attempt to pin the latest publication. Its slot keeps it until it
+    /// is unpinned. Wait-free; stores only to the pin.
     pub(crate) fn pin<P: CountingMemory>(
         &self,
         pins: &Pins<P>,
@@ -72,11 +72,6 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         let side = publication.side();
         let pinned = pins.pin(pin, publication, &self.sides[side.index()].ring);
         pinned.map(|(slot, header)| (publication, slot, header)).ok_or_else(|| self.torn(side))
-    }
-
-    /// Payload bytes that fit in each of the mapped segments.
-    pub(crate) fn capacity(&self) -> usize {
-        self.sides.each_ref().map(|mapped| mapped.ring.geometry().capacity()).into_iter().min().unwrap_or(0)
     }
 
     /// r6: an attempt that finds another stamp is torn, unless another generation than the mapped

@@ -139,9 +139,9 @@ impl<M: Memory> Ring<M> {
         self.0.slot_at(number)
     }
 
-    /// The slot to which the ring's table leads from `publication`. Of the two loads, the one of the
-    /// table comes after r1: what it finds is the entry of this publication or of a later one, whose
-    /// slot has another stamp.
+    /// The slot to which the ring's table leads from `publication`. Of the two loads, the one of
+    /// the table comes after r1: what it finds is the entry of this publication or of a later one,
+    /// whose slot has another stamp.
     pub(crate) fn find(&self, publication: Publication) -> Slot<'_, M> {
         match self.geometry().spares() {
             0 => self.slot(publication),

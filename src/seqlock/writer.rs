@@ -82,8 +82,8 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
     }
 
     /// w1 and w2 in the current ring of the publication's side: from here on its
-    /// [slot](Writer::slot) may be filled. `false` if readers view what all slots hold: only a fresh
-    /// segment has room. Wait-free.
+    /// [slot](Writer::slot) may be filled. `false` if readers view what all slots hold: only a
+    /// fresh segment has room. Wait-free.
     #[inline]
     pub(crate) fn begin(&mut self, publication: Publication) -> bool {
         let side = publication.side().index();
@@ -120,8 +120,8 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         }
     }
 
-    /// w1 to w5: publishes `payload` if the current ring of the publication's side admits it, after a
-    /// call of `time`. Otherwise does nothing, and returns `false`. On a channel without pins.
+    /// w1 to w5: publishes `payload` if the current ring of the publication's side admits it, after
+    /// a call of `time`. Otherwise does nothing, and returns `false`. On a channel without pins.
     /// Wait-free.
     #[inline(always)]
     pub(crate) fn try_publish(

@@ -178,9 +178,9 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     /// Creates the channel, or resumes it if a former writer died or closed it with `linger`.
     ///
     /// Readers that are attached to a resumed channel see nothing but a new incarnation number. If
-    /// the former writer's channel has another codec, type name, schema, checksum setting, number of
-    /// pins or permissions, the writer replaces it, after a trial of whether there is room. A resumed
-    /// channel gets the capacity and slots that were asked for at its next publications.
+    /// the former writer's channel has another codec, type name, schema, checksum setting, number
+    /// of pins or permissions, the writer replaces it, after a trial of whether there is room. A
+    /// resumed channel gets the capacity and slots that were asked for at its next publications.
     ///
     /// # Errors
     ///

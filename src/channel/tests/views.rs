@@ -23,7 +23,7 @@ fn publish(writer: &mut ChannelWriter, publications: std::ops::RangeInclusive<u6
 }
 
 fn view(reader: &mut ChannelReader) -> Arc<ChannelView> {
-    let view = reader.view(None, true, |reader, copy| reader.snapshot(copy)).unwrap();
+    let view = ChannelView::take(reader, None, true, |reader, copy| reader.snapshot(copy)).unwrap();
     assert_eq!(view.bytes(), payload(view.info.publication()));
     view
 }
@@ -139,7 +139,7 @@ fn growth_keeps_what_is_viewed() {
         writer.publish(&vec![u8::try_from(number).unwrap(); LEN * 4]).unwrap();
     }
     assert_eq!(second.bytes(), payload(2));
-    let large = reader.view(None, true, |reader, copy| reader.snapshot(copy)).unwrap();
+    let large = ChannelView::take(&mut reader, None, true, |reader, copy| reader.snapshot(copy)).unwrap();
     assert!(large.is_in_place() && writer.growths() == 2);
     for _ in 0..20 {
         writer.publish(&vec![99; LEN * 4]).unwrap();
@@ -247,7 +247,7 @@ fn a_checksum_of_a_view_is_verified() {
     drop(view(&mut reader));
     let first = writer.writer.ring(Side::B).find(crate::layout::Publication::new(1).unwrap());
     first.write_at(100, &[77]);
-    let viewed = reader.view(None, true, |reader, copy| reader.snapshot(copy));
+    let viewed = ChannelView::take(&mut reader, None, true, |reader, copy| reader.snapshot(copy));
     assert!(matches!(viewed, Err(SnapshotError::Corrupt { publication: 1, .. })), "{viewed:?}");
 }
 
@@ -267,7 +267,8 @@ fn pins_that_another_program_stores_to_harm_no_state() {
             page.store(word, value[usize::try_from(random >> 62).unwrap()]);
         }
         assert_eq!(copy(&mut reader), number);
-        let viewed = reader.view(None, true, |reader, copy| reader.snapshot(copy)).unwrap();
+        let viewed =
+            ChannelView::take(&mut reader, None, true, |reader, copy| reader.snapshot(copy)).unwrap();
         assert_eq!((viewed.info.publication(), viewed.bytes()), (number, &*payload(number)));
     }
     assert_eq!(heap.names().len(), 1 + usize::from(writer.growths() > 0) * 2);
