@@ -108,13 +108,20 @@ const CASES: &[Case] = &[
         name: "a_loan_of_a_codec_that_encodes",
         features: "all",
         program: "
-            fn publish(writer: &mut tearless::Writer<String>) {
-                let _ = writer.loan();
+            fn publish(
+                packed: &mut tearless::Writer<String>,
+                posted: &mut tearless::Writer<String, tearless::Postcard>,
+            ) {
+                let _ = (packed.loan(), posted.loan());
             }
             fn main() {
-                let _: fn(&mut _) = publish;
+                let _: fn(&mut _, &mut _) = publish;
             }",
-        texts: &["no method named `loan`", "there is a method `encode` with a similar name"],
+        texts: &[
+            "MessagePack` has no slot to lend",
+            "Postcard` has no slot to lend",
+            "`Writer::encode` encodes a state now",
+        ],
     },
     Case {
         name: "plain_data_without_a_schema",

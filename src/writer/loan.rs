@@ -125,7 +125,6 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// # Errors
     ///
     /// As [`Writer::publish`].
-    #[doc(alias = "loan")] // The compiler names this method if the codec has no `loan`.
     pub fn encode(&mut self, state: &T) -> Result<Loan<'_, T, C>, PublishError> {
         let payload = encode::<T, C>(&mut self.session.channel, state, &mut self.scratch)?;
         let mut loan = self.session.channel.loan(payload.len())?;
