@@ -40,10 +40,21 @@ impl CleanupReport {
     fn add(&mut self, removed: Result<Option<Removed>, ObjectError>) {
         match removed {
             Ok(removed) => self.removed.extend(removed),
-            // Objects of another user are left to that user.
-            Err(ObjectError::OtherOwner { .. }) => {}
+            Err(error) if is_of_another_user(&error) => {}
             Err(error) => self.failed.push(error),
         }
+    }
+}
+
+/// Whether the error is that of an object of another user, which is left to that user: a dry run
+/// passes over it, too.
+fn is_of_another_user(error: &ObjectError) -> bool {
+    match error {
+        ObjectError::OtherOwner { .. } => true,
+        ObjectError::PermissionDenied { owner: Some(owner), .. } => {
+            *owner != rustix::process::geteuid().as_raw()
+        }
+        _ => false,
     }
 }
 
@@ -112,7 +123,9 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
         registered.retain(|info| is_gone(cleanup, info, &catalog, &report.removed));
         let gone: Vec<_> = registered.iter().map(|info| (info.name.as_str(), info.instance)).collect();
         match has_none || !gone.is_empty() {
-            true => Registry::of(backend, namespace).deregister(&gone),
+            true => Registry::of(backend, namespace)
+                .deregister(&gone)
+                .or_else(|error| if is_of_another_user(&error) { Ok(()) } else { Err(error) }),
             false => Ok(()),
         }
     });

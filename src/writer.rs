@@ -13,7 +13,7 @@ use crate::channel::{
     self, AttachError, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError, SnapshotError,
     WriterStatistics,
 };
-use crate::codec::{Decode, Encode, MessagePack};
+use crate::codec::{Decode, Encode, MessagePack, Postcard};
 use crate::registry::Session;
 use crate::snapshot::Snapshot;
 
@@ -250,6 +250,33 @@ impl<T: ?Sized, C> Writer<T, C> {
     pub(crate) fn abandon(mut self) {
         // The caller reports why it gave up.
         let _ = self.session.abandon();
+    }
+}
+
+/// A codec whose writers have loans. For the compiler's error about those that have none.
+#[diagnostic::on_unimplemented(
+    message = "a writer with the codec `{Self}` has no slot to lend: it encodes in private memory",
+    label = "this codec has no loans",
+    note = "`Writer::encode` encodes a state now, and its `Loan::publish` publishes it later",
+    note = "writers with the codecs `Bytes` and `Pod` have loans"
+)]
+pub trait Lends<T: ?Sized> {}
+
+impl<T: ?Sized> Writer<T, MessagePack> {
+    #[doc(hidden)]
+    pub fn loan(&mut self)
+    where
+        MessagePack: Lends<T>,
+    {
+    }
+}
+
+impl<T: ?Sized> Writer<T, Postcard> {
+    #[doc(hidden)]
+    pub fn loan(&mut self)
+    where
+        Postcard: Lends<T>,
+    {
     }
 }
 

@@ -91,6 +91,39 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        name: "plain_data_in_a_box",
+        features: "all",
+        program: "
+            fn main() {
+                let fleet = tearless::Namespace::in_process(\"fleet\").unwrap();
+                let _ = fleet.writer_builder::<Box<[u8; 4]>>(\"camera\").codec::<tearless::Pod>();
+                let _ = fleet.reader_builder::<Box<[u8; 4]>>(\"camera\").codec::<tearless::Pod>();
+            }",
+        texts: &[
+            "of plain data on the heap it encodes `Boxed<T>`, not `Box<T>`",
+            "of plain data on the heap it decodes `Boxed<T>`, not `Box<T>`",
+        ],
+    },
+    Case {
+        name: "a_loan_of_a_codec_that_encodes",
+        features: "all",
+        program: "
+            fn publish(
+                packed: &mut tearless::Writer<String>,
+                posted: &mut tearless::Writer<String, tearless::Postcard>,
+            ) {
+                let _ = (packed.loan(), posted.loan());
+            }
+            fn main() {
+                let _: fn(&mut _, &mut _) = publish;
+            }",
+        texts: &[
+            "MessagePack` has no slot to lend",
+            "Postcard` has no slot to lend",
+            "`Writer::encode` encodes a state now",
+        ],
+    },
+    Case {
         name: "plain_data_without_a_schema",
         features: "all",
         program: "

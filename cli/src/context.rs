@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tearless::Namespace;
 use tearless::error::ObjectError;
 
@@ -21,9 +21,9 @@ pub(crate) struct Context {
     /// Prints JSON, one document a line; a command's help lists its keys
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// When to use colours; this option overrides NO_COLOR
+    /// When to use colours: on a terminal, everywhere, nowhere; this option overrides NO_COLOR
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    color: Color,
+    color: clap::ColorChoice,
     #[command(flatten)]
     pub(crate) directory: Directory,
 }
@@ -31,17 +31,6 @@ pub(crate) struct Context {
 /// A time on the command line.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "give a number and a unit, such as 250ms, 90s or 2h".into())
-}
-
-/// When to use colours.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Color {
-    /// On a terminal
-    Auto,
-    /// Everywhere
-    Always,
-    /// Nowhere
-    Never,
 }
 
 /// The users that may read what a command creates.
@@ -70,9 +59,9 @@ impl Context {
     /// variable would not count as unset.
     pub(crate) fn settle(&mut self) {
         let choice = match self.color {
-            Color::Auto => ColorChoice::Auto,
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
+            clap::ColorChoice::Auto => ColorChoice::Auto,
+            clap::ColorChoice::Always => ColorChoice::Always,
+            clap::ColorChoice::Never => ColorChoice::Never,
         };
         choice.write_global();
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -98,15 +87,10 @@ impl Context {
         Ok(builder.open()?)
     }
 
-    /// The namespace `name`. Opening removes nothing from it.
-    pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
-        self.directory.open(name)
-    }
-
     /// The namespaces there. A name out of shared memory may be invalid: then it is left out.
     pub(crate) fn all_namespaces(&self) -> Result<Vec<Namespace>, ObjectError> {
         let mut names: Vec<_> = self.directory.namespaces()?.into_iter().map(|info| info.name).collect();
         names.dedup();
-        Ok(names.iter().flatten().filter_map(|name| self.open(name).ok()).collect())
+        Ok(names.iter().flatten().filter_map(|name| self.directory.open(name).ok()).collect())
     }
 }

@@ -1,8 +1,8 @@
 //! The directory of the shared memory, and the users whose objects are opened.
 
 use std::ffi::{OsStr, OsString};
-use std::iter;
 use std::path::{Path, PathBuf};
+use std::{fs, iter};
 
 use clap::Args;
 use tearless::error::ObjectError;
@@ -42,6 +42,17 @@ impl Directory {
     /// Its path.
     pub(crate) fn path(&self) -> &Path {
         self.named().unwrap_or(Path::new(DEV_SHM))
+    }
+
+    /// Its path as the system names it: without symbolic links.
+    pub(crate) fn real_path(&self) -> PathBuf {
+        fs::canonicalize(self.path()).unwrap_or_else(|_| self.path().into())
+    }
+
+    /// All bytes of its file system, and how many of them are free.
+    pub(crate) fn space(&self) -> Option<(u64, u64)> {
+        let found = rustix::fs::statvfs(self.path()).ok()?;
+        Some((found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize))
     }
 
     /// The options that say the same to another process.

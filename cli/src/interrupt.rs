@@ -11,41 +11,16 @@ use signal_hook::iterator::Signals;
 use crate::error::{ExitStatus, Failure};
 
 /// Whether a signal has asked this process to end: Ctrl-C, SIGTERM, or the end of its terminal.
-#[derive(Debug)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on such a signal sets a flag instead of ending the process.
+    /// From now on such a signal sets a flag instead of ending the process, and a thread runs `then`
+    /// after the first.
     ///
     /// # Errors
     ///
     /// The system refuses a handler or a thread.
-    pub(crate) fn catch() -> Result<Interrupt, Failure> {
-        Interrupt::catch_and_then(|_| {})
-    }
-
-    /// Like [`Interrupt::catch`], but a second signal runs `last` and ends the process: it hangs,
-    /// perhaps because no process reads its output.
-    ///
-    /// # Errors
-    ///
-    /// As [`Interrupt::catch`].
-    pub(crate) fn catch_once(last: impl FnOnce() + Send + 'static) -> Result<Interrupt, Failure> {
-        Interrupt::catch_and_then(|caught| {
-            caught.wait();
-            last();
-            std::process::exit(ExitStatus::Failed as i32);
-        })
-    }
-
-    /// Like [`Interrupt::catch`], and a thread runs `then` after the first of these signals.
-    ///
-    /// # Errors
-    ///
-    /// As [`Interrupt::catch`].
-    pub(crate) fn catch_and_then(
-        then: impl FnOnce(&mut Caught) + Send + 'static,
-    ) -> Result<Interrupt, Failure> {
+    pub(crate) fn catch(then: impl FnOnce(&mut Caught) + Send + 'static) -> Result<Interrupt, Failure> {
         let mut caught = Caught::catch()?;
         let flag = Arc::new(AtomicBool::new(false));
         let raised = Arc::clone(&flag);
@@ -55,11 +30,8 @@ impl Interrupt {
             raised.store(true, Ordering::Relaxed);
             then(&mut caught);
         };
-        thread::Builder::new()
-            .name("tearless-signals".into())
-            .spawn(watch)
-            .map_err(|error| refused(&error))?;
-        Ok(Interrupt(flag))
+        let thread = thread::Builder::new().name("tearless-signals".into()).spawn(watch);
+        thread.map(|_| Interrupt(flag)).map_err(|error| refused(&error))
     }
 
     pub(crate) fn is_raised(&self) -> bool {
@@ -82,7 +54,6 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Waits for the signals that ask the process to end. They are caught from the moment of
 /// construction, unless the process was started to ignore them.
-#[derive(Debug)]
 pub(crate) struct Caught(Signals);
 
 impl Caught {

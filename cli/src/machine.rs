@@ -1,12 +1,12 @@
 //! A description of this machine, for the results of `bench` and `verify`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::system::{sysinfo, uname};
 use serde::Serialize;
 
-use crate::directory::DEV_SHM;
+use crate::directory::{DEV_SHM, Directory};
 use crate::output;
 
 /// What matters of this machine for measurements.
@@ -28,8 +28,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Describes the machine at this moment, with the directory of the shared memory.
-    pub(crate) fn look(directory: &Path) -> Machine {
-        let shared = rustix::fs::statvfs(directory).ok();
+    pub(crate) fn look(directory: &Directory) -> Machine {
+        let space = directory.space();
         let architecture = std::env::consts::ARCH;
         let system = sysinfo();
         Machine {
@@ -39,9 +39,9 @@ impl Machine {
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             kernel: uname().release().to_string_lossy().into_owned(),
             memory_bytes: system.totalram * u64::from(system.mem_unit),
-            directory: directory.into(),
-            directory_bytes: shared.as_ref().map(|found| found.f_blocks * found.f_frsize),
-            directory_free_bytes: shared.map(|found| found.f_bavail * found.f_frsize),
+            directory: directory.path().into(),
+            directory_bytes: space.map(|(all, _)| all),
+            directory_free_bytes: space.map(|(_, free)| free),
             clock_source: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             load: line("/proc/loadavg"),
         }
@@ -50,7 +50,7 @@ impl Machine {
     /// Labels and texts, for people.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
         let of = |(all, free)| format!("{}, {} of it free", output::bytes(all), output::bytes(free));
-        let shared = self.directory_bytes.zip(self.directory_free_bytes).map_or_else(unknown, of);
+        let shared = self.directory_bytes.zip(self.directory_free_bytes).map_or_else(|| UNKNOWN.into(), of);
         let memory = match self.directory.to_str() {
             Some(DEV_SHM) => (DEV_SHM, shared),
             _ => ("directory", format!("{}: {shared}", self.directory.display())),
@@ -76,12 +76,10 @@ fn processor() -> Option<String> {
 
 /// The content of a file of one line.
 fn line(path: &str) -> String {
-    fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().into())
+    fs::read_to_string(path).map_or_else(|_| UNKNOWN.into(), |text| text.trim().into())
 }
 
-fn unknown() -> String {
-    "unknown".into()
-}
+const UNKNOWN: &str = "unknown";
 
 #[cfg(test)]
 mod tests {
@@ -89,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_machine_has_a_kernel_memory_and_processors() {
-        let machine = Machine::look(Path::new("/dev/shm"));
+        let machine = Machine::look(&Directory::default());
         assert!(machine.processors > 0 && machine.memory_bytes > 1 << 20, "{machine:?}");
         assert!(!machine.kernel.is_empty());
         let unmounted = Machine { directory_bytes: None, directory_free_bytes: None, ..machine };

@@ -15,7 +15,16 @@ use crate::output::printable;
 const MAX_LISTED: usize = 20;
 
 /// The hint if there is no namespace at all.
-const NO_WORKER: &str = "is a worker running, on this machine and in this container?";
+fn no_worker(directory: &Directory) -> String {
+    match directory.named() {
+        Some(named) => format!("is a worker running whose directory is {}, too?", named.display()),
+        None => format!("is a worker running, on this machine and in this container?\n{ELSEWHERE}"),
+    }
+}
+
+/// The hint if no directory was named.
+const ELSEWHERE: &str =
+    "if its workers use a directory instead of /dev/shm: add --directory DIR, or set TEARLESS_DIRECTORY";
 
 /// The name of the only namespace there.
 pub(crate) fn only_namespace(directory: &Directory) -> Result<String, Failure> {
@@ -36,13 +45,14 @@ fn no_namespace(namespaces: &[NamespaceInfo], directory: &Directory) -> Failure 
     let failure = Failure::new(ExitStatus::NotFound, format!("there is no namespace{}", directory.text()));
     match namespaces.iter().find(|info| !info.readable) {
         Some(info) => failure.hint(format!("a user has one: {}; it must admit you", trust(info.owner_uid))),
-        None => failure.hint(NO_WORKER),
+        None => failure.hint(no_worker(directory)),
     }
 }
 
 /// The first few names, escaped.
-pub(crate) fn listed(names: &[&str]) -> String {
-    let mut text = names.iter().take(MAX_LISTED).map(|name| printable(name)).collect::<Vec<_>>().join(", ");
+pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
+    let shown = names.iter().take(MAX_LISTED).map(|name| printable(name.as_ref()));
+    let mut text = shown.collect::<Vec<_>>().join(", ");
     if names.len() > MAX_LISTED {
         text.push_str(", …");
     }
@@ -59,9 +69,12 @@ pub(crate) fn no_such_namespace(namespace: &Namespace, directory: &Directory) ->
     }
     let text = format!("there is no namespace {:?}{}", namespace.name(), directory.text());
     let failure = Failure::new(ExitStatus::NotFound, text);
-    let others = format!("there are: {}", listed(&names));
-    let others = if names.is_empty() { NO_WORKER.to_owned() } else { others };
-    Some(failure.hint(similar(namespace.name(), &names).unwrap_or(others)))
+    let others = || match names.is_empty() {
+        true => no_worker(directory),
+        false if directory.named().is_some() => format!("there are: {}", listed(&names)),
+        false => format!("there are: {}\n{ELSEWHERE}", listed(&names)),
+    };
+    Some(failure.hint(similar(namespace.name(), &names).unwrap_or_else(others)))
 }
 
 /// The channels of a namespace. Fails if it does not exist, and also if its channels can't be

@@ -8,9 +8,10 @@ use tearless::{Bytes, Namespace, SnapshotInfo, accept::Any, error::AttachError};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::output::is_pipe_broken_within;
 use crate::resolve;
 
-/// How long one wait for a missing channel takes before the caller is asked whether to continue.
+/// How long one wait for a missing channel takes before the reader of the output is looked at.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Reads a channel without knowing the type of its states.
@@ -26,25 +27,13 @@ pub(crate) struct Taken {
 
 impl States {
     /// Attaches to a channel; waits up to `patience` for one that does not exist yet, or is not
-    /// ready.
+    /// ready, and ends early without a message if the reader of the output is gone.
     pub(crate) fn attach(
         namespace: &Namespace,
         channel: &str,
         patience: Duration,
         context: &Context,
     ) -> Result<States, Failure> {
-        let attached = States::attach_unless(|| false, namespace, channel, patience, context)?;
-        Ok(attached.expect("nothing ends the wait early"))
-    }
-
-    /// Like [`States::attach`]; returns `None` once `is_gone`, which it asks every second.
-    pub(crate) fn attach_unless(
-        is_gone: impl Fn() -> bool,
-        namespace: &Namespace,
-        channel: &str,
-        patience: Duration,
-        context: &Context,
-    ) -> Result<Option<States>, Failure> {
         let begin = Instant::now();
         loop {
             let left = patience.saturating_sub(begin.elapsed());
@@ -53,12 +42,12 @@ impl States {
                 builder = builder.attach_within(left.min(SLICE));
             }
             match builder.open() {
-                Ok(reader) => return Ok(Some(States { reader: reader.into() })),
+                Ok(reader) => return Ok(States { reader: reader.into() }),
                 Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) if left > SLICE => {}
                 Err(error) => return Err(resolve::unattached(namespace, error, &context.directory)),
             }
-            if is_gone() {
-                return Ok(None);
+            if is_pipe_broken_within(Duration::ZERO) {
+                return Err(Failure::silent(ExitStatus::Ok));
             }
         }
     }
@@ -77,6 +66,12 @@ impl States {
 
     fn is_bytes(&self) -> bool {
         self.reader.codec() == Bytes::NAME
+    }
+
+    /// Whether the payload is bytes that are no text.
+    pub(crate) fn is_binary(&self, payload: &[u8]) -> bool {
+        let is_odd = |it: char| it.is_control() && !it.is_ascii_whitespace();
+        self.is_bytes() && str::from_utf8(payload).map_or(true, |text| text.contains(is_odd))
     }
 
     /// The latest state, or the field at `path`. If the codec allows it, only the field's bytes are

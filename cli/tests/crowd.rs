@@ -37,7 +37,7 @@ fn one_dead_channel_is_removed_by_name_and_a_live_one_is_not() {
     worker.kill();
     fleet.run(&["gc", "dead-00001", "live"]).fails(6);
     fleet.run(&["gc", "dead-00001", "live", "--dry-run"]).fails(6);
-    assert!(fleet.run(&["gc", "dead-0x"]).fails(3).contains("did you mean: dead-00000"));
+    assert!(fleet.run(&["gc", "dead-0000x"]).fails(3).contains("did you mean: dead-00000"));
     fleet.run(&["gc", "dead-00001", "--keep", "1h"]).fails(2);
     let report = fleet.run(&["gc", "dead-00001", "--dry-run"]).ok();
     assert!(report.starts_with("would remove channel dead-00001: ") && names().len() == DEAD + 1, "{report}");

@@ -87,8 +87,31 @@ fn every_command_that_reads_knows_the_directory() {
     let output = other.command(&["-n", "fleet", "ls"]).env("TEARLESS_DIRECTORY", volume.path()).output();
     let message = Ran::of(output.unwrap()).fails(3);
     assert!(message.contains(&format!("no namespace \"fleet\" in {}", other.path())), "{message}");
+    let message = other.run(&["ls"]).fails(3);
+    assert!(message.contains(&format!("hint: is a worker running whose directory is {}", other.path())));
+    assert!(!message.contains("--directory DIR"), "{message}");
     put.kill().unwrap();
     put.wait().unwrap();
+}
+
+#[test]
+fn without_a_directory_the_hint_names_the_option() {
+    let message = Ran::of(tearless(&["-n", "no-such-namespace-here", "ls"]).output().unwrap()).fails(3);
+    assert!(message.contains("add --directory DIR, or set TEARLESS_DIRECTORY"), "{message}");
+}
+
+#[test]
+fn doctor_notes_a_directory_that_others_may_replace() {
+    let (volume, closed) = (Volume::new("above"), Volume::new("above-closed"));
+    fs::set_permissions(&volume.0, Permissions::from_mode(0o777)).unwrap();
+    let advice = format!("chmod +t {0}, or chmod go-w {0}, or use another directory", volume.path());
+    for (above, is_noted) in [(&volume, true), (&closed, false)] {
+        let inner = Volume::at(above.0.join("inner"));
+        let text = inner.run(&["doctor"]).ok();
+        assert_eq!(text.contains(&advice), is_noted, "{text}");
+        assert_eq!(text.contains("put another directory in the place of yours"), is_noted, "{text}");
+        assert!(text.contains("nothing is wrong"), "{text}");
+    }
 }
 
 #[test]

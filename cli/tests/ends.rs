@@ -21,8 +21,17 @@ fn work(namespace: &Namespace) -> ! {
     state.replace(json!({ "step": 7 }));
     println!("published");
     runtime.block_on(stop.recv());
-    if role() == "closes" {
-        state.shutdown().unwrap();
+    match role().as_str() {
+        "closes" => _ = state.shutdown().unwrap(),
+        "panics" => {
+            let panicking = std::thread::spawn(move || {
+                let _dropped = state;
+                panic!("the worker fails");
+            });
+            assert!(panicking.join().is_err());
+        }
+        "aborts" => std::process::abort(),
+        _ => {}
     }
     // Its destructor does not run: as if it were in a `static`.
     std::process::exit(0)
@@ -38,6 +47,9 @@ fn a_kill_an_exit_and_a_deployment_are_distinguished() {
         ("killed", Signal::KILL, "dead", "it was killed, or it crashed", 0),
         ("exits", Signal::TERM, "exited", "without closing the channel: it was not killed", 7),
         ("closes", Signal::TERM, "closed", "left its last state on purpose", 7),
+        // It unwinds, which drops the syncer: an end like any other.
+        ("panics", Signal::TERM, "closed", "left its last state on purpose", 7),
+        ("aborts", Signal::TERM, "dead", "it was killed, or it crashed", 0),
     ];
     for (role, end, word, verdict, step) in rows {
         let fleet = Fleet::new();

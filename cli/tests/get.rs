@@ -6,7 +6,7 @@ mod support;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use support::Fleet;
-use tearless::{MessagePack, Pod, Postcard};
+use tearless::{Bytes, MessagePack, Pod, Postcard};
 
 #[derive(Serialize, Deserialize, postcard_schema::Schema)]
 struct State {
@@ -100,9 +100,15 @@ fn a_field_of_other_states_is_distinguished_from_one_of_no_state() {
             "{message}"
         );
     }
-    for field in ["phase.Working.sinc", "phase.Idle.since", "queue[0][0]", "queue.len"] {
+    for (field, is_near) in [
+        ("phase.Working.sinc", true),
+        ("phase.Idle.since", false),
+        ("queue[0][0]", false),
+        ("queue.len", false),
+    ] {
         let message = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
-        assert!(message.contains("the states of") && message.contains("did you mean"), "{message}");
+        assert!(message.contains("the states of") && message.contains("its fields: "), "{message}");
+        assert_eq!(message.contains("did you mean"), is_near, "{message}");
     }
     let mut packed = fleet.writer_builder::<State>("packed").codec::<MessagePack>().open().unwrap();
     packed.publish(&state()).unwrap();
@@ -143,6 +149,30 @@ fn an_undecodable_state_is_shown_as_bytes_with_its_own_exit_code() {
     let raw = fleet.command(&["get", "worker-7", "--raw"]).output().unwrap();
     assert_eq!(raw.stdout, [3, 0, 9, 2, 1, b'a', 1, b'b']);
     assert_eq!(fleet.run(&["get", "worker-7", "--hex"]).ok().lines().count(), 1);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_shown_by_their_beginning() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<[u8]>("worker-7").codec::<Bytes>().open().unwrap();
+    let mut states = [b"a text\n".to_vec(), (0..=255).collect(), vec![1; 50], b"\xffab".to_vec()];
+    for state in &states {
+        writer.publish(state).unwrap();
+    }
+    for command in [&["history", "worker-7"][..], &["postmortem", "worker-7", "--last", "4"]] {
+        let text = fleet.run(command).ok();
+        let shown: Vec<_> = text.lines().rev().take(4).map(str::trim_end).collect();
+        assert!(shown[0].ends_with(r#""a text\n""#), "{text}");
+        assert!(
+            shown[1].ends_with("00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f  ................ …"),
+            "{text}"
+        );
+        assert!(shown[2].ends_with("01 01 01  ................ …"), "control characters are no text: {text}");
+        assert!(shown[3].contains("  ff 61 62  ") && shown[3].ends_with("  .ab"), "{text}");
+    }
+    let values = fleet.run(&["history", "worker-7", "--json"]).json();
+    states.reverse();
+    assert_eq!(values[0]["value"], serde_json::json!(states[0]), "JSON has the values");
 }
 
 #[test]

@@ -16,6 +16,9 @@ const EXPORTER: &str = "54002";
 const STRANGER: &str = "54003";
 const METRICS: &str = "54100";
 
+/// What `gc` says of the worker's channel to another user.
+const LEFT: &str = "not removed: channels of user 54001 (w): run this as that user, or as root\n";
+
 /// The command where every user can run it. Removed at the end.
 struct Everywhere {
     folder: PathBuf,
@@ -85,12 +88,26 @@ fn an_exporter_of_the_group_lists_reads_and_exports() {
     assert!(export(&["stat", "w"]).ok().contains("640"));
     export(&["history", "w"]).ok();
     assert!(!export(&["doctor"]).stdout.contains("no permission"));
-    let message = export(&["gc", "--keep", "nothing"]).fails(1);
-    assert_eq!(message.matches("not removed: channel \"w\": no permission").count(), 1, "{message}");
+    for keep in ["nothing", "0s"] {
+        let [ran, dry] =
+            [&["gc", "--keep", keep][..], &["gc", "--keep", keep, "--dry-run"]].map(|it| export(it));
+        assert_eq!((ran.code, &ran.stdout, &ran.stderr), (dry.code, &dry.stdout, &dry.stderr));
+        assert_eq!(ran.fails(1), LEFT);
+    }
     let kept = export(&["gc"]);
     assert!(kept.stderr.contains("kept 1") && kept.stderr.contains("if their owner runs it"), "{kept:?}");
     assert!(export(&["gc", "w"]).fails(1).contains("belongs to user 54001"));
     assert_eq!(everywhere.work(&["get", "w", "--field", "jobs"], "").ok(), "3\n");
+    // Root may remove what it trusts, and its dry run says so.
+    let root = |arguments: &[&str]| {
+        everywhere
+            .fleet
+            .run(&[&["--trust-owner", WORKER, "gc", "--keep", "nothing"], arguments].concat())
+            .ok()
+    };
+    let would = root(&["--dry-run"]);
+    assert!(would.starts_with("would remove channel w"), "{would}");
+    assert!(root(&[]).starts_with("removed channel w"));
 }
 
 #[test]
@@ -151,9 +168,11 @@ fn a_page_that_may_not_be_opened_is_reported_once_and_with_its_channel() {
     everywhere.work(&put, "3").ok();
     let page = everywhere.fleet.object("w", "c");
     fs::set_permissions(&page, fs::Permissions::from_mode(0o600)).unwrap();
-    let message = everywhere.run(STRANGER, STRANGER, &["--trust-owner", WORKER, "gc"], "").fails(1);
-    assert_eq!(message.lines().count(), 1, "{message}");
-    assert!(message.starts_with("not removed: channel \"w\": no permission"), "{message}");
+    for gc in [&["gc"][..], &["gc", "--dry-run"]] {
+        let arguments = [&["--trust-owner", WORKER], gc].concat();
+        let message = everywhere.run(STRANGER, STRANGER, &arguments, "").fails(1);
+        assert_eq!(message, LEFT);
+    }
 }
 
 #[test]
@@ -303,6 +322,23 @@ fn a_registry_whose_name_another_user_has_is_a_problem() {
     }
     fs::remove_file(registry).unwrap();
     everywhere.fleet.run_with(&["put", "w", "--linger"], b"5").ok();
+}
+
+/// A reader needs no right to create files.
+#[test]
+fn that_a_reader_may_not_create_files_in_a_directory_is_a_note() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    let directory = everywhere.folder.join("fleet");
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::chown(&directory, Some(WORKER.parse().unwrap()), None).unwrap();
+    let doctor = ["--directory", directory.to_str().unwrap(), "--trust-owner", WORKER, "doctor"];
+    let text = everywhere.run_without_name(EXPORTER, METRICS, &doctor, "").ok();
+    assert!(
+        text.contains("note: user 54002 may not create files in") && text.contains("user 54001"),
+        "{text}"
+    );
+    assert!(!everywhere.run_without_name(WORKER, METRICS, &doctor, "").ok().contains("may not create"));
 }
 
 /// A reader needs to find names in a directory, and to list them, but not to make any.

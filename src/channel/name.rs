@@ -125,19 +125,19 @@ impl KnownChannels {
 debug_by!(KnownChannels<>, |it| channels: it.0.len());
 
 /// At most three of `names`: those that are most like `wanted`, the most similar first. For errors
-/// that propose what the user may have meant.
+/// that propose what the user may have meant: a name in which at most a third of the characters are
+/// changed, left out, added or exchanged with their neighbours.
 ///
 /// Cost: some tenths of a microsecond for each name.
 #[must_use]
 pub fn similar<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     const MAX_PROPOSED: usize = 3;
-    /// The similarity from which a name is proposed.
-    const MIN_SIMILARITY: f64 = 0.75;
     let wanted = wanted.to_lowercase();
-    let similarity = |name: &str| strsim::jaro_winkler(&wanted, &name.to_lowercase());
-    let mut found: Vec<_> = names.into_iter().map(|name| (similarity(name), name)).collect();
-    found.retain(|(similarity, _)| *similarity >= MIN_SIMILARITY);
-    found.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
+    let max = wanted.chars().count() / 3;
+    let distance = |name: &str| strsim::osa_distance(&wanted, &name.to_lowercase());
+    let mut found: Vec<_> = names.into_iter().map(|name| (distance(name), name)).collect();
+    found.retain(|(distance, _)| *distance <= max);
+    found.sort_unstable();
     found.into_iter().take(MAX_PROPOSED).map(|(_, name)| name).collect()
 }
 
@@ -167,11 +167,14 @@ mod tests {
     #[test]
     fn the_most_similar_names_come_first_and_others_are_left_out() {
         let names = ["worker-1", "worker-2", "worker-17", "database", "wroker-7"];
-        assert_eq!(similar("worker-7", names).len(), 3);
-        assert_eq!(similar("worker-7", names)[0], "worker-17");
+        assert_eq!(similar("worker-7", names), ["worker-1", "worker-17", "worker-2"]);
         assert_eq!(similar("Worker-1", names)[0], "worker-1");
-        assert!(similar("zzz", names).is_empty());
         assert_eq!(similar("job_done", ["jobs_done", "queue"]), ["jobs_done"]);
+        for (wanted, far) in
+            [("zzz", "worker-1"), ("jobs", "joint"), ("", "a"), ("db", "dba"), ("load", "loader")]
+        {
+            assert!(similar(wanted, [far]).is_empty(), "{wanted} is no {far}");
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub trait Codec<T: ?Sized> {
             without the features `message-pack` and `postcard` of `tearless` they encode nothing: enable the \
             codec's feature",
     note = "`Pod` encodes types that implement `bytemuck::Pod`: derive `Clone`, `Copy`, `bytemuck::Pod` and \
-            `bytemuck::Zeroable`, and add `#[repr(C)]`",
+            `bytemuck::Zeroable`, and add `#[repr(C)]`; of plain data on the heap it encodes `Boxed<T>`, not `Box<T>`",
     note = "`Bytes` encodes `[u8]`, `Vec<u8>` and other types that implement `AsRef<[u8]>`"
 )]
 pub trait Encode<T: ?Sized>: Codec<T> {
@@ -100,7 +100,7 @@ pub trait Encode<T: ?Sized>: Codec<T> {
     note = "`MessagePack` and `Postcard` decode owned types that implement `serde::Deserialize`; without the \
             features `message-pack` and `postcard` of `tearless` they decode nothing: enable the codec's feature",
     note = "`Pod` decodes types that implement `bytemuck::Pod`: derive `Clone`, `Copy`, `bytemuck::Pod` and \
-            `bytemuck::Zeroable`, and add `#[repr(C)]`",
+            `bytemuck::Zeroable`, and add `#[repr(C)]`; of plain data on the heap it decodes `Boxed<T>`, not `Box<T>`",
     note = "`Bytes` decodes `Vec<u8>`"
 )]
 pub trait Decode<T>: Codec<T> {

@@ -41,8 +41,8 @@ pub struct Leaves<'a> {
     pub left_out: usize,
 }
 
-/// All values in `state` that are neither objects nor arrays, in order, with their paths. Empty
-/// objects and arrays are no leaves.
+/// All values in `state` that have no values inside of them, in order, with their paths: an empty
+/// array is a leaf, too.
 ///
 /// The state may be untrusted: at most 10,000 leaves are kept, whose paths take 4 KiB of memory
 /// each and 4 MiB together. The other leaves are counted. A step takes 24 bytes and those of its
@@ -123,8 +123,13 @@ struct Search<F> {
 impl<'a> Search<(FieldPath, &'a Value)> {
     /// Collects the leaves; or all values inside of the state, of an array one of each kind.
     fn collect(&mut self, value: &'a Value, trail: Trail<'_>, takes_all: bool) {
-        let (is_inner, is_leaf) = (trail.bytes() > 0, !value.is_array() && !value.is_object());
-        if is_inner && takes_all || is_leaf && !takes_all {
+        let is_leaf = || match value {
+            Value::Array(elements) => elements.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            _ => true,
+        };
+        let is_found = if takes_all { trail.bytes() > 0 } else { is_leaf() };
+        if is_found {
             self.found.extend(self.paths.keep(trail).map(|path| (path, value)));
         }
         match value {

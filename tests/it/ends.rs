@@ -107,6 +107,30 @@ fn a_writer_in_a_static_is_exited_and_not_dead() {
     assert_eq!(removed[0].reason, RemovalReason::Exited);
 }
 
+/// An abort is a death, as a kill is.
+#[test]
+fn a_panic_that_unwinds_ends_the_channel_and_only_linger_keeps_its_last_state() {
+    for linger in [false, true] {
+        let own = OwnNamespace::new(&["worker"]);
+        let builder = own.writer_builder("worker").codec::<Pod>().linger(linger);
+        let mut writer: Writer<u64, Pod> = builder.open().unwrap();
+        writer.publish(&7).unwrap();
+        let mut attached = reader(&own);
+        let worker = std::thread::spawn(move || {
+            let _writer = writer;
+            panic!("the worker fails");
+        });
+        assert!(worker.join().is_err());
+        assert_eq!(attached.writer_state().unwrap(), WriterState::Closed);
+        assert_eq!(own.hub().status("worker").is_ok(), linger);
+        assert_eq!(own.channels().unwrap().len(), usize::from(linger));
+        if linger {
+            assert_eq!(last(&mut reader(&own)), (WriterState::Closed, 7));
+        }
+        assert!(attached.is_closed());
+    }
+}
+
 #[test]
 fn a_syncer_that_a_detached_thread_holds_publishes_its_last_state_at_the_end_of_main() {
     let test = "ends::a_syncer_that_a_detached_thread_holds_publishes_its_last_state_at_the_end_of_main";

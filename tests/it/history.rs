@@ -369,7 +369,7 @@ fn a_field_of_a_packed_state_is_read_at_its_offset() {
 }
 
 #[test]
-#[should_panic(expected = "the array has no such element")]
+#[should_panic(expected = "the len is 5 but the index is 7")]
 fn an_element_beyond_the_array_is_refused() {
-    let _ = field_of!(Packed, few).index(5);
+    let _ = field_of!(Packed, few).index(7);
 }

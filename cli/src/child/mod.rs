@@ -61,7 +61,6 @@ pub(crate) fn run<T: DeserializeOwned>(
 }
 
 /// How long a child works.
-#[derive(Debug)]
 pub(crate) struct Lifetime {
     is_over: Arc<AtomicBool>,
     parent: Option<Pid>,

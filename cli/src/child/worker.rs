@@ -17,7 +17,6 @@ use crate::directory::Directory;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A child process. Killed when dropped.
-#[derive(Debug)]
 pub(crate) struct Worker {
     process: Child,
     /// Dropping it is the order to end.

@@ -1,12 +1,14 @@
 //! `tearless gc`: removes what ended processes have left in shared memory.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use serde::Serialize;
+use serde_json::{Value, json};
 use tearless::{
     Namespace,
     cleanup::{CleanupReport, RemovalReason, Removed, Retention},
+    error::{AttachError, ObjectError},
     hub::Health,
     inspect::{ChannelInfo, Inspection, WriterState},
 };
@@ -31,12 +33,11 @@ Examples:
   tearless -n fleet gc worker-7         only this channel, with its last state
 
 Keys of --json, one object for each removal:
-  channel (null: objects without a channel), pid (0: unknown), age_seconds
-  (null: unknown), reason (dead, exited, lingered, half-made, half-removed,
-  orphaned, nameless: a registry entry whose objects were all unlinked),
-  objects (names in the directory)
+  channel (null: objects without a channel), pid (0: unknown), age_seconds (null: unknown), reason (dead, exited, \
+lingered, half-made, half-removed, orphaned, nameless: a registry entry whose objects were all unlinked), \
+objects (names in the directory)
 
-Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace or \
+Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed, or is another user's; 3 no such namespace or \
 CHANNEL; 6 a process writes a CHANNEL: none is removed")]
 pub(crate) struct GcArguments {
     /// Removes only these channels, with their last states
@@ -61,57 +62,45 @@ fn retention(text: &str) -> Result<Retention, String> {
     }
 }
 
-/// Something that was removed, or would be.
-#[derive(Serialize)]
-struct Removal {
-    channel: Option<String>,
-    pid: u64,
-    age_seconds: Option<f64>,
-    reason: &'static str,
-    objects: Vec<String>,
-    #[serde(skip)]
-    sentence: String,
+/// Something that was removed, or would be: for JSON, and for people.
+type Removal = (Value, String);
+
+fn removal(removed: &Removed) -> Removal {
+    let what = match &removed.channel {
+        Some(channel) => format!("channel {}", printable(channel)),
+        None => "objects without a channel".into(),
+    };
+    let writer = format!("its writer, process {},", removed.pid);
+    let (reason, why) = match removed.reason {
+        RemovalReason::Dead => ("dead", format!("{writer} is dead")),
+        RemovalReason::Exited => ("exited", format!("{writer} exited without closing it")),
+        RemovalReason::Lingered => ("lingered", format!("{writer} closed it and left the last state")),
+        RemovalReason::HalfMade => ("half-made", "its creator died before it was complete".into()),
+        RemovalReason::HalfRemoved => {
+            ("half-removed", "the process that removed it died, or a part was unlinked by hand".into())
+        }
+        RemovalReason::Orphaned => ("orphaned", "no channel refers to them".into()),
+        RemovalReason::OtherVersion => {
+            ("other-version", "another version of tearless made them, and no process uses them".into())
+        }
+        reason => ("other", format!("{reason:?}")),
+    };
+    let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
+    let document = json!({
+        "channel": removed.channel, "pid": removed.pid, "age_seconds": seconds(removed.age),
+        "reason": reason, "objects": removed.objects,
+    });
+    (document, format!("{what}: {why}{age} ({})", printable(&removed.objects.join(", "))))
 }
 
-impl Removal {
-    fn of(removed: &Removed) -> Removal {
-        let what = match &removed.channel {
-            Some(channel) => format!("channel {}", printable(channel)),
-            None => "objects without a channel".into(),
-        };
-        let writer = format!("its writer, process {},", removed.pid);
-        let (reason, why) = match removed.reason {
-            RemovalReason::Dead => ("dead", format!("{writer} is dead")),
-            RemovalReason::Exited => ("exited", format!("{writer} exited without closing it")),
-            RemovalReason::Lingered => ("lingered", format!("{writer} closed it and left the last state")),
-            RemovalReason::HalfMade => ("half-made", "its creator died before it was complete".into()),
-            RemovalReason::HalfRemoved => {
-                ("half-removed", "the process that removed it died, or a part was unlinked by hand".into())
-            }
-            RemovalReason::Orphaned => ("orphaned", "no channel refers to them".into()),
-            RemovalReason::OtherVersion => {
-                ("other-version", "another version of tearless made them, and no process uses them".into())
-            }
-            reason => ("other", format!("{reason:?}")),
-        };
-        let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
-        Removal {
-            channel: removed.channel.clone(),
-            pid: removed.pid,
-            age_seconds: seconds(removed.age),
-            reason,
-            objects: removed.objects.clone(),
-            sentence: format!("{what}: {why}{age} ({})", printable(&removed.objects.join(", "))),
-        }
-    }
-
-    /// A registry entry without objects.
-    fn of_entry(info: &ChannelInfo) -> Removal {
-        let (channel, pid) = (Some(info.name.clone()), info.writer_pid);
-        let why = format!("its writer, process {pid}, is dead, and its objects were unlinked by hand");
-        let sentence = format!("the entry of {}: {why}", printable(&info.name));
-        Removal { channel, pid, age_seconds: None, reason: "nameless", objects: Vec::new(), sentence }
-    }
+/// A registry entry without objects.
+fn removal_of_entry(info: &ChannelInfo) -> Removal {
+    let (channel, pid) = (&info.name, info.writer_pid);
+    let why = format!("its writer, process {pid}, is dead, and its objects were unlinked by hand");
+    let document = json!({
+        "channel": channel, "pid": pid, "age_seconds": null, "reason": "nameless", "objects": [],
+    });
+    (document, format!("the entry of {}: {why}", printable(channel)))
 }
 
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
@@ -129,24 +118,24 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
             let cleaned = namespace.clean(arguments.retention)?;
             let left = if ghosts.is_empty() { Vec::new() } else { namespace.channels().unwrap_or_default() };
             // Of a channel that was removed, the entry went with it.
-            let is_removed =
-                |info: &ChannelInfo| cleaned.removed.iter().any(|it| it.channel.as_ref() == Some(&info.name));
-            ghosts.retain(|info| !left.contains(info) && !is_removed(info));
+            ghosts.retain(|info| !left.contains(info) && !is_removed(&cleaned, &info.name));
             (cleaned, ghosts)
         }
     };
-    let entries = struck.iter().map(Removal::of_entry);
-    let removals: Vec<_> = cleaned.removed.iter().map(Removal::of).chain(entries).collect();
+    let entries = struck.iter().map(removal_of_entry);
+    let removals: Vec<_> = cleaned.removed.iter().map(removal).chain(entries).collect();
     if removals.is_empty() && cleaned.failed.is_empty() {
         missing.map_or(Ok(()), Err)?;
     }
     if context.json {
-        print_all_json(&removals)?;
+        print_all_json(removals.iter().map(|(document, _)| document))?;
     } else {
         print(&removals, &cleaned, arguments.dry_run)?;
-        report_kept(&namespace, &cleaned, arguments);
     }
-    failures(&namespace, &cleaned)
+    let is_left = arguments.channels.is_empty() && report_left(&namespace, &cleaned, arguments, context);
+    report_failed(&namespace, &cleaned);
+    let is_complete = !is_left && cleaned.failed.is_empty();
+    if is_complete { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
 }
 
 /// Removes the channels that the user named; none of them if one has a writer.
@@ -160,7 +149,7 @@ fn remove(
     cleaned.failed.clear();
     cleaned.removed.retain(|removed| removed.channel.as_ref().is_some_and(|name| named.contains(name)));
     for channel in named {
-        if cleaned.removed.iter().all(|removed| removed.channel.as_ref() != Some(channel)) {
+        if !is_removed(&cleaned, channel) {
             let inspected = namespace.inspect(channel);
             let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.directory))?;
             let (pid, owner) = (found.writer_pid, found.owner_uid);
@@ -183,35 +172,73 @@ fn print(removals: &[Removal], cleaned: &CleanupReport, dry_run: bool) -> io::Re
         return writeln!(output, "nothing to remove");
     }
     let removing = if dry_run { "would remove" } else { "removed" };
-    removals.iter().try_for_each(|removal| writeln!(output, "{removing} {}", removal.sentence))
+    removals.iter().try_for_each(|(_, sentence)| writeln!(output, "{removing} {sentence}"))
 }
 
-/// Reports how many last states were kept, and how to remove them.
-fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
-    if arguments.retention == Retention::Nothing || !arguments.channels.is_empty() {
-        return;
+/// Reports how many last states were kept, and how to remove them; and the channels that only
+/// another user can remove, which a cleanup passes over, as its dry run does. Returns whether there
+/// are any.
+fn report_left(
+    namespace: &Namespace,
+    cleaned: &CleanupReport,
+    arguments: &GcArguments,
+    context: &Context,
+) -> bool {
+    let (user, mut kept) = (rustix::process::geteuid().as_raw(), Vec::new());
+    let mut others: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    let unlisted = namespace.unlisted_channels().unwrap_or_default().into_iter().map(|found| found.channel);
+    let listed = namespace.channels().unwrap_or_default().into_iter().map(|info| info.name);
+    for name in listed.chain(unlisted).filter(|name| !is_removed(cleaned, name)) {
+        let owner = match namespace.inspect(&name) {
+            Ok(found) if has_ended(&found) && is_kept(&found, arguments.retention) => {
+                kept.push((matches!(found.health(), Health::Dead { .. }), found.owner_uid == user));
+                continue;
+            }
+            Ok(found) if has_ended(&found) => found.owner_uid,
+            Err(AttachError::Object { source: ObjectError::PermissionDenied { owner, .. }, .. }) => {
+                owner.unwrap_or(user)
+            }
+            _ => continue,
+        };
+        // What this user has was removed, or the cleanup has said why not.
+        if owner != user {
+            others.entry(owner).or_default().push(name);
+        }
     }
-    let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };
-    let is_of = |removed: &Removed, channel: &String| removed.channel.as_ref() == Some(channel);
-    let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
-    let is_last = |removed: &Removed| {
-        matches!(removed.reason, RemovalReason::Dead | RemovalReason::Exited | RemovalReason::Lingered)
-    };
-    let own = all.removed.iter().filter(|it| is_last(it) && !is_removed(it));
-    let mut are_dead: Vec<_> = own.map(|it| it.reason == RemovalReason::Dead).collect();
-    let (own, mut channels) = (are_dead.len(), namespace.channels().unwrap_or_default());
-    // A cleanup passes over the objects of other users, and so does its dry run.
-    channels.retain(|info| !all.removed.iter().chain(&cleaned.removed).any(|it| is_of(it, &info.name)));
-    let others = channels.iter().filter_map(|info| namespace.inspect(&info.name).ok()).filter(has_ended);
-    are_dead.extend(others.map(|found| matches!(found.health(), Health::Dead { .. })));
-    let (kept, dead) = (are_dead.len(), are_dead.iter().filter(|is_dead| **is_dead).count());
-    let what = if kept == 1 { "last state of an ended writer" } else { "last states of ended writers" };
+    if !kept.is_empty() && !context.json {
+        report_kept(&kept);
+    }
+    for (owner, names) in &others {
+        let names = resolve::listed(names);
+        not_removed(&format!("channels of user {owner} ({names}): run this as that user, or as root"));
+    }
+    !others.is_empty()
+}
+
+/// Of each last state, `kept` has whether its writer is dead, and whether it is this user's.
+fn report_kept(kept: &[(bool, bool)]) {
+    let dead = kept.iter().filter(|(is_dead, _)| *is_dead).count();
     let dead = if dead > 0 { format!(" (`tearless doctor` reports {dead})") } else { String::new() };
-    let whose = if kept > own { ", if their owner runs it" } else { "" };
-    if kept > 0 {
-        stderr(format_args!(
-            "kept {kept} {what}{dead}: --keep TIME removes older ones, --keep nothing removes all of them{whose}"
-        ));
+    let whose = if kept.iter().all(|(_, is_own)| *is_own) { "" } else { ", if their owner runs it" };
+    let what = match kept.len() {
+        1 => "1 last state of an ended writer".into(),
+        count => format!("{count} last states of ended writers"),
+    };
+    stderr(format_args!(
+        "kept {what}{dead}: --keep TIME removes older ones, --keep nothing removes all of them{whose}"
+    ));
+}
+
+fn is_removed(cleaned: &CleanupReport, channel: &String) -> bool {
+    cleaned.removed.iter().any(|removed| removed.channel.as_ref() == Some(channel))
+}
+
+/// Whether `--keep` keeps the last state of a writer that has ended.
+fn is_kept(found: &Inspection, retention: Retention) -> bool {
+    match retention {
+        Retention::UntilReplaced => true,
+        Retention::For(max) => health::latest(found).and_then(|it| it.age).is_none_or(|age| age < max),
+        Retention::Nothing => false,
     }
 }
 
@@ -227,16 +254,18 @@ fn ghosts(namespace: &Namespace) -> Vec<ChannelInfo> {
     entered.filter(|info| is_dead(info) && health::is_missing(namespace, &info.name)).collect()
 }
 
-fn failures(namespace: &Namespace, cleaned: &CleanupReport) -> Result<(), Failure> {
-    let odd = style::ODD;
+fn report_failed(namespace: &Namespace, cleaned: &CleanupReport) {
     let channels =
         if cleaned.failed.is_empty() { Vec::new() } else { namespace.channels().unwrap_or_default() };
     for error in &cleaned.failed {
         let text = for_shells(&error.to_string());
         let is_its = |info: &&ChannelInfo| text.contains(&namespace.object_prefix(Some(&info.name)));
         let channel = channels.iter().find(is_its).map(|info| format!("channel {:?}: ", info.name));
-        let text = channel.unwrap_or_default() + &text;
-        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&text)));
+        not_removed(&(channel.unwrap_or_default() + &text));
     }
-    if cleaned.failed.is_empty() { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
+}
+
+fn not_removed(text: &str) {
+    let odd = style::ODD;
+    stderr(format_args!("{odd}not removed:{odd:#} {}", printable(text)));
 }

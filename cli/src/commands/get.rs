@@ -37,9 +37,9 @@ Examples:
   tearless get worker-7 --raw > state.bin
 
 Keys of --json:
-  channel, publication (its number), age_seconds and published_at (UTC; null:
-  no timestamp), bytes (of the whole state), codec, type_name, writer (alive,
-  stopped, dead, exited, closed, unknown), field (only with --field), value
+  channel, publication (its number), age_seconds and published_at (UTC; null: no timestamp), bytes (of the whole \
+state), codec, type_name, writer (alive, stopped, dead, exited, closed, unknown), field (only with --field), \
+value
 
 Exit codes: 3 no such channel, no such field in the latest state, or nothing published yet; 4 see --live, --max-age; 5 the state \
 can't be decoded")]

@@ -9,8 +9,7 @@ use tearless::dynamic::FieldPath;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{
-    Table, ago, bytes, clock, hex_line, plain, print_all_json, printable, seconds, style, timestamp,
-    value_line,
+    Table, ago, bytes, clock, hex_start, plain, print_all_json, seconds, style, timestamp, value_line,
 };
 use crate::states::States;
 
@@ -20,8 +19,9 @@ const MAX_SHOWN: usize = 120;
 /// Prints the latest states that a channel still holds, also those of a dead writer
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A channel holds as many states as its rings have slots (WriterBuilder::slots). The newest comes first. A \
-state that can't be decoded is printed as bytes, and one without the field as \"no such field\".
+A channel holds as many states as its rings have slots (WriterBuilder::slots). The newest comes first. Of a \
+state that can't be decoded, or is no text on a channel of bytes, the first bytes are printed, as `tearless get --hex` \
+does; one without the field as \"no such field\".
 
 Examples:
   tearless history worker-7
@@ -29,8 +29,8 @@ Examples:
   tearless history worker-7 --json | jq -c .value
 
 Keys of --json, one object a state:
-  publication, age_seconds and published_at (UTC; null: no timestamp), bytes,
-  value (null: see error), error (null, or why there is no value)
+  publication, age_seconds and published_at (UTC; null: no timestamp), bytes, value (null: see error), error \
+(null, or why there is no value)
 
 Exit codes: 3 no such channel, nothing published yet, or no state can have the field")]
 pub(crate) struct HistoryArguments {
@@ -71,9 +71,10 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
 pub(super) struct Past {
     /// `None` if the state could not be read.
     info: Option<SnapshotInfo>,
-    payload: Vec<u8>,
     /// `None` if it has no such field. The error says why it can't be read or decoded.
     value: Result<Option<Value>, String>,
+    /// Its first bytes, if people see these instead.
+    bytes: Option<String>,
 }
 
 const NO_FIELD: &str = "no such field";
@@ -86,10 +87,12 @@ pub(super) fn past(states: &mut States, field: Option<&FieldPath>, max: usize) -
         Some(path) => path.find(&value).cloned(),
     };
     let past = found.into_iter().map(|found| match found {
-        Err(error) => Past { info: None, payload: Vec::new(), value: Err(error.to_string()) },
+        Err(error) => Past { info: None, value: Err(error.to_string()), bytes: None },
         Ok(snapshot) => {
             let value = states.decode(&snapshot).map(select).map_err(|error| error.to_string());
-            Past { info: Some(snapshot.info()), value, payload: snapshot.into_inner() }
+            let is_binary = value.is_err() || field.is_none() && states.is_binary(&snapshot);
+            let bytes = (is_binary && !snapshot.is_empty()).then(|| hex_start(&snapshot));
+            Past { info: Some(snapshot.info()), value, bytes }
         }
     });
     past.collect()
@@ -110,11 +113,11 @@ impl Past {
 
     fn cells(&self) -> [(String, Style); 5] {
         let known = |text: Option<String>| plain(text.unwrap_or_else(|| "-".into()));
-        let state = match &self.value {
-            Ok(Some(value)) => plain(value_line(value, MAX_SHOWN)),
-            Ok(None) => (NO_FIELD.into(), style::ODD),
-            Err(reason) if self.payload.is_empty() => (printable(reason).into_owned(), style::ODD),
-            Err(_) => (hex_line(&self.payload, MAX_SHOWN), style::ODD),
+        let state = match (&self.value, &self.bytes) {
+            (Ok(None), _) => (NO_FIELD.into(), style::ODD),
+            (Ok(_), Some(bytes)) => plain(bytes.clone()),
+            (Ok(Some(value)), None) => plain(value_line(value, MAX_SHOWN)),
+            (Err(why), bytes) => (bytes.as_ref().unwrap_or(why).clone(), style::ODD),
         };
         [
             known(self.info.map(|info| info.publication().to_string())),

@@ -31,10 +31,9 @@ can't be seen from here). AT is UTC, by the clock as it is set now. RATE/s is ca
 that the channel still holds, so a burst looks faster than the average; `tearless top` measures the rate.
 
 Keys of --json, one object a channel; null: unknown:
-  channel, writer, pid, incarnation (number of writers so far), publication
-  (number of the last one), age_seconds, published_at (UTC), rate (publications
-  a second, from those that the channel still holds), bytes (of the last
-  state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes)
+  channel, writer, pid, incarnation (number of writers so far), publication (number of the last one), age_seconds, \
+published_at (UTC), rate (publications a second, from those that the channel still holds), bytes (of the last \
+state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes)
 
 Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {

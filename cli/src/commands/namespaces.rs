@@ -19,9 +19,8 @@ Examples:
   tearless namespaces --json | jq -r .namespace
 
 Keys of --json, one object a namespace and user:
-  namespace (null: unknown), owner (numeric id of the user), channels,
-  objects (files in the directory), bytes (of memory), readable (whether this user
-  may open them)
+  namespace (null: unknown), owner (numeric id of the user), channels, objects (files in the directory), bytes (of \
+memory), readable (whether this user may open them)
 
 Exit codes: 0, also if there are none")]
 pub(crate) struct NamespacesArguments {}

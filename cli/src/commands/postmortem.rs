@@ -31,13 +31,11 @@ Examples:
   tearless postmortem worker-7 --json | jq .died_at_most_seconds_ago
 
 Keys of --json; null: unknown:
-  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed,
-  unknown), pid, incarnation, verdict (a sentence), ended_seconds (since it
-  closed the channel or exited), last_sign_seconds, died_at_most_seconds_ago
-  and died_at_least_seconds_ago (of a dead writer), published_at (UTC),
-  unfinished (number of the publication that its death interrupted),
-  publication (number of the last one), states (as `tearless history --json`
-  prints them, newest first)
+  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed, unknown), pid, incarnation, verdict \
+(a sentence), ended_seconds (since it closed the channel or exited), last_sign_seconds, died_at_most_seconds_ago \
+and died_at_least_seconds_ago (of a dead writer), published_at (UTC), unfinished (number of the publication that \
+its death interrupted), publication (number of the last one), states (as `tearless history --json` prints them, \
+newest first)
 
 Exit codes: 0, also if the writer lives; 3 no such channel")]
 pub(crate) struct PostmortemArguments {

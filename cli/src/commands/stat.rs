@@ -31,20 +31,15 @@ Examples:
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null: unknown:
-  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed,
-  unknown), pid, start_time (clock ticks since boot), incarnation, state
-  (open, lingering, removed), ended_seconds (since the writer closed the
-  channel or exited), publication (number of the last one), age_seconds,
-  published_at (UTC), bytes (of the last state), rate (publications a second,
-  from those that the channel still holds), held (how many it holds),
-  opened_seconds, heartbeat_age_seconds, heartbeat_interval_seconds,
-  unfinished (number of the publication that the writer's death interrupted),
-  codec, type_name, schema_bytes (of the schema that the channel carries),
-  fingerprint (hexadecimal), checksum, max_state_len (in bytes), growths,
-  owner, permissions (octal), timestamps (precise, coarse, none), wake_mode
-  (barriers, fences, never), pins (number), pinned (publications that readers
-  view in place), segments (of A and B: generation, depth, capacity, bytes;
-  or null); with --schema only channel and schema_text
+  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed, unknown), pid, start_time (clock \
+ticks since boot), incarnation, state (open, lingering, removed), ended_seconds (since the writer closed the \
+channel or exited), publication (number of the last one), age_seconds, published_at (UTC), bytes (of the last \
+state), rate (publications a second, from those that the channel still holds), held (how many it holds), \
+opened_seconds, heartbeat_age_seconds, heartbeat_interval_seconds, unfinished (number of the publication that \
+the writer's death interrupted), codec, type_name, schema_bytes (of the schema that the channel carries), \
+fingerprint (hexadecimal), checksum, max_state_len (in bytes), growths, owner, permissions (octal), timestamps \
+(precise, coarse, none), wake_mode (barriers, fences, never), pins (number), pinned (publications that readers \
+view in place), segments (of A and B: generation, depth, capacity, bytes; or null); with --schema only channel and schema_text
 
 Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {

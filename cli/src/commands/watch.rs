@@ -36,10 +36,9 @@ Examples:
   tearless watch worker-7 --count 1 --interval 0s   the latest state, on one line
 
 Keys of --json, one object a publication:
-  publication, age_seconds (null: no timestamp), missed (publications skipped
-  since the line before), value; with --diff instead of value: changes, an
-  array of path, old, new (null: absent), and changes_left_out: how many
-  changes exceed 10,000, or have paths of more than 4 KiB
+  publication, age_seconds (null: no timestamp), missed (publications skipped since the line before), value; with \
+--diff instead of value: changes, an array of path, old, new (null: absent), and changes_left_out: how many \
+changes exceed 10,000, or have paths of more than 4 KiB
 
 Ends with exit code 0 when the channel is closed, after --count lines, or when the reader of its output is gone. \
 A writer's death is reported on standard error, and the command waits for a successor.
@@ -67,21 +66,9 @@ pub(crate) struct WatchArguments {
 
 pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    let is_unread = || is_pipe_broken_within(Duration::ZERO);
-    let (channel, wait) = (&arguments.channel, arguments.wait);
-    let Some(states) = States::attach_unless(is_unread, &namespace, channel, wait, context)? else {
-        return Ok(());
-    };
-    let mut watch = Watch {
-        states,
-        namespace: &namespace,
-        context,
-        arguments,
-        seen: 0,
-        last: None,
-        has_told: false,
-        reported: None,
-    };
+    let states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
+    let (namespace, seen, last, has_told, reported) = (&namespace, 0, None, false, None);
+    let mut watch = Watch { states, namespace, context, arguments, seen, last, has_told, reported };
     let mut left = arguments.count.unwrap_or(u64::MAX);
     while left > 0 {
         let Some(snapshot) = watch.next()? else { return Ok(()) };

@@ -12,7 +12,7 @@ pub(crate) use printable::{escaped, printable};
 pub(crate) use streams::{is_hung_up, is_pipe_broken_within, stderr};
 pub(crate) use table::{Fields, Side, Table, heading, plain};
 pub(crate) use value::{
-    hex_dump, hex_line, hex_lines, json_text, print_all_json, print_json, value_line, value_text,
+    hex_dump, hex_lines, hex_start, json_text, print_all_json, print_json, value_line, value_text,
 };
 
 /// The colours. They reach only terminals, through `anstream`.

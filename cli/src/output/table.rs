@@ -27,7 +27,6 @@ pub(crate) fn plain(text: String) -> (String, Style) {
 
 /// Rows of cells in columns that are as wide as their widest cell. Every text is made
 /// [`printable`].
-#[derive(Debug)]
 pub(crate) struct Table {
     sides: Vec<Side>,
     /// The first row has the names of the columns.

@@ -76,25 +76,21 @@ pub(crate) fn hex_lines(bytes: &[u8], width: usize) -> impl Iterator<Item = (usi
     let line = move |(index, line): (usize, &[u8])| {
         let characters: String = line.iter().map(shown).collect();
         let space = 3 * width - 1;
-        (index * width, format!("{:space$}  {characters}", numbers(line)))
+        let numbers: Vec<_> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        (index * width, format!("{:space$}  {characters}", numbers.join(" ")))
     };
     bytes.chunks(width).enumerate().map(line)
 }
 
-fn numbers(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
-}
-
-/// The first bytes on one line of at most `max` characters.
-pub(crate) fn hex_line(bytes: &[u8], max: usize) -> String {
-    let fitting = bytes.len().min(max.saturating_sub(1) / 3);
-    let more = if fitting < bytes.len() { " …" } else { "" };
-    numbers(&bytes[..fitting]) + more
+/// The first line of [`hex_dump`] without its offset, with `…` if there are more.
+pub(crate) fn hex_start(bytes: &[u8]) -> String {
+    let more = if bytes.len() > WIDTH { " …" } else { "" };
+    hex_lines(bytes, WIDTH).next().unwrap_or_default().1 + more
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{hex_dump, hex_line, json_text, value_line, value_text};
+    use super::{hex_dump, hex_start, json_text, value_line, value_text};
     use serde_json::json;
 
     #[test]
@@ -134,9 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn a_line_ends_where_there_is_no_room() {
-        assert_eq!(hex_line(&[1, 2, 255], 20), "01 02 ff");
-        assert_eq!(hex_line(&[1, 2, 255], 8), "01 02 …");
-        assert_eq!(hex_line(&[], 0), "");
+    fn a_start_is_one_line() {
+        assert_eq!(hex_start(b"").trim(), "");
+        assert_eq!(hex_start(&[1, b'a', 255]), format!("01 61 ff{:39}  .a.", ""));
+        assert_eq!(hex_start(&[b'a'; 17]), ["61"; 16].join(" ") + "  " + &"a".repeat(16) + " …");
     }
 }

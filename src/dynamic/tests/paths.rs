@@ -65,8 +65,10 @@ fn an_error_in_a_path_names_its_column() {
 fn leaves_are_in_order() {
     let state = json!({ "z": 1, "a": [true, { "x y": null }], "e": {}, "f": [] });
     let found: Vec<_> = leaves(&state).found.iter().map(|(path, leaf)| format!("{path}={leaf}")).collect();
-    assert_eq!(found, ["z=1", "a[0]=true", r#"a[1]["x y"]=null"#]);
-    assert_eq!(leaves(&json!(7)).found, [(FieldPath::root(), &json!(7))]);
+    assert_eq!(found, ["z=1", "a[0]=true", r#"a[1]["x y"]=null"#, "e={}", "f=[]"]);
+    for state in [json!(7), json!([])] {
+        assert_eq!(leaves(&state).found, [(FieldPath::root(), &state)]);
+    }
 }
 
 #[test]

@@ -154,7 +154,9 @@ impl SharedMemory {
         let Some(status) = if_exists(stat)?.map(|stat| status_of(&stat)) else { return Ok(false) };
         // Whose it is shows once it is open if other users have this id, too.
         let is_own = || status.must_be_ours(object).is_ok() && self.open(object, OFlags::RDONLY).is_ok();
-        Ok(status.is_ours() || status.is_regular && is_own())
+        // The system refuses root nothing.
+        let is_roots = rustix::process::geteuid().is_root() && self.trusted.contains(&status.owner);
+        Ok(status.is_ours() || status.is_regular && (is_roots || is_own()))
     }
 }
 

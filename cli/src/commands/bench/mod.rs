@@ -40,11 +40,9 @@ Examples:
   tearless bench --json | jq '.contended[] | {bytes, p99_ns}'
 
 Keys of --json, one object:
-  machine (a description), uncontended (an array of bytes, memcpy_ns,
-  publish_ns, publish_ratio, snapshot_ns, snapshot_ratio), contended (an
-  array of bytes, p50_ns, p99_ns, publications_per_second, snapshots,
-  retries_per_snapshot, give_ups), attach_ns, query (channels, bytes, ns,
-  memcpy_ns, ratio)
+  machine (a description), uncontended (an array of bytes, memcpy_ns, publish_ns, publish_ratio, snapshot_ns, \
+snapshot_ratio), contended (an array of bytes, p50_ns, p99_ns, publications_per_second, snapshots, \
+retries_per_snapshot, give_ups), attach_ns, query (channels, bytes, ns, memcpy_ns, ratio)
 
 Exit codes: 0 measured; 1 it failed, or a state was not the published one")]
 pub(crate) struct BenchArguments {
@@ -60,9 +58,10 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     if let Some(order) = &arguments.child {
         return child::run(order, &context.directory, contended::write);
     }
-    let interrupt = Interrupt::catch()?;
+    let interrupt = Interrupt::catch(|_| {})?;
     clean_up_killed_runs(&context.directory);
-    let namespace = context.open(&format!("{PREFIX}{}-{}", process::id(), child::number_of_run()))?;
+    let namespace =
+        context.directory.open(&format!("{PREFIX}{}-{}", process::id(), child::number_of_run()))?;
     let measured =
         measure((&context.directory, &namespace), Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error, objects may be left. The error itself is reported.
@@ -88,7 +87,7 @@ fn measure(
     budget: Duration,
     interrupt: &Interrupt,
 ) -> Result<Report, String> {
-    let machine = Machine::look(directory.path());
+    let machine = Machine::look(directory);
     // A share for each of the four sizes in both tables, and one for the fleet.
     let run = &Run { directory, namespace, interrupt, budget: budget / 9 };
     let uncontended =

@@ -20,9 +20,9 @@ use crate::resolve;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
-        let namespace = context.open(name)?;
+        let namespace = context.directory.open(name)?;
         let mut findings = findings(&namespace, context);
-        findings.extend(names::in_namespace(&namespace, context.directory.path()));
+        findings.extend(names::in_namespace(&namespace, &context.directory));
         let missing = if findings.is_empty() {
             resolve::no_such_namespace(&namespace, &context.directory)
         } else {
@@ -38,7 +38,7 @@ fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
     let mut refusals = Refusals::default();
     let mut findings = leftovers(namespace, &mut refusals);
     match namespace.channels() {
-        Ok(channels) => findings.extend(of_channels(namespace, channels, &mut refusals)),
+        Ok(channels) => findings.extend(of_all(namespace, channels, &mut refusals)),
         Err(error) => {
             findings.extend(taken(namespace, &error, context).or_else(|| unusable(&error, &mut refusals)));
         }
@@ -47,7 +47,7 @@ fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
     let unlisted = namespace.unlisted_channels().unwrap_or_default();
     findings.extend(unlisted.iter().flat_map(|it| judge_unlisted(namespace, it)));
     // Of an object of one's own, the examination of all objects has said so.
-    let refused = refusals.notes();
+    let refused = refusals.findings();
     findings.extend(refused.filter(|it| it.severity == Severity::Note || context.namespace.is_some()));
     for finding in &mut findings {
         finding.namespace = Some(namespace.name().to_owned());
@@ -107,11 +107,7 @@ fn gc_of(namespace: &Namespace, inspection: &Inspection) -> String {
     format!("{} {}", gc(namespace), quoted(&inspection.channel))
 }
 
-fn of_channels(
-    namespace: &Namespace,
-    mut channels: Vec<ChannelInfo>,
-    refusals: &mut Refusals,
-) -> Vec<Finding> {
+fn of_all(namespace: &Namespace, mut channels: Vec<ChannelInfo>, refusals: &mut Refusals) -> Vec<Finding> {
     channels.sort_by(|one, other| one.name.cmp(&other.name));
     let (mut findings, mut missing) = (Vec::new(), Vec::new());
     for info in channels {

@@ -1,7 +1,7 @@
 //! What `tearless doctor` reports, and objects that this user may not open.
 
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use tearless::{
     error::ObjectError,
     inspect::{may_be_unmapped, quoted},
@@ -48,7 +48,7 @@ const MAX_ALIKE: usize = 3;
 
 /// The first findings of each kind, and the number of the others. JSON has all of them.
 pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::Context) -> Vec<Finding> {
-    let mut kinds = std::collections::BTreeMap::new();
+    let mut kinds = BTreeMap::new();
     findings.retain(|it| {
         let kind = (it.namespace.clone(), it.check);
         let (count, _) = kinds.entry(kind).and_modify(|(count, _)| *count += 1).or_insert((1, it.severity));
@@ -67,57 +67,42 @@ pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::
     findings
 }
 
-/// Why an object was not opened.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Refusal {
-    /// It belongs to this user, and the command line does not trust it.
-    Untrusted(u32),
-    /// The system denies access; it belongs to this user, if that is known.
-    Forbidden(Option<u32>),
-    /// The system denies access to this object of the user who runs the command.
-    Own(String),
-}
-
-/// Each refusal once, however many objects it concerns.
+/// A finding for each reason why objects were not opened, however many objects it concerns.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeSet<Refusal>);
+pub(super) struct Refusals(BTreeMap<String, Finding>);
 
 impl Refusals {
     /// Records `error` if it is a refusal; returns whether it is one.
     pub(super) fn take(&mut self, error: &ObjectError) -> bool {
-        let refusal = match error {
-            ObjectError::OtherOwner { owner, .. } => Refusal::Untrusted(*owner),
+        const ADMIT: &str = "run this as that user; or admit you in all writers (--permissions, --group), and add --trust-owner";
+        let untrusted = |user| {
+            Finding::note("other-user", format!("objects of user {user} were not opened"), trust(user))
+        };
+        let finding = match error {
+            ObjectError::OtherOwner { owner, .. } => untrusted(*owner),
             ObjectError::PermissionDenied { object, owner } => match *owner {
-                Some(owner) if may_be_unmapped(owner) => Refusal::Untrusted(owner),
-                Some(own) if own == rustix::process::geteuid().as_raw() => Refusal::Own(object.clone()),
-                owner => Refusal::Forbidden(owner),
+                Some(owner) if may_be_unmapped(owner) => untrusted(owner),
+                Some(own) if own == rustix::process::geteuid().as_raw() => {
+                    let what = format!("you may not open {object}, although it is yours");
+                    let advice = format!("chmod 600 {}; or a security module forbids it", quoted(object));
+                    Finding::problem("permissions", what, advice)
+                }
+                owner => {
+                    let who = owner.map_or("the system".into(), |owner| format!("user {owner}"));
+                    let what = format!("{who} does not admit you to some of its objects");
+                    Finding::note("other-user", what, ADMIT)
+                }
             },
             // Whether objects can be created has said so.
             ObjectError::Unusable { .. } => return true,
             _ => return false,
         };
-        self.0.insert(refusal);
+        self.0.insert(finding.what.clone(), finding);
         true
     }
 
-    /// A note for each.
-    pub(super) fn notes(self) -> impl Iterator<Item = Finding> {
-        self.0.into_iter().map(|refusal| {
-            const ADMIT: &str =
-                "run this as that user; or admit you in all writers (--permissions, --group), and add --trust-owner";
-            let (what, advice) = match refusal {
-                Refusal::Own(object) => {
-                    let what = format!("you may not open {object}, although it is yours");
-                    let advice = format!("chmod 600 {}; or a security module forbids it", quoted(&object));
-                    return Finding::problem("permissions", what, advice);
-                }
-                Refusal::Untrusted(user) => (format!("objects of user {user} were not opened"), trust(user)),
-                Refusal::Forbidden(owner) => {
-                    let who = owner.map_or("the system".into(), |owner| format!("user {owner}"));
-                    (format!("{who} does not admit you to some of its objects"), ADMIT.into())
-                }
-            };
-            Finding::note("other-user", what, advice)
-        })
+    /// A finding for each.
+    pub(super) fn findings(self) -> impl Iterator<Item = Finding> {
+        self.0.into_values()
     }
 }

@@ -19,7 +19,7 @@ use finding::{Finding, Severity};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Tries once to create, reserve, lock and map an object, to sleep and to issue a barrier; checks the size and free \
-space of /dev/shm or the --directory, and the memory limit of the control group; what killed processes have left; objects that are \
+space of /dev/shm or the --directory, whether it is on a disk, and whether others may change a directory above it; the memory limit of the control group; what killed processes have left; objects that are \
 not what their names say, of other versions, or with unusual permissions; writers that are dead, stopped, stalled \
 (silent for 3 of the intervals that they promised), whose objects were unlinked by hand, or whose channels lost the namespace's list; whether logind is set to unlink objects in use. Changes nothing.
 
@@ -32,12 +32,10 @@ Examples:
   tearless doctor --json | jq -r 'select(.severity == \"problem\") | .advice'
 
 Keys of --json, one object a finding:
-  severity (problem, note), check (create, reserve, lock, map, futex,
-  membarrier, shm-size, shm-full, shm-huge, cgroup-memory,
-  leftovers, foreign, layout-version, permissions, unreadable, other-user,
-  dead, stopped, stalled, nameless, unlisted, segment-missing,
-  schema-corrupt, unusable, remove-ipc), namespace, channel (null: it concerns no channel),
-  what, advice
+  severity (problem, note), check (create, reserve, lock, map, futex, membarrier, shm-size, shm-full, shm-huge, \
+shm-disk, shm-above, cgroup-memory, leftovers, foreign, layout-version, permissions, unreadable, other-user, \
+dead, stopped, stalled, nameless, unlisted, segment-missing, schema-corrupt, unusable, remove-ipc), namespace, \
+channel (null: it concerns no channel), what, advice
 
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]
 pub(crate) struct DoctorArguments {}
@@ -57,8 +55,7 @@ pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure>
     for examine in examinations {
         for mut finding in examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
             finding.advice = finding.advice.replace("`tearless ", &command);
-            let finding = &finding;
-            if context.json { print_json(finding) } else { print(finding) }?;
+            if context.json { print_json(&finding) } else { print(&finding) }?;
             problems += usize::from(finding.severity == Severity::Problem);
         }
     }

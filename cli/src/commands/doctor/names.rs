@@ -10,7 +10,7 @@ use tearless::{Namespace, inspect::Inspection};
 
 use super::finding::Finding;
 use crate::context::Context;
-use crate::directory::DEV_SHM;
+use crate::directory::{DEV_SHM, Directory};
 use crate::error::Failure;
 use crate::health;
 
@@ -22,7 +22,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
         // The examination of its channels calls `in_namespace`; logind belongs to the machine.
         return Ok(Vec::new());
     }
-    let mut findings = lost(&context.all_namespaces()?, context.directory.path(), "");
+    let mut findings = lost(&context.all_namespaces()?, &context.directory, "");
     // logind removes files from /dev/shm only; those in /run/user go with the directory.
     let is_removed_at_logout = context.directory.path() == Path::new(DEV_SHM);
     if is_removed_at_logout && Path::new("/run/systemd/seats").is_dir() && removes_at_logout(Path::new("/")) {
@@ -32,15 +32,15 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
 }
 
 /// Processes that publish without a name in this namespace, which may have no other object.
-pub(super) fn in_namespace(namespace: &Namespace, directory: &Path) -> Vec<Finding> {
+pub(super) fn in_namespace(namespace: &Namespace, directory: &Directory) -> Vec<Finding> {
     let mut findings = lost(slice::from_ref(namespace), directory, &namespace.object_prefix(None));
     findings.iter_mut().for_each(|it| it.namespace = Some(namespace.name().to_owned()));
     findings
 }
 
 /// Writers whose control page has lost its name, which began with `prefix` in `directory`.
-fn lost(namespaces: &[Namespace], directory: &Path, prefix: &str) -> Vec<Finding> {
-    let directory = real(directory);
+fn lost(namespaces: &[Namespace], directory: &Directory, prefix: &str) -> Vec<Finding> {
+    let directory = directory.real_path();
     let is_here = |page: &str| {
         let path = page.rsplit_once('/');
         path.is_some_and(|(parent, name)| Path::new(parent) == directory && name.starts_with(prefix))
@@ -61,14 +61,9 @@ fn lost(namespaces: &[Namespace], directory: &Path, prefix: &str) -> Vec<Finding
 /// that has no name. Then it lives, and the page inspected is a copy, whose lock it does not hold.
 pub(super) fn has_lost(namespace: &Namespace, inspection: &Inspection) -> bool {
     let name = format!("{}c", namespace.object_prefix(Some(&inspection.channel)));
-    let page = namespace.directory().map(|directory| real(directory).join(name));
+    let page = namespace.directory().and_then(|it| Some(fs::canonicalize(it).ok()?.join(name)));
     let threads = format!("/proc/{}/task", inspection.writer_pid);
     lost_by_processes(Path::new(&threads)).iter().any(|(_, lost)| page.as_deref() == Some(Path::new(lost)))
-}
-
-/// The directory as the system names it: without symbolic links.
-fn real(directory: &Path) -> PathBuf {
-    fs::canonicalize(directory).unwrap_or_else(|_| directory.into())
 }
 
 fn of_lost(pid: u64, object: &str) -> Finding {

@@ -1,9 +1,8 @@
 //! Reads all channels, scrape after scrape.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::thread;
 use std::time::Instant;
+use std::{mem, thread};
 
 use tearless::{
     Namespace,
@@ -23,68 +22,46 @@ const MAX_THREADS: usize = 4;
 const MIN_SHARE: usize = 100;
 
 /// Stays attached to the channels of the last scrape.
-#[derive(Debug)]
 pub(super) struct Exporter {
     namespace: Namespace,
     pattern: Pattern,
     /// Whether the last states of workers that are not up are exported, too.
     last_states: bool,
     /// The most channels of a scrape.
-    max_channels: usize,
+    max: usize,
     /// The channels of the last list, and how many more there were.
-    names: Vec<Arc<str>>,
+    tasks: Vec<Task>,
     left_out: usize,
-    sources: HashMap<Arc<str>, Source>,
     scrapes: u64,
     retries: u64,
 }
 
 impl Exporter {
     /// Exports the channels that match `pattern`.
-    pub(super) fn new(
-        namespace: Namespace,
-        pattern: &str,
-        last_states: bool,
-        max_channels: usize,
-    ) -> Exporter {
-        Exporter {
-            namespace,
-            pattern: Pattern::new(pattern),
-            last_states,
-            max_channels,
-            names: Vec::new(),
-            left_out: 0,
-            sources: HashMap::new(),
-            scrapes: 0,
-            retries: 0,
-        }
+    pub(super) fn new(namespace: Namespace, pattern: &str, last_states: bool, max: usize) -> Exporter {
+        let (pattern, tasks) = (Pattern::new(pattern), Vec::new());
+        Exporter { namespace, pattern, last_states, max, tasks, left_out: 0, scrapes: 0, retries: 0 }
     }
 
     /// Reads all channels; many channels are shared among several threads.
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
         let is_listed = self.list().is_ok();
-        let mut before = std::mem::take(&mut self.sources);
-        let task = |name: Arc<str>| Task { source: before.remove(&name), name, sample: None, retries: 0 };
-        let mut tasks: Vec<Task> = self.names.iter().cloned().map(task).collect();
         let (namespace, last_states) = (&self.namespace, self.last_states);
-        let share = tasks.len().div_ceil(processors()).max(MIN_SHARE);
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let share = self.tasks.len().div_ceil(threads).max(MIN_SHARE);
         let read = |share: &mut [Task]| share.iter_mut().for_each(|task| task.read(namespace, last_states));
         thread::scope(|scope| {
-            let mut shares = tasks.chunks_mut(share);
+            let mut shares = self.tasks.chunks_mut(share);
             let own = shares.next();
             for share in shares {
                 scope.spawn(move || read(share));
             }
             own.into_iter().for_each(read);
         });
-        let mut samples = Vec::with_capacity(tasks.len());
-        for task in tasks {
-            self.retries += task.retries;
-            samples.extend(task.sample);
-            self.sources.extend(task.source.map(|source| (task.name, source)));
-        }
         self.scrapes += 1;
+        self.retries += self.tasks.iter_mut().map(|task| mem::take(&mut task.retries)).sum::<u64>();
+        let samples = self.tasks.iter_mut().filter_map(|task| task.sample.take()).collect();
         let (left_out, scrapes, retries) = (self.left_out, self.scrapes, self.retries);
         Scrape { samples, left_out, is_listed, duration: begin.elapsed(), scrapes, retries }
     }
@@ -92,34 +69,30 @@ impl Exporter {
     /// Lists the channels again. Excess ones are left out, those of ended writers first.
     fn list(&mut self) -> Result<(), ObjectError> {
         let mut channels = self.namespace.channels()?;
-        for info in &channels {
-            if self.sources.get(&*info.name).is_some_and(|source| source.instance() != info.instance) {
-                self.sources.remove(&*info.name);
-            }
-        }
         channels.retain(|info| self.pattern.matches(&info.name));
         channels.sort_by(|one, other| one.name.cmp(&other.name));
         channels.dedup_by(|one, other| one.name == other.name);
-        self.left_out = channels.len().saturating_sub(self.max_channels);
+        self.left_out = channels.len().saturating_sub(self.max);
         if self.left_out > 0 {
             use WriterState::{Alive, Stopped, Unknown};
             channels.sort_by_cached_key(|info| !matches!(info.writer_state(), Alive | Stopped | Unknown));
-            channels.truncate(self.max_channels);
+            channels.truncate(self.max);
         }
-        self.names = channels.into_iter().map(|info| info.name.into()).collect();
+        let mut before: HashMap<String, Task> =
+            self.tasks.drain(..).map(|task| (task.name.clone(), task)).collect();
+        self.tasks.extend(channels.into_iter().map(|info| {
+            let source = before.remove(&info.name).and_then(|task| task.source);
+            let source = source.filter(|source| source.instance() == info.instance);
+            Task { name: info.name, source, sample: None, retries: 0 }
+        }));
         Ok(())
     }
 }
 
-/// The number of threads that can run at once.
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
-}
-
-/// One channel during a scrape.
-#[derive(Debug)]
+/// One channel.
 struct Task {
-    name: Arc<str>,
+    name: String,
+    /// It stays attached until the channel is not listed any more.
     source: Option<Source>,
     /// `None` if the channel was removed after it was listed.
     sample: Option<Sample>,

@@ -1,14 +1,8 @@
-//! A scrape as text for Prometheus.
+//! A scrape as text for Prometheus: families of metrics, in the OpenMetrics format.
 
-use std::fmt::{self, Write as _};
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 use std::time::Duration;
-
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelValue, LabelValueEncoder, MetricEncoder, NoLabelSet, text,
-};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
 
 use super::sample::{Content, Figure, Sample, Scrape};
 use crate::health;
@@ -18,21 +12,18 @@ use crate::output::printable;
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The exposition of a scrape.
-pub(super) fn text_of(scrape: Scrape) -> String {
-    let mut registry = Registry::default();
-    let guess = 512 * (scrape.samples.len() + 4);
-    registry.register_collector(Box::new(scrape));
-    let mut output = String::with_capacity(guess);
-    // Writing to a string can't fail, and the numbers are in range.
-    let _ = text::encode(&mut output, &registry);
-    output
+pub(super) fn text_of(scrape: &Scrape) -> String {
+    let mut text = String::with_capacity(512 * (scrape.samples.len() + 4));
+    // Writing to a string can't fail.
+    let _ = write_all(&mut text, scrape);
+    text
 }
 
 /// A family of metrics with one number for each channel: name, help, kind, and the number.
-type Family = (&'static str, &'static str, MetricType, fn(&Sample) -> Option<Figure>);
+type Family = (&'static str, &'static str, &'static str, fn(&Sample) -> Option<Figure>);
 
-const GAUGE: MetricType = MetricType::Gauge;
-const COUNTER: MetricType = MetricType::Counter;
+const GAUGE: &str = "gauge";
+const COUNTER: &str = "counter";
 
 const FAMILIES: [Family; 8] = [
     ("tearless_up", "1 if the worker is alive and its state current", GAUGE, |it| {
@@ -51,77 +42,79 @@ const FAMILIES: [Family; 8] = [
 ];
 
 fn whole(number: u64) -> Figure {
-    i64::try_from(number).map_or(Figure::Float(number as f64), Figure::Whole)
+    Figure::Whole(number.into())
 }
 
 fn seconds(duration: Duration) -> Figure {
     Figure::Float(duration.as_secs_f64())
 }
 
-impl Collector for Scrape {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let (encoder, one) = (&mut encoder, Figure::Whole(1));
-        let samples = || self.samples.iter();
-        for (name, help, kind, figure) in FAMILIES {
-            let metrics = samples().filter_map(|sample| Some((vec![channel(sample)], figure(sample)?)));
-            family(encoder, (name, help, kind), metrics)?;
-        }
-        let help = "State of the channel's writer: 1 for the current state";
-        let state = |sample: &Sample| ("state", Label(health::word(sample.health)));
-        let states = samples().map(|sample| (vec![channel(sample), state(sample)], one));
-        family(encoder, ("tearless_writer", help, GAUGE), states)?;
-        let help = "Channels without exported fields, and the reason";
-        let reason = |sample: &Sample| Some(("reason", Label(sample.content.problem()?)));
-        let missing = samples().filter_map(|sample| Some((vec![channel(sample), reason(sample)?], one)));
-        family(encoder, ("tearless_no_fields", help, GAUGE), missing)?;
-        let help = "Numbers in the states of the channels, by path; booleans are 0 or 1";
-        family(encoder, ("tearless_field", help, GAUGE), samples().flat_map(fields))?;
-        for (name, help, kind, figure) in self.own() {
-            family(encoder, (name, help, kind), [(Vec::new(), figure)])?;
-        }
-        Ok(())
+fn write_all(text: &mut String, scrape: &Scrape) -> fmt::Result {
+    let one = Figure::Whole(1);
+    let samples = || scrape.samples.iter();
+    for (name, help, kind, figure) in FAMILIES {
+        let metrics = samples().filter_map(|sample| Some((vec![channel(sample)], figure(sample)?)));
+        family(text, (name, help, kind), metrics)?;
     }
+    let help = "State of the channel's writer: 1 for the current state";
+    let state = |sample: &Sample| ("state", health::word(sample.health));
+    let states = samples().map(|sample| (vec![channel(sample), state(sample)], one));
+    family(text, ("tearless_writer", help, GAUGE), states)?;
+    let help = "Channels without exported fields, and the reason";
+    let missing = samples().filter_map(|sample| match sample.content {
+        Content::Missing(reason) => Some((vec![channel(sample), ("reason", reason)], one)),
+        _ => None,
+    });
+    family(text, ("tearless_no_fields", help, GAUGE), missing)?;
+    let help = "Numbers in the states of the channels, by path; booleans are 0 or 1";
+    family(text, ("tearless_field", help, GAUGE), samples().flat_map(fields))?;
+    for (name, help, kind, figure) in scrape.own() {
+        family(text, (name, help, kind), [(Vec::new(), figure)])?;
+    }
+    text.write_str("# EOF\n")
 }
 
 /// The number of a metric, and its labels.
-type Metric<'a> = (Vec<(&'static str, Label<'a>)>, Figure);
+type Metric<'a> = (Vec<(&'static str, &'a str)>, Figure);
 
-fn channel(sample: &Sample) -> (&'static str, Label<'_>) {
-    ("channel", Label(&sample.channel))
+fn channel(sample: &Sample) -> (&'static str, &str) {
+    ("channel", &sample.channel)
 }
 
 /// The numbers in a state. Those of a last state are marked.
 fn fields(sample: &Sample) -> impl Iterator<Item = Metric<'_>> {
-    let mark = (!sample.is_up()).then_some(("last_state", Label("true")));
+    let mark = (!sample.is_up()).then_some(("last_state", "true"));
     let fields = match &sample.content {
         Content::Fields(fields) => &fields.all[..],
         _ => &[],
     };
     fields.iter().map(move |(path, figure)| {
-        let labels = [channel(sample), ("field", Label(path))].into_iter().chain(mark);
+        let labels = [channel(sample), ("field", path.as_str())].into_iter().chain(mark);
         (labels.collect(), *figure)
     })
 }
 
 fn family<'a>(
-    encoder: &mut DescriptorEncoder,
-    (name, help, kind): (&str, &str, MetricType),
+    text: &mut String,
+    (name, help, kind): (&str, &str, &str),
     metrics: impl IntoIterator<Item = Metric<'a>>,
 ) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    let suffix = if kind == COUNTER { "_total" } else { "" };
+    writeln!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}")?;
     for (labels, figure) in metrics {
-        match labels.is_empty() {
-            // The encoder would write braces.
-            true => encode(&mut family, kind, figure)?,
-            false => encode(&mut family.encode_family(&labels)?, kind, figure)?,
+        write!(text, "{name}{suffix}")?;
+        for (index, (label, value)) in labels.iter().enumerate() {
+            let begin = if index == 0 { '{' } else { ',' };
+            write!(text, "{begin}{label}=\"{}\"", escaped(value))?;
         }
+        writeln!(text, "{} {figure}", if labels.is_empty() { "" } else { "}" })?;
     }
     Ok(())
 }
 
 impl Scrape {
     /// The exporter's own numbers.
-    fn own(&self) -> [(&'static str, &'static str, MetricType, Figure); 6] {
+    fn own(&self) -> [(&'static str, &'static str, &'static str, Figure); 6] {
         let (channels, left_out) = (self.samples.len() as u64, self.left_out as u64);
         [
             ("tearless_exporter_listed", "0 if the list is an old one", GAUGE, whole(self.is_listed.into())),
@@ -134,31 +127,13 @@ impl Scrape {
     }
 }
 
-fn encode(metric: &mut MetricEncoder, kind: MetricType, figure: Figure) -> fmt::Result {
-    match (kind, figure) {
-        (MetricType::Counter, Figure::Whole(number)) => {
-            metric.encode_counter::<NoLabelSet, u64, u64>(&number.unsigned_abs(), None)
-        }
-        (MetricType::Counter, Figure::Float(number)) => {
-            metric.encode_counter::<NoLabelSet, f64, u64>(&number, None)
-        }
-        (_, figure) => metric.encode_gauge(&figure),
-    }
-}
-
-/// A label's value. Its text may come from shared memory: first it is made [`printable`], without
-/// line breaks, then backslashes and quotes are escaped, which the exposition format reserves. The
-/// encoder itself escapes nothing.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Label<'a>(pub(super) &'a str);
-
-impl EncodeLabelValue for Label<'_> {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
-        let text = printable(self.0);
-        match text.contains(['\\', '"']) {
-            true => encoder.write_str(&text.replace('\\', r"\\").replace('"', r#"\""#)),
-            false => encoder.write_str(&text),
-        }
+/// A label's value. It may come from shared memory: first it is made [`printable`], without line
+/// breaks, then backslashes and quotes are escaped, which the exposition format reserves.
+fn escaped(value: &str) -> Cow<'_, str> {
+    let text = printable(value);
+    match text.contains(['\\', '"']) {
+        true => text.replace('\\', r"\\").replace('"', r#"\""#).into(),
+        false => text,
     }
 }
 
@@ -180,7 +155,7 @@ mod tests {
     }
 
     fn expose(samples: Vec<Sample>) -> String {
-        text_of(Scrape { samples, ..Scrape::default() })
+        text_of(&Scrape { samples, ..Scrape::default() })
     }
 
     #[test]
@@ -215,10 +190,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_63_bits_are_no_error() {
+    fn numbers_of_64_bits_are_exact() {
         let sample = Sample { publications: u64::MAX, ..sample("w", FRESH, "x") };
         let text = expose(vec![sample]);
-        assert!(text.contains("tearless_publications_total{channel=\"w\"} 18446744073709553000.0"), "{text}");
+        assert!(text.contains("tearless_publications_total{channel=\"w\"} 18446744073709551615\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

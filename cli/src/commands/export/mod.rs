@@ -8,6 +8,7 @@ mod source;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -16,7 +17,6 @@ use crate::error::Failure;
 use crate::output::stderr;
 use crate::resolve;
 use exporter::Exporter;
-use server::Addresses;
 
 /// Exports the numbers in the states of all channels to Prometheus
 #[derive(Debug, Args)]
@@ -51,8 +51,8 @@ pub(crate) struct ExportArguments {
     prometheus: bool,
     /// Where to listen, HOST:PORT; of a host's addresses, the first usable one. The default is
     /// reachable only from this machine
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
-    listen: Addresses,
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464", value_parser = server::addresses)]
+    listen: Arc<[SocketAddr]>,
     /// Prints one exposition and ends
     #[arg(long, conflicts_with = "listen")]
     once: bool,
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
     let mut exporter =
         Exporter::new(namespace, &arguments.pattern, arguments.last_states, arguments.max_channels);
     if arguments.once {
-        let text = exposition::text_of(exporter.scrape());
+        let text = exposition::text_of(&exporter.scrape());
         io::stdout().lock().write_all(text.as_bytes())?;
         return Ok(());
     }

@@ -1,9 +1,9 @@
 //! The results of one scrape, as plain data.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeGaugeValue, GaugeValueEncoder};
 use serde_json::Value;
 use tearless::dynamic::{Step, leaves};
 use tearless::hub::Health;
@@ -21,23 +21,24 @@ const MAX_PATH_BYTES: usize = 200;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Figure {
     /// Printed without a fraction.
-    Whole(i64),
+    Whole(i128),
     /// Every other number.
     Float(f64),
 }
 
-impl EncodeGaugeValue for Figure {
-    fn encode(&self, encoder: &mut GaugeValueEncoder) -> std::fmt::Result {
+impl fmt::Display for Figure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Figure::Whole(number) => number.encode(encoder),
-            Figure::Float(number) => number.encode(encoder),
+            Figure::Whole(number) => write!(formatter, "{number}"),
+            Figure::Float(number) => write!(formatter, "{number:?}"),
         }
     }
 }
 
 impl Figure {
     fn of(leaf: &Value) -> Option<Figure> {
-        let whole = leaf.as_i64().or_else(|| leaf.as_bool().map(i64::from));
+        let signed = || leaf.as_i64().map(i128::from).or_else(|| leaf.as_bool().map(i128::from));
+        let whole = leaf.as_u64().map(i128::from).or_else(signed);
         whole.map(Figure::Whole).or_else(|| leaf.as_f64().map(Figure::Float))
     }
 }
@@ -82,27 +83,8 @@ pub(super) enum Content {
     None,
     /// Its numbers.
     Fields(Arc<Fields>),
-    /// Its payload exceeds the exporter's limit.
-    TooLarge,
-    /// Its payload can't be decoded, for example without a schema.
-    Undecodable,
-    /// The writer was faster than every attempt.
-    Contended,
-    /// The payload can't be read.
-    Unreadable,
-}
-
-impl Content {
-    /// Why there are no fields: the value of a label.
-    pub(super) fn problem(&self) -> Option<&'static str> {
-        match self {
-            Content::None | Content::Fields(_) => None,
-            Content::TooLarge => Some("too large"),
-            Content::Undecodable => Some("undecodable"),
-            Content::Contended => Some("contended"),
-            Content::Unreadable => Some("unreadable"),
-        }
-    }
+    /// There are none, for this reason: the value of a label.
+    Missing(&'static str),
 }
 
 /// One channel at one scrape.
@@ -178,7 +160,7 @@ mod tests {
                 ("load", Figure::Float(0.5)),
                 ("busy", Figure::Whole(1)),
                 ("queue[0].deadline", Figure::Whole(-1)),
-                ("queue[1].deadline", Figure::Float(u64::MAX as f64)),
+                ("queue[1].deadline", Figure::Whole(u64::MAX.into())),
                 (found[5].0, Figure::Whole(1)),
                 (found[6].0, Figure::Whole(2)),
             ]

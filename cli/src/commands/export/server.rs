@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
 use super::exporter::Exporter;
@@ -40,24 +40,10 @@ const MAX_TIME: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The addresses of `HOST:PORT`. The server listens at the first usable one.
-#[derive(Clone, Debug)]
-pub(super) struct Addresses {
-    /// As on the command line.
-    text: String,
-    all: Vec<SocketAddr>,
-}
-
-impl FromStr for Addresses {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Addresses, String> {
-        let wrong = |why: String| format!("{why}; give HOST:PORT, such as 127.0.0.1:9464 or localhost:9464");
-        let all: Vec<_> = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?.collect();
-        match all.is_empty() {
-            true => Err(wrong("the host has no address".into())),
-            false => Ok(Addresses { text: text.into(), all }),
-        }
-    }
+pub(super) fn addresses(text: &str) -> Result<Arc<[SocketAddr]>, String> {
+    let wrong = |why: String| format!("{why}; give HOST:PORT, such as 127.0.0.1:9464 or localhost:9464");
+    let all: Arc<[_]> = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?.collect();
+    if all.is_empty() { Err(wrong("the host has no address".into())) } else { Ok(all) }
 }
 
 const INDEX: &str =
@@ -71,31 +57,28 @@ struct Cache {
 }
 
 /// Runs one scrape at a time. Requests that arrive during a scrape wait, and share the next one.
-#[derive(Clone)]
-struct Shared(Arc<Mutex<Cache>>);
+type Shared = Arc<Mutex<Cache>>;
 
-impl Shared {
-    /// An exposition whose scrape began after this call.
-    async fn exposition(self) -> Result<Bytes, tokio::task::JoinError> {
-        let asked = Instant::now();
-        let mut cache = self.0.lock_owned().await;
-        // A separate thread completes the scrape, and then releases the lock, even if the client
-        // disconnects.
-        let task = tokio::task::spawn_blocking(move || match &cache.last {
-            Some((begun, text)) if *begun >= asked => text.clone(),
-            _ => {
-                let begun = Instant::now();
-                let text = Bytes::from(exposition::text_of(cache.exporter.scrape()));
-                cache.last = Some((begun, text.clone()));
-                text
-            }
-        });
-        task.await
-    }
+/// An exposition whose scrape began after this call.
+async fn next_exposition(shared: Shared) -> Result<Bytes, JoinError> {
+    let asked = Instant::now();
+    let mut cache = shared.lock_owned().await;
+    // A separate thread completes the scrape, and then releases the lock, even if the client
+    // disconnects.
+    let task = tokio::task::spawn_blocking(move || match &cache.last {
+        Some((begun, text)) if *begun >= asked => text.clone(),
+        _ => {
+            let begun = Instant::now();
+            let text = Bytes::from(exposition::text_of(&cache.exporter.scrape()));
+            cache.last = Some((begun, text.clone()));
+            text
+        }
+    });
+    task.await
 }
 
 async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, StatusCode> {
-    let text = shared.exposition().await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let text = next_exposition(shared).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, exposition::CONTENT_TYPE), (CACHE_CONTROL, "no-store")], text))
 }
 
@@ -106,19 +89,19 @@ async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, Stat
 ///
 /// No address can be used, the system refuses a signal handler, or `announce` fails.
 pub(super) fn serve(
-    addresses: &Addresses,
+    addresses: &[SocketAddr],
     exporter: Exporter,
     announce: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let unserved = |error| unserved(addresses, &error);
     let (sender, ended) = oneshot::channel::<()>();
-    Interrupt::catch_and_then(|_| drop(sender))?;
+    Interrupt::catch(|_| drop(sender))?;
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
     runtime.map_err(unserved)?.block_on(async {
-        let listener = TcpListener::bind(&addresses.all[..]).await.map_err(unserved)?;
+        let listener = TcpListener::bind(addresses).await.map_err(unserved)?;
         // An error of standard output, which does not concern the address.
         announce(listener.local_addr().map_err(unserved)?)?;
-        let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
+        let shared = Arc::new(Mutex::new(Cache { exporter, last: None }));
         let index = get(async || Html(INDEX));
         let routes = Router::new().route("/", index).route("/metrics", get(metrics)).with_state(shared);
         let connections = GracefulShutdown::new();
@@ -154,8 +137,9 @@ async fn accept(listener: TcpListener, routes: &Router, connections: &GracefulSh
 }
 
 /// The failure to serve at `addresses`.
-fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
-    let address = &addresses.text;
+fn unserved(addresses: &[SocketAddr], error: &io::Error) -> Failure {
+    let all: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
+    let address = all.join(" or ");
     match error.kind() {
         io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{address} is in use"))
             .hint("another exporter may be running; give another port with --listen"),
@@ -173,9 +157,9 @@ mod tests {
         let name = format!("test-export-shared-{}", std::process::id());
         let namespace = Namespace::open(&name).unwrap();
         let exporter = Exporter::new(namespace.clone(), "*", false, 1);
-        let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
-        let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;
-        let asking: Vec<_> = (0..5).map(|_| tokio::spawn(shared.clone().exposition())).collect();
+        let shared = Arc::new(Mutex::new(Cache { exporter, last: None }));
+        let scrape_under_way = Arc::clone(&shared).lock_owned().await;
+        let asking: Vec<_> = (0..5).map(|_| tokio::spawn(next_exposition(Arc::clone(&shared)))).collect();
         // Until each of them waits.
         for _ in 0..10 {
             tokio::task::yield_now().await;
@@ -185,21 +169,21 @@ mod tests {
             let text = answer.await.unwrap().unwrap();
             assert!(text.windows(29).any(|part| part == b"tearless_exporter_scrapes_tot".as_slice()));
         }
-        assert_eq!(shared.0.lock().await.exporter.scrape().scrapes, 2, "one for all, and this one");
-        let _ = shared.exposition().await.unwrap();
+        assert_eq!(shared.lock().await.exporter.scrape().scrapes, 2, "one for all, and this one");
+        let _ = next_exposition(shared).await.unwrap();
         namespace.clean(Retention::Nothing).unwrap();
     }
 
     #[test]
     fn a_host_may_have_a_name() {
-        let found: Addresses = "localhost:9464".parse().unwrap();
+        let found = addresses("localhost:9464").unwrap();
         assert!(
-            found.all.iter().all(|address| address.ip().is_loopback() && address.port() == 9464),
+            found.iter().all(|address| address.ip().is_loopback() && address.port() == 9464),
             "{found:?}"
         );
-        assert_eq!("[::1]:1".parse::<Addresses>().unwrap().all[0].to_string(), "[::1]:1");
+        assert_eq!(addresses("[::1]:1").unwrap()[0].to_string(), "[::1]:1");
         for wrong in ["localhost", "everywhere", "127.0.0.1", "127.0.0.1:port", ":"] {
-            let message = wrong.parse::<Addresses>().unwrap_err();
+            let message = addresses(wrong).unwrap_err();
             assert!(message.contains("HOST:PORT"), "{message}");
         }
     }

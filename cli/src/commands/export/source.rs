@@ -17,7 +17,6 @@ use super::sample::{Content, Fields, Sample};
 pub(super) const MAX_STATE_BYTES: usize = 1 << 20;
 
 /// A channel that stays attached between scrapes.
-#[derive(Debug)]
 pub(super) struct Source {
     reader: DynamicReader,
     /// The content that was decoded last, and its publication.
@@ -67,7 +66,7 @@ impl Source {
         if sample.is_up() || last_states {
             sample.content = match sample.bytes {
                 None => Content::None,
-                Some(bytes) if bytes > MAX_STATE_BYTES => Content::TooLarge,
+                Some(bytes) if bytes > MAX_STATE_BYTES => Content::Missing("too large"),
                 Some(_) => self.decode(),
             };
         }
@@ -84,15 +83,15 @@ impl Source {
         let payload = match self.reader.payload() {
             Ok(payload) => payload,
             Err(SnapshotError::Empty { .. }) => return Content::None,
-            Err(SnapshotError::Contended { .. }) => return Content::Contended,
-            Err(_) => return Content::Unreadable,
+            Err(SnapshotError::Contended { .. }) => return Content::Missing("contended"),
+            Err(_) => return Content::Missing("unreadable"),
         };
         // It may be a later and longer state than the one above.
         let content = match payload.payload_len() > MAX_STATE_BYTES {
-            true => Content::TooLarge,
+            true => Content::Missing("too large"),
             false => match self.reader.decode(&payload) {
                 Ok(state) => Content::Fields(Arc::new(Fields::of(&state))),
-                Err(_) => Content::Undecodable,
+                Err(_) => Content::Missing("undecodable"),
             },
         };
         self.decoded = Some((payload.publication(), content.clone()));
@@ -123,7 +122,7 @@ mod tests {
         writer.publish(&vec![7; MAX_STATE_BYTES + 1]).unwrap();
         let sample = source.sample(true).unwrap();
         assert_eq!(sample.bytes, Some(MAX_STATE_BYTES + 1));
-        assert!(matches!(sample.content, Content::TooLarge), "{sample:?}");
+        assert!(matches!(sample.content, Content::Missing("too large")), "{sample:?}");
         let statistics = source.reader.reader().statistics();
         assert_eq!((statistics.snapshots, statistics.bytes), (0, 0), "{statistics:?}");
         writer.close().unwrap();

@@ -25,7 +25,6 @@ const MISSING: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(10);
 
 /// The workers and their probes.
-#[derive(Debug)]
 pub(super) struct Fleet {
     pub(super) namespace: Namespace,
     watch: ChannelWatch,
@@ -109,7 +108,7 @@ impl Fleet {
             match listed.remove(&row.name) {
                 None => drop(probe.unlisted.get_or_insert(at)),
                 Some(instance) if !probe.follows(instance) => {
-                    probe.retry_attach(&self.namespace, row);
+                    probe.attach(&self.namespace, row);
                 }
                 Some(_) => {}
             }
@@ -118,7 +117,9 @@ impl Fleet {
         for name in listed.into_keys() {
             let label = printable(&name).into_owned();
             let mut row = Row { name, label, ..Row::default() };
-            self.probes.push(Probe::attach(&self.namespace, &mut row));
+            let mut probe = Probe::default();
+            probe.attach(&self.namespace, &mut row);
+            self.probes.push(probe);
             self.rows.push(row);
         }
         Ok(has_come)
@@ -148,7 +149,7 @@ impl Fleet {
             self.turn = (self.turn + 1) % count;
             let (probe, row) = (&mut self.probes[self.turn], &mut self.rows[self.turn]);
             if row.trouble.is_some() && probe.unlisted.is_none() {
-                probe.retry_attach(&self.namespace, row);
+                probe.attach(&self.namespace, row);
             } else {
                 probe.look(row);
             }

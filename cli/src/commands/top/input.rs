@@ -146,8 +146,8 @@ fn on_mouse(mouse: MouseEvent, view: &mut View, rows: &[Row]) -> Next {
 }
 
 fn on_click(place: Position, view: &mut View, rows: &[Row]) -> Next {
-    if let Some(column) = view.places.head_at(place) {
-        view.sort_by(column, rows);
+    if let Some((column, _)) = view.places.heads.iter().find(|(_, area)| area.contains(place)) {
+        view.sort_by(*column, rows);
     } else if view.places.rows.contains(place) {
         view.is_pane_focused = false;
         let position = view.list.top + usize::from(place.y - view.places.rows.y);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::dynamic::{DynamicReader, FieldPath, Step};
+use tearless::dynamic::{DynamicReader, leaves};
 use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
 
 use super::data::Detail;
@@ -23,12 +23,6 @@ const ATTACH: Duration = Duration::from_secs(1);
 /// The largest state that is decoded, in bytes: its value usually takes a hundred times as many.
 const MAX_STATE: usize = 1 << 20;
 
-/// The most fields that are shown.
-const MAX_FIELDS: usize = 10_000;
-
-/// The longest path of a shown field, in bytes; a field with a longer one is only counted.
-const MAX_PATH: usize = 1_000;
-
 /// The most bytes that are shown of an undecodable state.
 const MAX_BYTES: usize = 4_096;
 
@@ -36,7 +30,6 @@ const MAX_BYTES: usize = 4_096;
 const LINE: usize = 8;
 
 /// Follows the state of one worker.
-#[derive(Debug)]
 pub(super) struct Inspector {
     namespace: Namespace,
     /// The channel's name.
@@ -139,53 +132,10 @@ type FieldsAndNote = (Vec<(String, String)>, Option<String>);
 
 /// Paths and values, escaped, and a note about the rest.
 fn fields_of(state: &Value) -> FieldsAndNote {
-    let mut fields = Collected::default();
-    fields.collect(state);
-    let note = (fields.rest > 0).then(|| format!("and {} more fields", fields.rest));
-    (fields.shown, note)
-}
-
-/// The fields of a state that were visited.
-#[derive(Debug, Default)]
-struct Collected {
-    shown: Vec<(String, String)>,
-    /// The path of the current value.
-    path: String,
-    /// How many fields are not shown.
-    rest: usize,
-}
-
-impl Collected {
-    /// Collects everything that is neither an object nor an array, and empty ones: an empty queue
-    /// is worth a line. The decoder has limited the depth of `value`.
-    fn collect(&mut self, value: &Value) {
-        match value {
-            Value::Array(elements) if !elements.is_empty() => {
-                for (index, element) in elements.iter().enumerate() {
-                    self.step(Step::Index(index), element);
-                }
-            }
-            Value::Object(members) if !members.is_empty() => {
-                for (name, member) in members {
-                    self.step(Step::Name(name.clone()), member);
-                }
-            }
-            _ if self.shown.len() >= MAX_FIELDS || self.path.len() > MAX_PATH => self.rest += 1,
-            leaf => self.shown.push((text_of(&self.path), json_text(leaf))),
-        }
-    }
-
-    fn step(&mut self, step: Step, value: &Value) {
-        let len = self.path.len();
-        // As a whole path writes it.
-        let text = FieldPath::root().then(step).to_string();
-        if len > 0 && !text.starts_with('[') {
-            self.path.push('.');
-        }
-        self.path.push_str(&text);
-        self.collect(value);
-        self.path.truncate(len);
-    }
+    let leaves = leaves(state);
+    let note = (leaves.left_out > 0).then(|| format!("and {} more fields", leaves.left_out));
+    let fields = leaves.found.into_iter();
+    (fields.map(|(path, leaf)| (text_of(&path.to_string()), json_text(leaf))).collect(), note)
 }
 
 fn text_of(path: &str) -> String {
@@ -225,14 +175,8 @@ mod tests {
             ["queue = []", "by_name = {}", "last = 1"],
             "empty ones are shown"
         );
-        let (fields, note) = fields_of(&Value::from(vec![0; MAX_FIELDS + 3]));
-        assert_eq!((fields.len(), note.as_deref()), (MAX_FIELDS, Some("and 3 more fields")));
-        let (fields, note) = fields_of(&json!({ "n".repeat(MAX_PATH): [1, 2], "short": 3 }));
-        assert_eq!(
-            (fields.len(), note.as_deref()),
-            (1, Some("and 2 more fields")),
-            "long paths are not shown"
-        );
+        let (fields, note) = fields_of(&Value::from(vec![0; 10_003]));
+        assert_eq!((fields.len(), note.as_deref()), (10_000, Some("and 3 more fields")));
     }
 
     #[test]

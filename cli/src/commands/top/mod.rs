@@ -59,9 +59,8 @@ Examples:
 Keys: `?` lists them.
 
 Keys of --once --json, one object a worker; null: unknown:
-  channel, state (alive, stalled, stopped, dead, closed, unknown, unreadable),
-  pid, rate (publications a second), age_seconds, bytes, retries, growths,
-  trouble
+  channel, state (alive, stalled, stopped, dead, closed, unknown, unreadable), pid, rate (publications a second), \
+age_seconds, bytes, retries, growths, trouble
 
 Exit codes: 0; 1 standard output is not a terminal, without --once; 2 --interval or --sort is wrong, or --json \
 without --once; 3 no such namespace")]
@@ -111,24 +110,26 @@ pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
     if arguments.once {
         resolve::channels(&namespace, &context.directory)?;
     }
-    let mut session = Session::new(namespace, &context.directory, view, interval, palette());
+    // With colours wherever the other commands have them. `crossterm` must not leave them out by a
+    // rule of its own.
+    crossterm::style::force_color_output(true);
+    let palette = Palette::new(AutoStream::choice(&io::stdout()) != ColorChoice::Never);
+    let mut session = Session::new(namespace, &context.directory, view, interval, palette);
     if arguments.once { once::run(&mut session, context.json) } else { live(&mut session) }
 }
 
 fn live(session: &mut Session) -> Result<(), Failure> {
     let failed =
         |error: io::Error| Failure::new(ExitStatus::Failed, format!("can't use the terminal: {error}"));
-    let interrupt = Interrupt::catch_once(screen::restore)?;
+    let interrupt = Interrupt::catch(|caught| {
+        // A second signal: the program hangs, perhaps because no process reads its output.
+        caught.wait();
+        screen::restore();
+        std::process::exit(ExitStatus::Failed as i32);
+    })?;
     screen::end_with_terminal().map_err(failed)?;
     let mut screen = Screen::enter().map_err(failed)?;
     live::run(session, &mut screen, &interrupt).map_err(failed)
-}
-
-/// With colours wherever the other commands have them. `crossterm` must not leave them out by a
-/// rule of its own.
-fn palette() -> Palette {
-    crossterm::style::force_color_output(true);
-    Palette::new(AutoStream::choice(&io::stdout()) != ColorChoice::Never)
 }
 
 #[cfg(test)]

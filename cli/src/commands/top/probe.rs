@@ -25,15 +25,9 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Attaches to a channel. `row.trouble` says why if that fails.
-    pub(super) fn attach(namespace: &Namespace, row: &mut Row) -> Probe {
-        let mut probe = Probe::default();
-        probe.retry_attach(namespace, row);
-        probe
-    }
-
-    /// Attaches again, after the channel has ended and a new one of its name is in the registry.
-    pub(super) fn retry_attach(&mut self, namespace: &Namespace, row: &mut Row) {
+    /// Attaches to a channel, also after it has ended and a new one of its name is in the registry.
+    /// `row.trouble` says why if that fails.
+    pub(super) fn attach(&mut self, namespace: &Namespace, row: &mut Row) {
         self.former_retries += self.reader.as_ref().map_or(0, |reader| reader.statistics().retries);
         self.unlisted = None;
         self.info = None;

@@ -17,7 +17,6 @@ use rustix::process::{Signal, kill_current_process_group};
 use crate::output::is_hung_up;
 
 /// The terminal while `top` uses it. Dropping restores it.
-#[derive(Debug)]
 pub(super) struct Screen {
     // Buffered, so that a frame is one write; the terminal of `ratatui::init` is not.
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,

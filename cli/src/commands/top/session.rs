@@ -19,7 +19,6 @@ use crate::directory::Directory;
 const ARRANGE: Duration = Duration::from_secs(1);
 
 /// The fleet and its view.
-#[derive(Debug)]
 pub(super) struct Session {
     pub(super) fleet: Fleet,
     view: View,

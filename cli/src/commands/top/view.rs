@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 use tearless::usage::MemoryUsage;
 
 use super::column::Column;
-use super::data::Detail;
-use super::data::Row;
+use super::data::{Detail, Row};
 use super::list::{List, Sort};
 use super::palette::Palette;
 
@@ -94,12 +93,5 @@ impl View {
     pub(super) fn scroll_pane(&mut self, lines: isize) {
         let max = self.places.pane_lines.saturating_sub(usize::from(self.places.pane.height));
         self.pane_top = self.pane_top.saturating_add_signed(lines).min(max);
-    }
-}
-
-impl Places {
-    /// The column whose head is at this position.
-    pub(super) fn head_at(&self, place: Position) -> Option<Column> {
-        self.heads.iter().find(|(_, area)| area.contains(place)).map(|(column, _)| *column)
     }
 }

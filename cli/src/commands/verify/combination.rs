@@ -15,16 +15,6 @@ const ATTACH: Duration = Duration::from_millis(100);
 /// Initial capacity of the channels of bytes: small, so that they must grow.
 const INITIAL_CAPACITY: usize = 64;
 
-/// The number of slots of a channel's rings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// One slot in each segment, the classic double buffer: the writer overtakes its readers all
-    /// the time.
-    One,
-    /// The library's default.
-    Usual,
-}
-
 /// The state of the channels of plain data.
 pub(super) type Plain = [u64; PLAIN_BYTES / size_of::<u64>()];
 
@@ -33,28 +23,30 @@ pub(super) type Plain = [u64; PLAIN_BYTES / size_of::<u64>()];
 pub(super) struct Combination {
     pub(super) channel: &'static str,
     pub(super) sizes: Sizes,
-    pub(super) depth: Depth,
+    /// With 2, each segment has a single one, the classic double buffer: the writer overtakes its
+    /// readers all the time. `None`: the library's default.
+    pub(super) slots: Option<usize>,
     checksum: bool,
 }
 
 /// Every combination. [`Sizes::Plain`] goes through the `Pod` codec, as [`Plain`]; the others
 /// through `Bytes`.
 pub(super) const COMBINATIONS: [Combination; 12] = {
-    use Depth::{One, Usual};
+    const ONE: Option<usize> = Some(2);
     use Sizes::{Mixed, Plain, Tiny};
     [
-        Combination { channel: "mixed sizes, depth 1", sizes: Mixed, depth: One, checksum: false },
-        Combination { channel: "mixed sizes, depth 1, checksum", sizes: Mixed, depth: One, checksum: true },
-        Combination { channel: "mixed sizes", sizes: Mixed, depth: Usual, checksum: false },
-        Combination { channel: "mixed sizes, checksum", sizes: Mixed, depth: Usual, checksum: true },
-        Combination { channel: "tiny, depth 1", sizes: Tiny, depth: One, checksum: false },
-        Combination { channel: "tiny, depth 1, checksum", sizes: Tiny, depth: One, checksum: true },
-        Combination { channel: "tiny", sizes: Tiny, depth: Usual, checksum: false },
-        Combination { channel: "tiny, checksum", sizes: Tiny, depth: Usual, checksum: true },
-        Combination { channel: "pod, depth 1", sizes: Plain, depth: One, checksum: false },
-        Combination { channel: "pod, depth 1, checksum", sizes: Plain, depth: One, checksum: true },
-        Combination { channel: "pod", sizes: Plain, depth: Usual, checksum: false },
-        Combination { channel: "pod, checksum", sizes: Plain, depth: Usual, checksum: true },
+        Combination { channel: "mixed sizes, depth 1", sizes: Mixed, slots: ONE, checksum: false },
+        Combination { channel: "mixed sizes, depth 1, checksum", sizes: Mixed, slots: ONE, checksum: true },
+        Combination { channel: "mixed sizes", sizes: Mixed, slots: None, checksum: false },
+        Combination { channel: "mixed sizes, checksum", sizes: Mixed, slots: None, checksum: true },
+        Combination { channel: "tiny, depth 1", sizes: Tiny, slots: ONE, checksum: false },
+        Combination { channel: "tiny, depth 1, checksum", sizes: Tiny, slots: ONE, checksum: true },
+        Combination { channel: "tiny", sizes: Tiny, slots: None, checksum: false },
+        Combination { channel: "tiny, checksum", sizes: Tiny, slots: None, checksum: true },
+        Combination { channel: "pod, depth 1", sizes: Plain, slots: ONE, checksum: false },
+        Combination { channel: "pod, depth 1, checksum", sizes: Plain, slots: ONE, checksum: true },
+        Combination { channel: "pod", sizes: Plain, slots: None, checksum: false },
+        Combination { channel: "pod, checksum", sizes: Plain, slots: None, checksum: true },
     ]
 };
 
@@ -73,8 +65,8 @@ impl Combination {
         if self.sizes != Sizes::Plain {
             builder = builder.capacity(INITIAL_CAPACITY);
         }
-        if self.depth == Depth::One {
-            builder = builder.slots(2);
+        if let Some(slots) = self.slots {
+            builder = builder.slots(slots);
         }
         builder.open()
     }

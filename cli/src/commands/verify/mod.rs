@@ -30,7 +30,7 @@ use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use crate::output::print_json;
 use report::{Report, Run, Verdict};
-use workers::{Size, Workers};
+use workers::{Setup, Size, Workers};
 use writer::Share;
 
 /// Tortures this build on this machine, and verifies every word that its readers get
@@ -48,12 +48,10 @@ Examples:
   tearless verify --json | jq -e '.verdict == \"fine\"'
 
 Keys of --json, one object:
-  verdict (fine, unfinished, wrong), machine (what it ran on), seconds,
-  writers, readers, seed, forgeries (tried, accepted), snapshots, fresh
-  (of a new publication), history (states out of histories), bytes
-  (verified), publications, retries, give_ups, growths, remaps, kills,
-  takeovers, torn, backwards, failures, leftovers, faults (texts), notes
-  (texts), channels (an array of channel and the same counts of it)
+  verdict (fine, unfinished, wrong), machine (what it ran on), seconds, writers, readers, seed, forgeries (tried, \
+accepted), snapshots, fresh (of a new publication), history (states out of histories), bytes (verified), \
+publications, retries, give_ups, growths, remaps, kills, takeovers, torn, backwards, failures, leftovers, faults \
+(texts), notes (texts), channels (an array of channel and the same counts of it)
 
 Exit codes: 0 nothing is wrong; 1 something is, or it was interrupted before it could say so")]
 pub(crate) struct VerifyArguments {
@@ -96,7 +94,7 @@ pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), 
     if let Some(order) = &arguments.child {
         return child::run(order, &context.directory, work);
     }
-    let interrupt = Interrupt::catch()?;
+    let interrupt = Interrupt::catch(|_| {})?;
     let report = torture(arguments, &context.directory, &interrupt)
         .map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
     if context.json { print_json(&report) } else { report.print() }?;
@@ -111,7 +109,7 @@ fn work(Task { seed, role }: Task, namespace: &Namespace, lifetime: &Lifetime) -
     match role {
         Role::Writer(share) => writer::run(share, namespace, seed, lifetime),
         Role::Reader { first } => {
-            let tallies = reader::run(first, namespace, seed, lifetime)?;
+            let tallies = reader::run(first, (namespace, seed, lifetime))?;
             child::say(&serde_json::to_string(&tallies).map_err(child::text)?);
             Ok(())
         }
@@ -123,13 +121,14 @@ fn torture(
     directory: &Directory,
     interrupt: &Interrupt,
 ) -> Result<Report, String> {
-    let machine = Machine::look(directory.path());
+    let machine = Machine::look(directory);
     let now = child::number_of_run();
     let (seed, size) = (arguments.seed.unwrap_or(now), arguments.size());
     let forgeries = content::try_forgeries(seed);
     let namespace = directory.open(&format!("tearless-verify-{}-{now}", process::id()));
+    let namespace = namespace.map_err(child::text)?;
     let begin = Instant::now();
-    let mut workers = Workers::start(directory, namespace.map_err(child::text)?, seed, size, interrupt)?;
+    let mut workers = Workers::start(Setup { directory, namespace, seed, size, interrupt })?;
     workers.torture(Duration::from_secs(arguments.seconds));
     let is_complete = !interrupt.is_raised();
     let outcome = workers.finish();

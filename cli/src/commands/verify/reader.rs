@@ -37,6 +37,9 @@ struct Seen {
     nanos: u64,
 }
 
+/// The namespace of a run, its seed, and how long this process works.
+pub(super) type Run<'a> = (&'a Namespace, u64, &'a Lifetime);
+
 /// One channel of this process, whatever the type of its states.
 trait Follow {
     /// Takes a snapshot of every new publication that it finds, and sometimes the history. Returns
@@ -73,7 +76,7 @@ struct Watch<T, C> {
 impl<T: 'static, C: Decode<T> + 'static> Watch<T, C> {
     fn open(
         index: usize,
-        (namespace, seed, lifetime): (&Namespace, u64, &Lifetime),
+        (namespace, seed, lifetime): Run<'_>,
         state: T,
         payload: fn(&T) -> &[u8],
     ) -> Result<Box<dyn Follow>, String> {
@@ -266,13 +269,8 @@ fn visit(watches: &mut [Box<dyn Follow>]) {
 /// # Errors
 ///
 /// A message: the reader could not begin.
-pub(super) fn run(
-    first: usize,
-    namespace: &Namespace,
-    seed: u64,
-    lifetime: &Lifetime,
-) -> Result<Vec<Tally>, String> {
-    let run = (namespace, seed, lifetime);
+pub(super) fn run(first: usize, run: Run<'_>) -> Result<Vec<Tally>, String> {
+    let (_, _, lifetime) = run;
     let open = |index: usize| match COMBINATIONS[index].sizes {
         Sizes::Plain => {
             Watch::<Plain, Pod>::open(index, run, bytemuck::Zeroable::zeroed(), bytemuck::bytes_of)

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::combination::{COMBINATIONS, Combination, Depth};
+use super::combination::{COMBINATIONS, Combination};
 use super::content::{Forgeries, Sizes};
 use super::tally::Tally;
 use super::workers::{Outcome, Size};
@@ -151,7 +151,7 @@ impl Report {
 
 /// A reader may give up only if the channel's segments have a single slot.
 fn starvation(combination: &Combination, tally: &Tally) -> Option<&'static str> {
-    let starved = combination.depth == Depth::Usual && tally.give_ups > 0;
+    let starved = combination.slots.is_none() && tally.give_ups > 0;
     starved.then_some("a reader gave up although the ring has the default depth")
 }
 
@@ -173,8 +173,8 @@ mod tests {
         let mut outcome = Outcome { channels: std::array::from_fn(|_| tally.clone()), ..Outcome::default() };
         let mut forgeries = Forgeries { tried: 1, accepted: 0 };
         fault(&mut outcome, &mut forgeries);
-        let (machine, size) =
-            (Machine::look(std::path::Path::new("/dev/shm")), Size { writers: 1, readers: 1 });
+        let directory = crate::directory::Directory::default();
+        let (machine, size) = (Machine::look(&directory), Size { writers: 1, readers: 1 });
         Report::new(Run { machine, seconds: 1.0, size, seed: 0, forgeries, is_complete }, outcome).verdict
     }
 
@@ -202,7 +202,7 @@ mod tests {
     fn a_reader_may_give_up_on_one_slot_only_and_small_states_need_not_grow() {
         for (index, combination) in COMBINATIONS.iter().enumerate() {
             let starved = verdict(true, |outcome, _| outcome.channels[index].give_ups = 1);
-            assert_eq!(starved == Verdict::Fine, combination.depth == Depth::One, "{combination:?}");
+            assert_eq!(starved == Verdict::Fine, combination.slots.is_some(), "{combination:?}");
             let same_size = verdict(true, |outcome, _| outcome.channels[index].growths = 0);
             assert_eq!(same_size == Verdict::Wrong, combination.sizes == Sizes::Mixed);
         }

@@ -7,38 +7,54 @@ use serde::{Deserialize, Serialize};
 /// The most faults of a channel that are described. All faults are counted.
 pub(super) const MAX_NOTES: usize = 5;
 
-/// Counts of one reader process, or of all of them, on one channel or on all. The report and the
-/// readers' messages have the names of the fields.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub(super) struct Tally {
+macro_rules! tally {
+    ($($(#[$doc:meta])* $count:ident,)*) => {
+        /// Counts of one reader process, or of all of them, on one channel or on all. The report
+        /// and the readers' messages have the names of the fields.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+        pub(super) struct Tally {
+            $($(#[$doc])* pub(super) $count: u64,)*
+            /// The first few faults, in words.
+            pub(super) notes: Vec<String>,
+        }
+
+        /// The sum keeps all notes.
+        impl AddAssign<&Tally> for Tally {
+            fn add_assign(&mut self, other: &Tally) {
+                $(self.$count += other.$count;)*
+                self.notes.extend_from_slice(&other.notes);
+            }
+        }
+    };
+}
+
+tally! {
     /// Snapshots that were compared with the published payload, torn ones included.
-    pub(super) snapshots: u64,
+    snapshots,
     /// Snapshots of a publication that the reader had not seen before.
-    pub(super) fresh: u64,
+    fresh,
     /// States of histories that were compared with the published payload.
-    pub(super) history: u64,
+    history,
     /// Payload bytes of snapshots and histories.
-    pub(super) bytes: u64,
+    bytes,
     /// Publications, which the parent counts, as growths and takeovers.
-    pub(super) publications: u64,
+    publications,
     /// Attempts that had to be repeated.
-    pub(super) retries: u64,
+    retries,
     /// Snapshots that the reader gave up because the writer was faster.
-    pub(super) give_ups: u64,
+    give_ups,
     /// Replacements of the channel's segments.
-    pub(super) growths: u64,
+    growths,
     /// Segments that were mapped.
-    pub(super) remaps: u64,
+    remaps,
     /// Writers after the first.
-    pub(super) takeovers: u64,
+    takeovers,
     /// Payloads that differ from what was published under their number.
-    pub(super) torn: u64,
+    torn,
     /// Numbers or times that went backwards.
-    pub(super) backwards: u64,
+    backwards,
     /// Calls that failed unexpectedly.
-    pub(super) failures: u64,
-    /// The first few faults, in words.
-    pub(super) notes: Vec<String>,
+    failures,
 }
 
 impl Tally {
@@ -47,26 +63,6 @@ impl Tally {
         if self.notes.len() < MAX_NOTES {
             self.notes.push(text);
         }
-    }
-}
-
-/// The sum keeps all notes.
-impl AddAssign<&Tally> for Tally {
-    fn add_assign(&mut self, other: &Tally) {
-        self.snapshots += other.snapshots;
-        self.fresh += other.fresh;
-        self.history += other.history;
-        self.bytes += other.bytes;
-        self.publications += other.publications;
-        self.retries += other.retries;
-        self.give_ups += other.give_ups;
-        self.growths += other.growths;
-        self.remaps += other.remaps;
-        self.takeovers += other.takeovers;
-        self.torn += other.torn;
-        self.backwards += other.backwards;
-        self.failures += other.failures;
-        self.notes.extend_from_slice(&other.notes);
     }
 }
 

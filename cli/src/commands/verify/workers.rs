@@ -4,7 +4,7 @@
 use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use std::{io, mem};
+use std::{fs, io, mem};
 
 use serde::Serialize;
 use tearless::dynamic::DynamicReader;
@@ -12,7 +12,7 @@ use tearless::{Namespace, cleanup::Retention};
 
 use super::combination::COMBINATIONS;
 use super::content::scramble;
-use super::leftovers::Prefixes;
+use super::leftovers::Place;
 use super::tally::{MAX_NOTES, Tally};
 use super::writer::Share;
 use super::{Role, Task};
@@ -51,19 +51,24 @@ pub(super) struct Outcome {
     pub(super) faults: Vec<String>,
 }
 
+/// What all workers have in common.
+pub(super) struct Setup<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) namespace: Namespace,
+    pub(super) seed: u64,
+    pub(super) size: Size,
+    pub(super) interrupt: &'a Interrupt,
+}
+
 /// All workers. None of them, and none of their channels, outlives this value.
 pub(super) struct Workers<'a> {
-    directory: &'a Directory,
-    namespace: Namespace,
-    seed: u64,
-    interrupt: &'a Interrupt,
-    size: Size,
+    setup: Setup<'a>,
     writers: Vec<Worker>,
     readers: Vec<Worker>,
     /// The parent's own readers, which know the number of publications after the channels are
     /// removed.
     observers: Vec<DynamicReader>,
-    prefixes: Prefixes,
+    place: Place,
     outcome: Outcome,
 }
 
@@ -73,26 +78,11 @@ impl<'a> Workers<'a> {
     /// # Errors
     ///
     /// A message: one of them could not start.
-    pub(super) fn start(
-        directory: &'a Directory,
-        namespace: Namespace,
-        seed: u64,
-        size: Size,
-        interrupt: &'a Interrupt,
-    ) -> Result<Workers<'a>, String> {
-        let prefixes = Prefixes::in_directory(directory.path());
-        let mut workers = Workers {
-            directory,
-            namespace,
-            seed,
-            interrupt,
-            size,
-            writers: Vec::new(),
-            readers: Vec::new(),
-            observers: Vec::new(),
-            prefixes,
-            outcome: Outcome::default(),
-        };
+    pub(super) fn start(setup: Setup<'a>) -> Result<Workers<'a>, String> {
+        let (size, prefix) = (setup.size, setup.namespace.object_prefix(None));
+        let place = Place { directory: setup.directory.real_path(), prefix };
+        let (writers, readers, observers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut workers = Workers { setup, writers, readers, observers, place, outcome: Outcome::default() };
         for index in 0..size.writers {
             workers.writers.push(workers.start_writer(index, 1).map_err(text)?);
         }
@@ -101,39 +91,46 @@ impl<'a> Workers<'a> {
         }
         workers.await_ready()?;
         for combination in &COMBINATIONS {
-            let observer = workers.namespace.dynamic_reader(combination.channel).map_err(text)?;
+            let observer = workers.setup.namespace.dynamic_reader(combination.channel).map_err(text)?;
             workers.observers.push(observer);
         }
-        workers.find_prefixes();
+        workers.check_names();
         Ok(workers)
     }
 
     fn start_writer(&self, index: usize, life: u64) -> io::Result<Worker> {
-        self.start_one(Role::Writer(Share { index, writers: self.size.writers, life }))
+        self.start_one(Role::Writer(Share { index, writers: self.setup.size.writers, life }))
     }
 
     fn start_one(&self, role: Role) -> io::Result<Worker> {
-        Worker::start("verify", (self.directory, &self.namespace), &Task { seed: self.seed, role })
+        Worker::start(
+            "verify",
+            (self.setup.directory, &self.setup.namespace),
+            &Task { seed: self.setup.seed, role },
+        )
     }
 
     fn await_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         for worker in self.writers.iter_mut().chain(&mut self.readers) {
-            let ready = worker.await_ready(deadline, || self.interrupt.is_raised());
+            let ready = worker.await_ready(deadline, || self.setup.interrupt.is_raised());
             ready.map_err(|reason| format!("a child process: {reason}"))?;
         }
-        if self.interrupt.is_raised() { Err("interrupted before it could begin".into()) } else { Ok(()) }
+        if self.setup.interrupt.is_raised() {
+            Err("interrupted before it could begin".into())
+        } else {
+            Ok(())
+        }
     }
 
-    /// Learns the beginnings of the object names from the writers' mappings.
-    fn find_prefixes(&mut self) {
+    /// Checks the names of the objects that the writers have mapped: leftovers are counted by them.
+    fn check_names(&mut self) {
         for pid in self.writers.iter().map(Worker::pid).collect::<Vec<_>>() {
-            if let Err(error) = self.prefixes.add_mapped_by(pid) {
-                self.fault(format!("the mappings of process {pid} cannot be read: {error}"));
+            match fs::read_to_string(format!("/proc/{pid}/maps")) {
+                Ok(maps) if self.place.has_all_of(&maps) => {}
+                Ok(_) => self.fault(format!("process {pid} has other objects than {:?}", self.place)),
+                Err(error) => self.fault(format!("the mappings of process {pid} cannot be read: {error}")),
             }
-        }
-        if !self.prefixes.are_of_one_namespace() {
-            self.fault(format!("the writers' objects are not those of one namespace: {:?}", self.prefixes));
         }
     }
 
@@ -141,18 +138,18 @@ impl<'a> Workers<'a> {
     /// over.
     pub(super) fn torture(&mut self, duration: Duration) {
         let end = Instant::now() + duration;
-        let mut lives = vec![1; self.size.writers];
+        let mut lives = vec![1; self.setup.size.writers];
         for turn in 0.. {
-            let random = scramble(self.seed, turn);
+            let random = scramble(self.setup.seed, turn);
             let (min, max) = BETWEEN_KILLS;
             let next = Instant::now() + Duration::from_millis(min + random % (max - min));
-            while Instant::now() < next.min(end) && !self.interrupt.is_raised() {
+            while Instant::now() < next.min(end) && !self.setup.interrupt.is_raised() {
                 sleep(LOOK.min(next.saturating_duration_since(Instant::now())));
             }
-            if Instant::now() >= end || self.interrupt.is_raised() || !self.outcome.faults.is_empty() {
+            if Instant::now() >= end || self.setup.interrupt.is_raised() || !self.outcome.faults.is_empty() {
                 break;
             }
-            let index = usize::try_from(random >> 32).unwrap_or(0) % self.size.writers;
+            let index = usize::try_from(random >> 32).unwrap_or(0) % self.setup.size.writers;
             lives[index] += 1;
             self.replace(index, lives[index]);
         }
@@ -223,11 +220,11 @@ impl<'a> Workers<'a> {
 
     /// Counts the leftovers in the directory, and compares the number with the library's.
     fn count_leftovers(&mut self) {
-        match self.prefixes.count_objects() {
+        match self.place.count_objects() {
             Ok(objects) => self.outcome.leftovers = objects,
             Err(error) => self.fault(format!("the directory cannot be listed: {error}")),
         }
-        match self.namespace.memory().map(|memory| memory.total().objects) {
+        match self.setup.namespace.memory().map(|memory| memory.total().objects) {
             Ok(objects) if objects == self.outcome.leftovers => {}
             Ok(objects) => {
                 let left = self.outcome.leftovers;
@@ -236,7 +233,7 @@ impl<'a> Workers<'a> {
             Err(error) => self.fault(format!("the namespace cannot be inspected: {error}")),
         }
         for combination in &COMBINATIONS {
-            match self.namespace.remove_channel(combination.channel) {
+            match self.setup.namespace.remove_channel(combination.channel) {
                 Ok(false) => {}
                 Ok(true) => self.fault(format!("channel {:?} was not removed", combination.channel)),
                 Err(error) => self.fault(error.to_string()),
@@ -262,6 +259,6 @@ impl Drop for Workers<'_> {
         self.readers.clear();
         // Leftovers are counted before this. If they were not counted, another fault is already
         // reported.
-        let _ = self.namespace.clean(Retention::Nothing);
+        let _ = self.setup.namespace.clean(Retention::Nothing);
     }
 }

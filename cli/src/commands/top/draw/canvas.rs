@@ -12,7 +12,6 @@ use crate::output::Side;
 const CUT: &str = "…";
 
 /// The cells of `area`, which may be empty. Nothing is written outside of it.
-#[derive(Debug)]
 pub(super) struct Canvas<'a> {
     buffer: &'a mut Buffer,
     area: Rect,

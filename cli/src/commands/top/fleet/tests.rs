@@ -237,9 +237,17 @@ fn the_inspector_follows_the_selected_worker() {
     large.publish(&vec![0; (1 << 20) + 1]).unwrap();
     inspector.look(Some("large"), seconds(50));
     assert!(inspector.detail.lines.is_empty());
-    assert!(inspector.detail.note.as_ref().is_some_and(|note| note.contains("too large")), "{inspector:?}");
+    assert!(
+        inspector.detail.note.as_ref().is_some_and(|note| note.contains("too large")),
+        "{:?}",
+        inspector.detail
+    );
     inspector.look(Some("third"), seconds(60));
-    assert!(inspector.detail.note.as_ref().is_some_and(|note| note.contains("third")), "{inspector:?}");
+    assert!(
+        inspector.detail.note.as_ref().is_some_and(|note| note.contains("third")),
+        "{:?}",
+        inspector.detail
+    );
 }
 
 #[test]
@@ -263,6 +271,10 @@ fn a_channel_with_a_schema_shows_its_fields_and_one_without_says_why_not() {
     inspector.look(Some("with-schema"), seconds(1));
     assert_eq!(lines(&inspector), ["[0] = 7", "[1] = \"seven\""]);
     inspector.look(Some("other"), seconds(2));
-    assert!(lines(&inspector)[0].starts_with("0000 = 07 05 73 65"), "{inspector:?}");
-    assert!(inspector.detail.note.as_ref().is_some_and(|note| note.contains("schema")), "{inspector:?}");
+    assert!(lines(&inspector)[0].starts_with("0000 = 07 05 73 65"), "{:?}", inspector.detail);
+    assert!(
+        inspector.detail.note.as_ref().is_some_and(|note| note.contains("schema")),
+        "{:?}",
+        inspector.detail
+    );
 }
