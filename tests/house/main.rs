@@ -75,7 +75,7 @@ fn the_house_keeps_its_measures() {
         small_files(&library),
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
-        lines("lines of code, src", 12_000, 18_060, &library),
+        lines("lines of code, src", 12_000, 18_019, &library),
         lines("lines of code, cli/src", 7_000, 7_150, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {
@@ -153,9 +153,8 @@ fn files(tree: &Tree) -> Measure {
         what: "files of src without tests and models",
         count: tree.files.len(),
         aim: 110,
-        // With `object/shm/directory.rs`, which directories can hold objects, and
-        // `channel/writer/loan.rs`, the slot that a writer lends.
-        ceiling: 112,
+        // With `object/error.rs`, the error of an object and its advice.
+        ceiling: 111,
         details,
     }
 }
