@@ -345,10 +345,8 @@ impl Namespace {
     ///
     /// [`RemoveError::AlreadyOwned`] if it has a writer.
     pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
-        let name = ChannelName::new(self.handle.namespace(), channel)?;
-        let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
-            return Ok(false);
-        };
+        let name = ChannelName::new(self.name(), channel)?;
+        let Some(instance) = channel::remove(self.backend(), &name)? else { return Ok(false) };
         let removed = self.registry().deregister(&[(channel, instance)]);
         removed.map_err(|source| RemoveError::Entry { channel: channel.into(), source }).map(|()| true)
     }
@@ -388,7 +386,7 @@ impl Namespace {
     /// Reports, at the cost of one load, whether [`Namespace::channels`] may have changed.
     #[must_use]
     pub fn watch_channels(&self) -> ChannelWatch {
-        ChannelWatch::new(self.handle.backend().clone(), self.handle.namespace())
+        ChannelWatch::new(self.backend().clone(), self.name())
     }
 
     /// The memory of the namespace, by channel and by kind. Takes no lock: each object is measured
@@ -402,13 +400,13 @@ impl Namespace {
     ///
     /// If shared memory can't be listed, or the size of an object can't be queried.
     pub fn memory(&self) -> Result<NamespaceMemory, ObjectError> {
-        usage::measure(self.handle.backend(), self.handle.namespace())
+        usage::measure(self.backend(), self.name())
     }
 
     /// Records the peak of [`Namespace::memory`] over all moments at which it is asked to look.
     #[must_use]
     pub fn peak_memory(&self) -> PeakMemory {
-        PeakMemory::new(self.handle.backend().clone(), self.handle.namespace())
+        PeakMemory::new(self.backend().clone(), self.name())
     }
 
     /// The contents of a channel's control page and segments at this moment, without payloads,
@@ -429,8 +427,8 @@ impl Namespace {
     /// As [`Namespace::reader`], except that codec and type name don't matter. Errors of one
     /// segment or of the schema are in [`Inspection::segments`] and [`Inspection::schema`].
     pub fn inspect(&self, channel: &str) -> Result<Inspection, AttachError> {
-        let name = ChannelName::new(self.handle.namespace(), channel)?;
-        inspect::inspect(self.handle.backend(), &name)
+        let name = ChannelName::new(self.name(), channel)?;
+        inspect::inspect(self.backend(), &name)
     }
 
     /// Removes what dead and closed writers have left in this namespace: channels that were never
@@ -473,18 +471,17 @@ impl Namespace {
     /// removed objects in `/proc`.
     #[must_use]
     pub fn object_prefix(&self, channel: Option<&str>) -> String {
-        let namespace = self.handle.namespace();
-        let stem = |channel| ObjectNames::new(namespace, channel).stem().to_owned();
-        channel.map_or_else(|| ObjectNames::prefix(namespace), stem)
+        let stem = |channel| ObjectNames::new(self.name(), channel).stem().to_owned();
+        channel.map_or_else(|| ObjectNames::prefix(self.name()), stem)
     }
 
     fn registry(&self) -> Registry<'_> {
-        Registry::of(self.handle.backend(), self.handle.namespace())
+        Registry::of(self.backend(), self.name())
     }
 
     fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
-        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
-        Cleanup { backend, namespace, retention, spare: Duration::ZERO, patience: PATIENCE }
+        let (spare, patience) = (Duration::ZERO, PATIENCE);
+        Cleanup { backend: self.backend(), namespace: self.name(), retention, spare, patience }
     }
 }
 

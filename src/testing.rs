@@ -28,7 +28,7 @@ use crate::object::ObjectError;
 /// whatever their generation; its replaced ones are. New channels of other processes are reported,
 /// too: give a test a namespace of its own.
 #[derive(Debug)]
-#[must_use = "leaks are found only by `leaks`, `finish` or `assert_nothing_left`"]
+#[must_use = "leaks are found only by `leaks` or `assert_nothing_left`"]
 pub struct LeakCheck {
     namespace: Namespace,
     objects: BTreeSet<String>,
@@ -58,15 +58,6 @@ impl LeakCheck {
         let found = objects(&self.namespace)?;
         let left = found.into_iter().filter(|object| self.is_new(object)).map(Leak::from).collect();
         Ok(Leaks { namespace: self.namespace.name().into(), left })
-    }
-
-    /// Objects that exist now and did not at the beginning.
-    ///
-    /// # Errors
-    ///
-    /// As [`Namespace::memory`].
-    pub fn finish(self) -> Result<Leaks, ObjectError> {
-        self.leaks()
     }
 
     /// Asserts that no object exists that did not at the beginning.

@@ -89,27 +89,16 @@ impl<'a, W: Wire> Encoder<'a, W> {
         self.inside(Request::Named)
     }
 
-    /// A value with contents. `len` is `None` if the type does not know how many.
+    /// A value with contents. `announced` is `None` if the type does not know how many.
     #[inline(always)]
-    fn contents(self, steps: Steps, len: Option<usize>) -> Opened<'a, W> {
-        if !W::IS_MESSAGE_PACK && len.is_none() {
+    fn contents(self, steps: Steps, announced: Option<usize>) -> Opened<'a, W> {
+        if !W::IS_MESSAGE_PACK && announced.is_none() {
             return Err(refusal::unknown_length());
         }
-        let begin = if len.is_none() { self.out.wire.payload().len() } else { 0 };
-        let keys = len.is_none().then_some(self.out.keys.len());
-        let (out, types) = (self.out, [Shape::NONE; 2]);
-        Ok(Contents {
-            out,
-            steps,
-            announced: len,
-            count: 0,
-            begin,
-            types,
-            first: "",
-            keys,
-            has_key: false,
-            group: 0,
-        })
+        let begin = if announced.is_none() { self.out.wire.payload().len() } else { 0 };
+        let keys = announced.is_none().then_some(self.out.keys.len());
+        let (out, types, count, group) = (self.out, [Shape::NONE; 2], 0, 0);
+        Ok(Contents { out, steps, announced, count, begin, types, first: "", keys, has_key: false, group })
     }
 
     /// A sequence or a map.

@@ -24,6 +24,7 @@ pub use self::serde::{MessagePack, Postcard};
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use self::{caps::CapError, refusal::EncodeError};
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::error::Error;
 
@@ -160,6 +161,12 @@ impl<T> Direct<T> for Infallible {
         #[expect(unreachable_code, reason = "names the type that the match above cannot")]
         <&mut [u8]>::default()
     }
+}
+
+/// The text of a panic that was caught.
+pub(crate) fn text_of_panic(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a text")
 }
 
 /// The name of `T` without the path of every type in it: `Vec<worker::Job>` and `Vec<main::Job>`

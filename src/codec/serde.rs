@@ -187,6 +187,7 @@ mod compact {
     use super::super::output::Wire;
     use super::super::refusal::EncodeError;
     use super::super::shapes::{Asked, Record, Shape, sum};
+    use super::super::text_of_panic;
     use super::{CodecError, Decode, Encode, Postcard, with_advice};
 
     impl<T: Serialize + DeserializeOwned> Encode<T> for Postcard {
@@ -331,11 +332,8 @@ mod compact {
             })
             .map_err(|error| format!("a trial of its size needs a thread, and there is none: {error}"))?,
         };
-        outcome.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
-            format!("readers would panic when they decode it: {text}")
-        })
+        outcome
+            .map_err(|panic| format!("readers would panic when they decode it: {}", text_of_panic(&*panic)))
     }
 
     /// Compiled once for each type, as `read` is.

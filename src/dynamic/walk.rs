@@ -51,18 +51,18 @@ pub struct Leaves<'a> {
 /// Cost: visits each value, and makes a path for each leaf that is kept.
 #[must_use]
 pub fn leaves(state: &Value) -> Leaves<'_> {
-    let mut search = Search { found: Vec::new(), paths: Paths::new() };
+    let mut search = Search::new();
     search.collect(state, Trail::ROOT, false);
-    Leaves { found: search.found, left_out: search.paths.left_out }
+    Leaves { found: search.found, left_out: search.left_out }
 }
 
 /// The paths to the values in `state`, those of objects and arrays before what is in them, and the
 /// first element of an array for all of its kind: the first 1,000, and the number of all. They are
 /// limited as those of [`leaves`].
 pub(super) fn paths(state: &Value) -> (Vec<String>, usize) {
-    let mut search = Search { found: Vec::new(), paths: Paths::new() };
+    let mut search = Search::new();
     search.collect(state, Trail::ROOT, true);
-    let count = search.found.len() + search.paths.left_out;
+    let count = search.found.len() + search.left_out;
     (search.found.iter().take(MAX_SHOWN).map(|(path, _)| path.to_string()).collect(), count)
 }
 
@@ -109,15 +109,34 @@ impl Differences {
 /// values.
 #[must_use]
 pub fn differences(old: &Value, new: &Value) -> Differences {
-    let mut search = Search { found: Vec::new(), paths: Paths::new() };
+    let mut search = Search::new();
     search.compare(Some(old), Some(new), Trail::ROOT);
-    Differences { found: search.found, left_out: search.paths.left_out }
+    Differences { found: search.found, left_out: search.left_out }
 }
 
-/// What a walk has found, and how many paths it may still keep.
+/// What a walk has found, each with a path.
 struct Search<F> {
     found: Vec<F>,
-    paths: Paths,
+    /// The bytes that further paths may take.
+    bytes_left: usize,
+    left_out: usize,
+}
+
+impl<F> Search<F> {
+    fn new() -> Search<F> {
+        Search { found: Vec::new(), bytes_left: MAX_BYTES, left_out: 0 }
+    }
+
+    /// Keeps what is at the end of `trail`, if its path may be kept; else counts it.
+    fn keep(&mut self, trail: Trail<'_>, find: impl FnOnce(FieldPath) -> F) {
+        let bytes = trail.bytes();
+        if bytes > MAX_PATH || bytes > self.bytes_left || self.found.len() == MAX_PATHS {
+            self.left_out += 1;
+        } else {
+            self.bytes_left -= bytes;
+            self.found.push(find(trail.to_path()));
+        }
+    }
 }
 
 impl<'a> Search<(FieldPath, &'a Value)> {
@@ -130,7 +149,7 @@ impl<'a> Search<(FieldPath, &'a Value)> {
         };
         let is_found = if takes_all { trail.bytes() > 0 } else { is_leaf() };
         if is_found {
-            self.found.extend(self.paths.keep(trail).map(|path| (path, value)));
+            self.keep(trail, |path| (path, value));
         }
         match value {
             Value::Array(elements) => {
@@ -169,34 +188,8 @@ impl Search<Change> {
             }
             (old, new) if old == new => {}
             (old, new) => {
-                let change = |path| Change { path, old: old.cloned(), new: new.cloned() };
-                self.found.extend(self.paths.keep(trail).map(change));
+                self.keep(trail, |path| Change { path, old: old.cloned(), new: new.cloned() });
             }
         }
-    }
-}
-
-/// The paths that may still be kept.
-struct Paths {
-    paths_left: usize,
-    bytes_left: usize,
-    left_out: usize,
-}
-
-impl Paths {
-    fn new() -> Paths {
-        Paths { paths_left: MAX_PATHS, bytes_left: MAX_BYTES, left_out: 0 }
-    }
-
-    /// The path of `trail` if it may be kept; else counts it.
-    fn keep(&mut self, trail: Trail<'_>) -> Option<FieldPath> {
-        let bytes = trail.bytes();
-        if bytes > MAX_PATH || bytes > self.bytes_left || self.paths_left == 0 {
-            self.left_out += 1;
-            return None;
-        }
-        self.paths_left -= 1;
-        self.bytes_left -= bytes;
-        Some(trail.to_path())
     }
 }

@@ -11,8 +11,7 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use papaya::{Guard, LocalGuard, Operation};
 
-use super::HubStatistics;
-use super::error::QueryError;
+use super::report::{Counts, HubStatistics, QueryError};
 use crate::accept::{Accept, Candidate, FieldPlan};
 use crate::catalog;
 use crate::channel::{
@@ -507,33 +506,6 @@ pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let result = work(&mut scratch);
     SCRATCH.set(scratch);
     result
-}
-
-/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they
-/// order nothing.
-#[derive(Debug, Default)]
-pub(super) struct Counts([AtomicU64; 5]);
-
-impl Counts {
-    /// [`HubStatistics::attachments`]: the time by which the hub knows what it read last.
-    #[inline]
-    pub(super) fn attachments(&self) -> u64 {
-        self.0[0].load(Ordering::Relaxed)
-    }
-
-    pub(super) fn add(&self, done: HubStatistics) {
-        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = done;
-        let numbers = [attachments, slow_queries, retries, remaps, give_ups];
-        for (count, number) in self.0.iter().zip(numbers) {
-            count.fetch_add(number, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn read(&self) -> HubStatistics {
-        let numbers = self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
-        let [attachments, slow_queries, retries, remaps, give_ups] = numbers;
-        HubStatistics { attachments, slow_queries, retries, remaps, give_ups }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::Backoff as Spins;
 
 use super::attached::{Accepted, Readers, Shared};
-use super::error::QueryError;
+use super::report::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
 use crate::clock;
 use crate::codec::Decode;
@@ -107,9 +107,9 @@ pub(super) struct Cutting<'a> {
     reader: ChannelReader,
     accepted: Accepted,
     payload: Vec<u8>,
-    received: Option<SnapshotInfo>,
+    /// `None` before the first publication.
+    copied: Result<Option<SnapshotInfo>, QueryError>,
     pub(super) skew: Skew,
-    failed: Option<QueryError>,
 }
 
 /// Copies a publication of each channel, and returns the moment of which they are.
@@ -162,13 +162,12 @@ fn double_collect(channels: &mut [&mut Cutting<'_>]) -> bool {
 
 impl Cutting<'_> {
     pub(super) fn new(shared: &Shared, reader: ChannelReader, accepted: Accepted) -> Cutting<'_> {
-        let (payload, skew) = (Vec::new(), Skew::None);
-        Cutting { shared, reader, accepted, payload, received: None, skew, failed: None }
+        Cutting { shared, reader, accepted, payload: Vec::new(), copied: Ok(None), skew: Skew::None }
     }
 
     /// The state for the publication that was copied, or why there is none.
     pub(super) fn state<T, C: Decode<T>>(self) -> Result<Snapshot<T>, QueryError> {
-        let Cutting { shared, reader, accepted, payload, received, failed, .. } = self;
+        let Cutting { shared, reader, accepted, payload, copied, .. } = self;
         shared.keep(&reader, Some(accepted.clone()));
         if reader.is_removed() {
             // The cut may have the state of a new channel of that name: the two never existed
@@ -176,17 +175,16 @@ impl Cutting<'_> {
             return Err(reader.closed().into());
         }
         let channel = reader.channel();
-        match (failed, received) {
-            (Some(error), _) => Err(error),
-            (None, None) => Err(SnapshotError::Empty { channel: channel.into() }.into()),
-            (None, Some(info)) => Ok(state_of::<T, C>(&payload, accepted.plan(), channel, info)?),
+        match copied? {
+            None => Err(SnapshotError::Empty { channel: channel.into() }.into()),
+            Some(info) => Ok(state_of::<T, C>(&payload, accepted.plan(), channel, info)?),
         }
     }
 
     /// Notes that the copied publication may lag behind its worker's state.
     fn find_deferral(&mut self) {
         let deferred = self.reader.page().deferred();
-        let is_deferred = self.received.is_some_and(|info| info.publication() <= deferred);
+        let is_deferred = matches!(&self.copied, Ok(Some(info)) if info.publication() <= deferred);
         if self.skew == Skew::None && is_deferred {
             self.skew = Skew::Deferred;
         }
@@ -194,16 +192,13 @@ impl Cutting<'_> {
 
     /// Copies publication `number`; `false` if it is overwritten.
     fn take(&mut self, number: Option<Publication>) -> bool {
-        (self.received, self.failed, self.skew) = (None, None, Skew::None);
+        (self.copied, self.skew) = (Ok(None), Skew::None);
         let Some(publication) = number else { return true };
         let read = |_: Option<&mut Readers>| {
             self.reader.read_publication(publication, &mut &mut self.payload).map_err(QueryError::from)
         };
-        match self.shared.with_room(None, |read| read.as_ref().err(), read) {
-            Ok(received) => self.received = received,
-            Err(error) => self.failed = Some(error),
-        }
-        self.received.is_some() || self.failed.is_some()
+        self.copied = self.shared.with_room(None, |read| read.as_ref().err(), read);
+        !matches!(self.copied, Ok(None))
     }
 
     /// Copies the publication that was current at `time`, or else a later one. The writer can
@@ -235,7 +230,7 @@ impl Cutting<'_> {
             }
         }
         let channel = self.reader.channel().to_owned();
-        self.failed = Some(SnapshotError::Contended { channel, attempts, waited: begin.elapsed() }.into());
+        self.copied = Err(SnapshotError::Contended { channel, attempts, waited: begin.elapsed() }.into());
     }
 
     /// The publication that was current at `time`, searched backwards from `latest`, or the oldest

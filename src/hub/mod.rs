@@ -4,8 +4,8 @@ mod attached;
 #[cfg(feature = "async")]
 mod changes;
 mod cut;
-mod error;
 mod query;
+mod report;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,6 @@ mod watch;
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +21,8 @@ pub use crate::health::Health;
 #[cfg(feature = "async")]
 pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
-pub use error::QueryError;
 pub use query::HubState;
+pub use report::{HubStatistics, QueryError, Status};
 pub use selection::{Pattern, Selection};
 pub use watch::HubWatch;
 
@@ -88,45 +87,6 @@ const NOT_READY: Duration = Duration::from_millis(1);
 pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
     query: PhantomData<fn() -> (C, A)>,
-}
-
-/// The health of a worker, and which writer and publication it is about. Made by [`Hub::status`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// How the worker is.
-    pub health: Health,
-    /// Number of its last publication, 0 before the first.
-    pub publication: u64,
-    /// Process id of the current or last writer, in its own PID namespace.
-    pub writer_pid: u64,
-    /// Number of writers that the channel has had, one after the other.
-    pub incarnation: u64,
-}
-
-/// What a [`Hub`] has done beyond first attempts that succeeded. Those are not counted: the
-/// counters would slow the threads down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HubStatistics {
-    /// Attachments. A channel that was removed and created again counts again.
-    pub attachments: u64,
-    /// Queries whose first attempt failed, and those that find plain fields at other offsets
-    /// ([`MatchingFields`](crate::accept::MatchingFields)).
-    pub slow_queries: u64,
-    /// Further attempts of these queries, because the writer was faster or replaced the segment.
-    pub retries: u64,
-    /// Segments that these queries mapped: one for each growth.
-    pub remaps: u64,
-    /// Queries that failed after all attempts that the hub's retry policy allows.
-    pub give_ups: u64,
-}
-
-counters! {
-    /// The difference to `earlier` statistics of the same hub.
-    HubStatistics: attachments, slow_queries, retries, remaps, give_ups
-    => "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
-        remaps, {give_ups} given up"
 }
 
 impl<C, A> Hub<C, A> {
@@ -285,28 +245,6 @@ impl<C, A> Clone for Hub<C, A> {
 }
 
 debug_by!(Hub<C, A>, |it| namespace: it.shared.handle.namespace());
-
-impl fmt::Display for Status {
-    /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
-    /// (writer 1)`.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { health, publication, writer_pid, incarnation } = self;
-        write!(formatter, "{health}; publication {publication}, process {writer_pid} (writer {incarnation})")
-    }
-}
-
-#[cfg(any(feature = "postcard", feature = "message-pack"))]
-impl serde::Serialize for Status {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut fields = serializer.serialize_struct("Status", 4)?;
-        fields.serialize_field("health", &self.health)?;
-        fields.serialize_field("publication", &self.publication)?;
-        fields.serialize_field("writer_pid", &self.writer_pid)?;
-        fields.serialize_field("incarnation", &self.incarnation)?;
-        fields.end()
-    }
-}
 
 /// Options of a [`Hub`]. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
 #[must_use = "a builder does nothing until `open` is called"]

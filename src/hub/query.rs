@@ -3,10 +3,10 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
+use super::Hub;
 use super::attached::{Accepted, Readers, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
-use super::error::QueryError;
-use super::{Hub, HubStatistics, Status};
+use super::report::{HubStatistics, QueryError, Status};
 use crate::accept::Accept;
 use crate::channel::{ChannelReader, ChannelView, ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{Bytes, CodecError, Decode, Direct, Plain, Pod, Strategy};

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use super::Hub;
 use super::attached::{Names, Readers, with_scratch};
-use super::error::QueryError;
 use super::query::{HubState, slow_receive};
+use super::report::QueryError;
 use crate::accept::{Accept, SameType};
 use crate::channel::SnapshotInfo;
 use crate::codec::{Decode, Direct, MessagePack, Strategy};

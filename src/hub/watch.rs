@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attached::{AT_ONCE, Names, Shared, has_name};
-use super::error::QueryError;
+use super::report::QueryError;
 use super::selection::Pattern;
 use crate::channel::{ChannelReader, ControlPage, Progress};
 use crate::layout::registry::waiters;

@@ -9,14 +9,16 @@
 //! process that rarely needs the order of another process's store and load pays a system call; the
 //! process that stores and loads all the time pays nothing.
 
-use std::io;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_utils::Backoff as Spins;
+use rustix::io::Errno;
+use rustix::thread::futex::{self, Flags, Timespec};
+use rustix::thread::{MembarrierCommand, membarrier};
 
 use crate::memory::SharedWords;
 
@@ -60,63 +62,44 @@ pub(crate) fn sleep<const W: bool>(
     seen: u64,
     timeout: Duration,
 ) -> Slept {
-    let timeout = libc::timespec {
-        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(timeout.subsec_nanos()),
-    };
+    // A time-out beyond the kernel's numbers is none.
+    let timeout = Timespec::try_from(timeout).ok();
     // The kernel compares 32 bits. If exactly 2^32 publications pass between the caller's load and
     // this comparison, the time-out ends the sleep.
     #[expect(clippy::cast_possible_truncation, reason = "the low half is what is compared")]
     let low = seen as u32;
-    let address = low_half(&words.words()[word]);
-    // SAFETY: the address is aligned, and mapped as long as `words` is borrowed. The kernel only
-    // reads it and the time-out, which outlives the call.
-    let result = unsafe {
-        libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAIT, low, ptr::from_ref(&timeout), 0_usize, 0)
-    };
-    if result == 0 {
-        return Slept::LookAgain;
-    }
-    match io::Error::last_os_error().raw_os_error() {
-        Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT) => Slept::LookAgain,
-        _ => Slept::Refused,
+    match futex::wait(low_half(&words.words()[word]), Flags::empty(), low, timeout.as_ref()) {
+        Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => Slept::LookAgain,
+        Err(_) => Slept::Refused,
     }
 }
 
 /// Wakes all threads that sleep on `word`, in any process.
 pub(crate) fn wake<const W: bool>(words: &SharedWords<W>, word: usize) {
-    let address = low_half(&words.words()[word]);
-    // SAFETY: the address is aligned, and mapped as long as `words` is borrowed. Waking does not
-    // access it.
-    let _ =
-        unsafe { libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, i32::MAX, 0_usize, 0_usize, 0) };
+    const ALL: u32 = i32::MAX.cast_unsigned();
+    let _ = futex::wake(low_half(&words.words()[word]), Flags::empty(), ALL);
 }
 
-/// Address of the low half, which is first in little-endian order.
-fn low_half(word: &AtomicU64) -> *const u32 {
-    ptr::from_ref(word).cast()
+/// The low half of a word, first in little-endian order, for the kernel alone: this process
+/// accesses words as a whole.
+fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    // SAFETY: the half is aligned as the word is, and readable as long as the word is borrowed. A
+    // reference to an atomic allows changes by others. It is passed to futex calls only, which
+    // only read. `AtomicU32::from_ptr` requires writable memory: the word may be mapped read-only.
+    unsafe { &*ptr::from_ref(word).cast::<AtomicU32>() }
 }
-
-/// `MEMBARRIER_CMD_*` of the kernel's interface.
-const GLOBAL_EXPEDITED: libc::c_int = 1 << 1;
-const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
 
 /// Registers this process: barriers of other processes run in it from now on. `false` if the system
 /// has none.
 pub(crate) fn register_for_barriers() -> bool {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
-    *REGISTERED.get_or_init(|| command(REGISTER_GLOBAL_EXPEDITED))
+    *REGISTERED.get_or_init(|| membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok())
 }
 
 /// Runs a full barrier in this thread, and in every registered process. `false` if the system has
 /// none.
 pub(crate) fn issue_barrier() -> bool {
-    command(GLOBAL_EXPEDITED)
-}
-
-fn command(command: libc::c_int) -> bool {
-    // SAFETY: the call takes only numbers, and accesses no memory of ours.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+    membarrier(MembarrierCommand::GlobalExpedited).is_ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! How a schema is made from a type: for Postcard from its `postcard_schema::Schema`, for plain
-//! data from its [`DescribePod`].
+//! data from its [`DescribePod`]; and samples of its payloads, which show whether the type agrees.
 
 use std::num::Wrapping;
 use std::ptr;
@@ -260,5 +260,83 @@ pub mod assembly {
             last => Fields::Tuple(fields.into_iter().chain(last).collect()),
         };
         Type::Struct { name: name.into(), fields }
+    }
+}
+
+/// The most values in a sample.
+const MAX_VALUES: usize = 1 << 16;
+
+/// The most samples of one schema.
+const MAX_SAMPLES: usize = 256;
+
+/// Payloads of `root` that have each variant of each enum, one element in each list, and no number
+/// that is zero. None if they had too many values.
+pub(crate) fn samples(root: &Type) -> Vec<Vec<u8>> {
+    let mut samples = Vec::new();
+    let mut variants = 1;
+    while samples.len() < variants.min(MAX_SAMPLES) {
+        let mut sample = Sample { bytes: Vec::new(), number: samples.len(), variants, left: MAX_VALUES };
+        if sample.write(root).is_none() {
+            return Vec::new();
+        }
+        variants = sample.variants;
+        samples.push(sample.bytes);
+    }
+    samples
+}
+
+struct Sample {
+    bytes: Vec<u8>,
+    number: usize,
+    /// The variants of the enum that has the most of those seen so far.
+    variants: usize,
+    /// The values that may follow.
+    left: usize,
+}
+
+impl Sample {
+    fn write(&mut self, node: &Type) -> Option<()> {
+        self.left = self.left.checked_sub(1)?;
+        match node {
+            Type::Scalar(Scalar::F32) => self.bytes.extend(1_f32.to_le_bytes()),
+            Type::Scalar(Scalar::F64) => self.bytes.extend(1_f64.to_le_bytes()),
+            Type::Scalar(Scalar::Char) | Type::String | Type::Bytes => self.bytes.extend([1, b'1']),
+            Type::Scalar(Scalar::Bool) => self.bytes.push(1),
+            // No zero, and a length that is too large where a text is read instead.
+            Type::Scalar(_) => self.bytes.push(b'1'),
+            Type::Unit => {}
+            Type::Schema => return None,
+            Type::Option(inner) | Type::Sequence(inner) => {
+                self.bytes.push(1);
+                self.write(inner)?;
+            }
+            Type::Array { len, element } => (0..*len).try_for_each(|_| self.write(element))?,
+            Type::Map { key, value } => {
+                self.bytes.push(1);
+                self.write(key)?;
+                self.write(value)?;
+            }
+            Type::Struct { fields, .. } => self.fields(fields)?,
+            Type::Enum { variants, .. } => {
+                self.variants = self.variants.max(variants.len());
+                let index = self.number.checked_rem(variants.len())?;
+                match u8::try_from(index).ok()? {
+                    low @ 0..0x80 => self.bytes.push(low),
+                    high => self.bytes.extend([high, 1]),
+                }
+                self.fields(&variants[index].fields)?;
+            }
+        }
+        Some(())
+    }
+
+    fn fields(&mut self, fields: &Fields) -> Option<()> {
+        match fields {
+            Fields::Unit => Some(()),
+            Fields::Newtype(inner) => self.write(inner),
+            Fields::Tuple(fields) | Fields::Named(fields) => {
+                fields.iter().try_for_each(|field| self.write(&field.value))
+            }
+        }
     }
 }

@@ -41,7 +41,6 @@
 //! It does not see `rename_all`, whose names readers don't get, and `skip` and `with`, for which no
 //! writer is opened: such a schema differs from the payload.
 
-mod cursor;
 mod describe;
 mod difference;
 mod fields;
@@ -52,11 +51,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cursor::samples;
-#[cfg(feature = "dynamic")]
-pub(crate) use cursor::{Cursor, Fault};
 #[doc(hidden)]
 pub use describe::assembly;
+pub(crate) use describe::samples;
 pub use describe::{Describe, DescribePod};
 pub use difference::{Difference, DifferenceKind};
 pub(crate) use difference::{Move, plan};
@@ -69,6 +66,8 @@ pub use postcard_schema;
 pub(crate) use tree::SIZES_COMPUTED;
 pub use tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 pub use wire::SchemaError;
+#[cfg(feature = "dynamic")]
+pub(crate) use wire::{Cursor, Fault};
 
 use crate::layout;
 
@@ -107,7 +106,8 @@ impl Schema {
         }
     }
 
-    /// The schema as bytes, as a channel carries them.
+    /// The schema as bytes, as a channel carries them. A derived schema can have more types or
+    /// levels than a channel can carry: then [`Schema::from_bytes`] refuses the bytes.
     ///
     /// Cost: visits each type once.
     #[must_use]
@@ -127,16 +127,6 @@ impl Schema {
     /// [`SchemaError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Schema, SchemaError> {
         wire::decode(bytes)
-    }
-
-    /// Whether [`Schema::from_bytes`] accepts the result of [`Schema::to_bytes`]. A derived schema
-    /// can have more types or levels than a channel can carry.
-    ///
-    /// # Errors
-    ///
-    /// The [`SchemaError`] that a reader would get.
-    pub fn check(&self) -> Result<(), SchemaError> {
-        Schema::from_bytes(&self.to_bytes()).map(drop)
     }
 
     /// A hash of the schema: equal schemas have equal hashes.

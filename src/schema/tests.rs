@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use bytemuck::{Pod, Zeroable};
 use proptest::prelude::*;
 
-use super::cursor::{Cursor, Fault};
+use super::wire::{Cursor, Fault};
 use super::*;
 use crate::codec;
 
@@ -70,7 +70,6 @@ fn robot() -> Schema {
 fn a_schema_survives_its_bytes() {
     for schema in [state(), robot(), <codec::Postcard as Describe<str>>::describe()] {
         assert_eq!(Schema::from_bytes(&schema.to_bytes()), Ok(schema.clone()));
-        assert_eq!(schema.check(), Ok(()));
     }
     assert_ne!(state().fingerprint(), robot().fingerprint());
     assert_eq!(state().fingerprint(), state().fingerprint());

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::report::{ShutdownError, SyncerStatistics};
 use crate::channel::{CreateError, PublishError};
 use crate::clock::Timer;
-use crate::codec::Encode;
+use crate::codec::{Encode, text_of_panic};
 use crate::object::{AtExit, ForkToken};
 use crate::writer::{Changed, Writer};
 
@@ -197,8 +197,9 @@ impl<T, C> Publisher<T, C> {
                 self.statistics.encode_time += took;
                 self.statistics.max_encode_time = self.statistics.max_encode_time.max(took);
                 let (codec, channel) = (self.codec, || writer.channel().to_owned());
-                let panicked = |panic| {
-                    Err(PublishError::Encode { channel: channel(), codec, source: text_of(panic).into() })
+                let panicked = |panic: Box<dyn Any + Send>| {
+                    let text = format!("its serialization panicked: {}", text_of_panic(&*panic));
+                    Err(PublishError::Encode { channel: channel(), codec, source: text.into() })
                 };
                 let published = result
                     .unwrap_or_else(panicked)
@@ -233,13 +234,6 @@ fn publish<T, C>(
         }
     }
     Ok(())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "as `catch_unwind` returns it")]
-fn text_of(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("its serialization panicked: {}", text.unwrap_or("without a text"))
 }
 
 /// The state's lock. It knows the thread that holds it, and panics where that thread would wait for

@@ -214,7 +214,7 @@ fn a_leak_check_finds_what_is_left_and_only_that() {
     assert!(check.leaks().unwrap().is_empty(), "a known channel may grow: {}", check.leaks().unwrap());
     let left = open(&namespace, "left");
     put(&heap, &ObjectNames::new("fleet", "known").object(Kind::Segment(Side::A, 7)), 2);
-    let leaks = check.finish().unwrap();
+    let leaks = check.leaks().unwrap();
     let channels: Vec<_> = leaks.left.iter().map(|leak| leak.channel.as_deref().unwrap()).collect();
     assert_eq!(channels.iter().filter(|channel| **channel == "left").count(), 1);
     assert_eq!(channels.iter().filter(|channel| **channel == "known").count(), 1);

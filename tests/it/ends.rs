@@ -115,7 +115,7 @@ fn a_panic_that_unwinds_ends_the_channel_and_only_linger_keeps_its_last_state() 
         let builder = own.writer_builder("worker").codec::<Pod>().linger(linger);
         let mut writer: Writer<u64, Pod> = builder.open().unwrap();
         writer.publish(&7).unwrap();
-        let mut attached = reader(&own);
+        let attached = reader(&own);
         let worker = std::thread::spawn(move || {
             let _writer = writer;
             panic!("the worker fails");

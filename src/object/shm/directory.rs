@@ -7,11 +7,9 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, Mode as FileMode, OFlags, Stat, accessat, fstat, fstatfs};
 use rustix::io::Errno;
 
-use super::super::{is_own_user, mapping, quoted, unmapped_text};
+use super::super::error::{quoted, unmapped_text};
+use super::super::{DEFAULT_DIRECTORY, is_own_user, mapping};
 use crate::layout::PAGE_BYTES;
-
-/// Where Linux shows POSIX shared memory.
-pub(in super::super) const DEFAULT: &str = "/dev/shm";
 
 /// The type of a file system of huge pages.
 pub(super) const HUGETLBFS: rustix::fs::FsWord = 0x9584_58f6;
@@ -71,7 +69,7 @@ pub(crate) struct Directory {
 impl Default for Directory {
     /// No system call.
     fn default() -> Directory {
-        Directory { path: DEFAULT.into(), huge: None }
+        Directory { path: DEFAULT_DIRECTORY.into(), huge: None }
     }
 }
 
@@ -96,7 +94,7 @@ impl Directory {
                     "is no path of UTF-8 characters, without control characters: choose another directory";
                 format!("{path:?} {text}")
             })?;
-        if directory == DEFAULT {
+        if directory == DEFAULT_DIRECTORY {
             return Ok(Directory::default());
         }
         let failed = |errno| text_of_failure(&directory, errno);
@@ -135,11 +133,6 @@ impl Directory {
 /// What to do about a directory that is not there.
 pub(super) fn missing_text(directory: &str) -> String {
     format!("{directory} does not exist: mkdir -p -m 700 {}", quoted(directory))
-}
-
-/// The directory of the object at this path.
-pub(crate) fn directory_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
 /// The file system, and why it can't hold objects.

@@ -22,14 +22,13 @@ use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode
 
 use super::mapping;
 use super::{
-    Access, Backend, Claim, ClaimOptions, Holder, ObjectError, ObjectStatus, if_exists, is_own_user, lock,
+    Access, Backend, Claim, ClaimOptions, Holder, ObjectError, ObjectStatus, directory_of, if_exists,
+    is_own_user, lock,
 };
 use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
-pub(super) use directory::DEFAULT;
 use directory::Directory;
-pub(crate) use directory::directory_of;
 pub(crate) use object::group_id;
 use object::{
     OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, remove_if_same,

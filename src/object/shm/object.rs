@@ -17,10 +17,11 @@ use shared_memory::{ShmemConf, ShmemError};
 
 use super::super::mapping;
 use super::super::{
-    Access, Mode, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, lock, quoted, threads,
+    Access, DEFAULT_DIRECTORY, Mode, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, directory_of,
+    lock, quoted, threads,
 };
 use super::MAX_TRIES;
-use super::directory::{DEFAULT, Directory, HUGETLBFS, directory_of, missing_text};
+use super::directory::{Directory, HUGETLBFS, missing_text};
 use crate::layout::PAGE_BYTES;
 use crate::memory::{ObjectId, Words};
 
@@ -34,7 +35,9 @@ const MAPS: [&str; 2] = ["mmap", "shm_open"];
 /// no other directory: sized, and without that crate's mapping.
 pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), ObjectError> {
     check_file_size(object, bytes)?;
-    let Some(name) = object.strip_prefix(DEFAULT).filter(|_| directory_of(object) == DEFAULT) else {
+    let Some(name) =
+        object.strip_prefix(DEFAULT_DIRECTORY).filter(|_| directory_of(object) == DEFAULT_DIRECTORY)
+    else {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = || rustix::fs::open(object, flags, FileMode::RUSR | FileMode::WUSR);
         let created = rustix::io::retry_on_intr(create).map(drop);
@@ -112,7 +115,7 @@ pub(super) fn extend(fd: &OwnedFd, object: &str, start: usize, bytes: usize) -> 
 /// How memory is reserved: in `/dev/shm`, a reservation sets the size at its end. On a disk, it may
 /// set others before that, which are no full pages.
 fn reservation(object: &str) -> FallocateFlags {
-    let is_default = directory_of(object) == DEFAULT;
+    let is_default = directory_of(object) == DEFAULT_DIRECTORY;
     if is_default { FallocateFlags::empty() } else { FallocateFlags::KEEP_SIZE }
 }
 
@@ -148,19 +151,11 @@ pub(super) fn reserve_range(
 fn reserve_in_pieces(fd: &OwnedFd, flags: FallocateFlags, start: usize, bytes: usize) -> Result<(), Errno> {
     const PIECE: usize = 1 << 20;
     for offset in (0..bytes).step_by(PIECE) {
-        reserve_piece(fd, flags, (start + offset) as u64, PIECE.min(bytes - offset) as u64)?;
+        let (begin, len) = ((start + offset) as u64, PIECE.min(bytes - offset) as u64);
+        let mut tries = (0..MAX_TRIES).map(|_| rustix::fs::fallocate(fd, flags, begin, len));
+        tries.find(|tried| *tried != Err(Errno::INTR)).unwrap_or(Err(Errno::INTR))?;
     }
     Ok(())
-}
-
-fn reserve_piece(fd: &OwnedFd, flags: FallocateFlags, offset: u64, len: u64) -> Result<(), Errno> {
-    for _ in 0..MAX_TRIES {
-        match rustix::fs::fallocate(fd, flags, offset, len) {
-            Err(Errno::INTR) => {}
-            done => return done,
-        }
-    }
-    Err(Errno::INTR)
 }
 
 /// Makes an object of this user accessible that was created under a umask that forbids even the
@@ -271,78 +266,92 @@ pub(super) fn failed_io(object: &str, operation: &'static str, error: io::Error)
     }
 }
 
+/// The error of a system call on an object.
 pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> ObjectError {
     let directory = directory_of(object);
-    let is_default = directory == DEFAULT;
-    let unusable = |problem: String| ObjectError::Unusable { problem };
+    if let Some(limit) = limit_of(directory, operation, errno) {
+        return ObjectError::Limit { object: object.into(), operation, limit };
+    }
+    if let Some(problem) = problem_of(directory, object, operation, errno) {
+        return ObjectError::Unusable { problem };
+    }
+    let owned = || object.to_owned();
+    let no_space =
+        || ObjectError::NoSpace { object: owned(), bytes: huge_page(directory).unwrap_or(PAGE_BYTES) };
+    match errno {
+        Errno::NOENT => ObjectError::NotFound { object: owned() },
+        Errno::EXIST => ObjectError::Exists { object: owned() },
+        Errno::ACCESS | Errno::PERM => {
+            let owner = stat_by_name(object).ok().map(|stat| stat.st_uid);
+            ObjectError::PermissionDenied { object: owned(), owner }
+        }
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => no_space(),
+        // Of hugetlbfs: its pages are of a pool.
+        Errno::NOMEM if operation == "fallocate" || MAPS.contains(&operation) => no_space(),
+        Errno::LOOP => foreign(object, "it is a symbolic link"),
+        Errno::ISDIR => foreign(object, "it is a directory"),
+        Errno::NXIO => foreign(object, "it is a socket or a FIFO"),
+        errno => ObjectError::Os { object: owned(), operation, source: errno.into() },
+    }
+}
+
+/// The limit that an operation has reached, if it failed because of one.
+fn limit_of(directory: &str, operation: &str, errno: Errno) -> Option<ResourceLimit> {
+    let maps = MAPS.contains(&operation);
+    match errno {
+        Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
+        Errno::AGAIN if maps => Some(ResourceLimit::LockedMemory),
+        Errno::NOMEM if maps && huge_page(directory).is_none() => Some(ResourceLimit::Mappings),
+        Errno::NOSPC if operation != "fallocate" && lacks_inodes(directory) => Some(ResourceLimit::Inodes),
+        _ => None,
+    }
+}
+
+/// What is wrong with the directory itself, if an operation failed because of that, and what to do.
+fn problem_of(directory: &str, object: &str, operation: &str, errno: Errno) -> Option<String> {
+    let is_default = directory == DEFAULT_DIRECTORY;
     let advice = match is_default {
         true => "mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
         false => "use a directory of a tmpfs",
     };
-    let page = || huge_page(directory).unwrap_or(PAGE_BYTES);
-    let remount = |problem: &str| unusable(format!("{problem}: {advice}"));
-    let (object, user) = (object.to_owned(), rustix::process::geteuid().as_raw());
-    let limit = match errno {
-        Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
-        Errno::AGAIN if MAPS.contains(&operation) => Some(ResourceLimit::LockedMemory),
-        Errno::NOMEM if MAPS.contains(&operation) && huge_page(directory).is_none() => {
-            Some(ResourceLimit::Mappings)
-        }
-        Errno::NOSPC if operation != "fallocate" && lacks_inodes(directory) => Some(ResourceLimit::Inodes),
-        _ => None,
-    };
-    if let Some(limit) = limit {
-        return ObjectError::Limit { object, operation, limit };
-    }
+    let user = rustix::process::geteuid().as_raw();
     match errno {
-        Errno::NOENT if rustix::fs::stat(directory).is_err() => match is_default {
-            true => remount("/dev/shm is not mounted"),
-            false => unusable(missing_text(directory)),
-        },
-        Errno::NOENT => ObjectError::NotFound { object },
-        Errno::NOTDIR => remount(&format!("{directory} is not a directory, which has to be there first")),
+        Errno::NOENT if rustix::fs::stat(directory).is_err() => Some(match is_default {
+            true => format!("/dev/shm is not mounted: {advice}"),
+            false => missing_text(directory),
+        }),
+        Errno::NOTDIR => {
+            Some(format!("{directory} is not a directory, which has to be there first: {advice}"))
+        }
         Errno::NOSPC | Errno::NOMEM if is_default && huge_page(directory).is_some() => {
-            remount("the file system of /dev/shm is hugetlbfs")
+            Some(format!("the file system of /dev/shm is hugetlbfs: {advice}"))
         }
-        Errno::ROFS => {
-            unusable(format!("{directory} is read-only: mount -o remount,rw {}", quoted(directory)))
-        }
-        Errno::ACCESS | Errno::PERM => match (refused_use(directory, operation), stat_by_name(&object)) {
-            (Some(verb), _) => unusable(format!(
+        Errno::ROFS => Some(format!("{directory} is read-only: mount -o remount,rw {}", quoted(directory))),
+        Errno::ACCESS | Errno::PERM => match refused_use(directory, operation) {
+            Some(verb) => Some(format!(
                 "user {user} may not {verb} names in {directory}: run as its owner, who can let other readers \
                  in (chmod o+rx; a group: chgrp and chmod g+rx)"
             )),
-            (None, Err(_)) if !may_create(directory) => {
+            None if stat_by_name(object).is_err() && !may_create(directory) => {
                 let advice =
                     if is_default { "" } else { "run as its owner; or, if all users may publish there, " };
-                unusable(format!(
+                Some(format!(
                     "user {user} may not create files in {directory}: {advice}chmod 1777 {}",
                     quoted(directory)
                 ))
             }
-            (None, stat) => {
-                ObjectError::PermissionDenied { object, owner: stat.ok().map(|stat| stat.st_uid) }
-            }
+            None => None,
         },
         Errno::OPNOTSUPP | Errno::NOSYS if operation != "lock" => {
-            remount(&format!("the file system of {directory} can't reserve memory"))
+            Some(format!("the file system of {directory} can't reserve memory: {advice}"))
         }
         Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL if operation == "lock" => {
-            unusable(format!(
-                "the file system of {directory}, or a filter of system calls, refuses locks (F_OFD_SETLK): \
-                 {advice}, or allow fcntl"
+            Some(format!(
+                "the file system of {directory}, or a filter of system calls, refuses locks (F_OFD_SETLK): {advice}, \
+             or allow fcntl"
             ))
         }
-        Errno::EXIST => ObjectError::Exists { object },
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ObjectError::NoSpace { object, bytes: page() },
-        // Of hugetlbfs: its pages are of a pool.
-        Errno::NOMEM if operation == "fallocate" || MAPS.contains(&operation) => {
-            ObjectError::NoSpace { object, bytes: page() }
-        }
-        Errno::LOOP => foreign(&object, "it is a symbolic link"),
-        Errno::ISDIR => foreign(&object, "it is a directory"),
-        Errno::NXIO => foreign(&object, "it is a socket or a FIFO"),
-        errno => ObjectError::Os { object, operation, source: errno.into() },
+        _ => None,
     }
 }
 

@@ -1,7 +1,100 @@
-//! Why a hub has no state of a channel.
+//! What a hub reports: the status of a worker, its own statistics, and why it has no state.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::channel::{AttachError, SnapshotError, attempts_text, removed_text};
+use crate::health::Health;
 use crate::object::{ObjectError, ResourceLimit};
+
+/// The health of a worker, and which writer and publication it is about. Made by
+/// [`Hub::status`](super::Hub::status).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// How the worker is.
+    pub health: Health,
+    /// Number of its last publication, 0 before the first.
+    pub publication: u64,
+    /// Process id of the current or last writer, in its own PID namespace.
+    pub writer_pid: u64,
+    /// Number of writers that the channel has had, one after the other.
+    pub incarnation: u64,
+}
+
+impl fmt::Display for Status {
+    /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
+    /// (writer 1)`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status { health, publication, writer_pid, incarnation } = self;
+        write!(formatter, "{health}; publication {publication}, process {writer_pid} (writer {incarnation})")
+    }
+}
+
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+impl serde::Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Status", 4)?;
+        fields.serialize_field("health", &self.health)?;
+        fields.serialize_field("publication", &self.publication)?;
+        fields.serialize_field("writer_pid", &self.writer_pid)?;
+        fields.serialize_field("incarnation", &self.incarnation)?;
+        fields.end()
+    }
+}
+
+/// What a [`Hub`](super::Hub) has done beyond first attempts that succeeded. Those are not counted:
+/// the counters would slow the threads down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubStatistics {
+    /// Attachments. A channel that was removed and created again counts again.
+    pub attachments: u64,
+    /// Queries whose first attempt failed, and those that find plain fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)).
+    pub slow_queries: u64,
+    /// Further attempts of these queries, because the writer was faster or replaced the segment.
+    pub retries: u64,
+    /// Segments that these queries mapped: one for each growth.
+    pub remaps: u64,
+    /// Queries that failed after all attempts that the hub's retry policy allows.
+    pub give_ups: u64,
+}
+
+counters! {
+    /// The difference to `earlier` statistics of the same hub.
+    HubStatistics: attachments, slow_queries, retries, remaps, give_ups
+    => "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
+        remaps, {give_ups} given up"
+}
+
+/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they
+/// order nothing.
+#[derive(Debug, Default)]
+pub(super) struct Counts([AtomicU64; 5]);
+
+impl Counts {
+    /// [`HubStatistics::attachments`]: the time by which the hub knows what it read last.
+    #[inline]
+    pub(super) fn attachments(&self) -> u64 {
+        self.0[0].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, done: HubStatistics) {
+        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = done;
+        let numbers = [attachments, slow_queries, retries, remaps, give_ups];
+        for (count, number) in self.0.iter().zip(numbers) {
+            count.fetch_add(number, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) -> HubStatistics {
+        let numbers = self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let [attachments, slow_queries, retries, remaps, give_ups] = numbers;
+        HubStatistics { attachments, slow_queries, retries, remaps, give_ups }
+    }
+}
 
 /// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
 #[derive(thiserror::Error)]
