@@ -150,7 +150,8 @@ setters! {
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let fleet = tearless::Namespace::builder("fleet").permissions(0o640).group("metrics").open()?;
+    /// let fleet =
+    /// tearless::Namespace::builder("fleet").permissions(0o640).group("metrics").open()?;
     /// # Ok(())
     /// # }
     /// ```
@@ -436,9 +437,9 @@ impl Namespace {
     /// states as far as `retention` allows. The main process of a fleet calls it when it starts.
     ///
     /// Channels with a living writer stay: a channel is changed only under its own lock, and a
-    /// channel whose object was removed by hand only if its writer is known to be dead.
-    /// Objects of other users stay, too, unless root trusts them. A writer that opens a channel waits
-    /// while the cleanup looks at it.
+    /// channel whose object was removed by hand only if its writer is known to be dead. Objects of
+    /// other users stay, too, unless root trusts them. A writer that opens a channel waits while
+    /// the cleanup looks at it.
     ///
     /// Cost: a listing of shared memory, and for each channel mapping its object once, about 13 µs;
     /// locks are taken only for channels that may have to be removed.
