@@ -439,8 +439,8 @@ impl Namespace {
     ///
     /// Channels with a living writer stay: a channel is changed only under its own lock, and a
     /// channel whose object was removed by hand only if its writer is known to be dead.
-    /// Objects of other users stay, too, unless root trusts them. A writer that opens a channel waits
-    /// while the cleanup looks at it.
+    /// Objects of other users stay, too, unless root trusts them. A writer that opens a channel
+    /// waits while the cleanup looks at it.
     ///
     /// Cost: a listing of shared memory, and for each channel mapping its object once, about 13 µs;
     /// locks are taken only for channels that may have to be removed.

@@ -14,8 +14,8 @@ use crate::error::{ExitStatus, Failure};
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on such a signal sets a flag instead of ending the process, and a thread runs `then`
-    /// after the first.
+    /// From now on such a signal sets a flag instead of ending the process, and a thread runs
+    /// `then` after the first.
     ///
     /// # Errors
     ///
