@@ -150,8 +150,7 @@ setters! {
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let fleet =
-    /// tearless::Namespace::builder("fleet").permissions(0o640).group("metrics").open()?;
+    /// let fleet = tearless::Namespace::builder("fleet").permissions(0o640).group("metrics").open()?;
     /// # Ok(())
     /// # }
     /// ```
@@ -346,8 +345,10 @@ impl Namespace {
     ///
     /// [`RemoveError::AlreadyOwned`] if it has a writer.
     pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
-        let name = ChannelName::new(self.name(), channel)?;
-        let Some(instance) = channel::remove(self.backend(), &name)? else { return Ok(false) };
+        let name = ChannelName::new(self.handle.namespace(), channel)?;
+        let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
+            return Ok(false);
+        };
         let removed = self.registry().deregister(&[(channel, instance)]);
         removed.map_err(|source| RemoveError::Entry { channel: channel.into(), source }).map(|()| true)
     }
@@ -387,7 +388,7 @@ impl Namespace {
     /// Reports, at the cost of one load, whether [`Namespace::channels`] may have changed.
     #[must_use]
     pub fn watch_channels(&self) -> ChannelWatch {
-        ChannelWatch::new(self.backend().clone(), self.name())
+        ChannelWatch::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
     /// The memory of the namespace, by channel and by kind. Takes no lock: each object is measured
@@ -401,13 +402,13 @@ impl Namespace {
     ///
     /// If shared memory can't be listed, or the size of an object can't be queried.
     pub fn memory(&self) -> Result<NamespaceMemory, ObjectError> {
-        usage::measure(self.backend(), self.name())
+        usage::measure(self.handle.backend(), self.handle.namespace())
     }
 
     /// Records the peak of [`Namespace::memory`] over all moments at which it is asked to look.
     #[must_use]
     pub fn peak_memory(&self) -> PeakMemory {
-        PeakMemory::new(self.backend().clone(), self.name())
+        PeakMemory::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
     /// The contents of a channel's control page and segments at this moment, without payloads,
@@ -428,8 +429,8 @@ impl Namespace {
     /// As [`Namespace::reader`], except that codec and type name don't matter. Errors of one
     /// segment or of the schema are in [`Inspection::segments`] and [`Inspection::schema`].
     pub fn inspect(&self, channel: &str) -> Result<Inspection, AttachError> {
-        let name = ChannelName::new(self.name(), channel)?;
-        inspect::inspect(self.backend(), &name)
+        let name = ChannelName::new(self.handle.namespace(), channel)?;
+        inspect::inspect(self.handle.backend(), &name)
     }
 
     /// Removes what dead and closed writers have left in this namespace: channels that were never
@@ -437,9 +438,9 @@ impl Namespace {
     /// states as far as `retention` allows. The main process of a fleet calls it when it starts.
     ///
     /// Channels with a living writer stay: a channel is changed only under its own lock, and a
-    /// channel whose object was removed by hand only if its writer is known to be dead. Objects of
-    /// other users stay, too, unless root trusts them. A writer that opens a channel waits while
-    /// the cleanup looks at it.
+    /// channel whose object was removed by hand only if its writer is known to be dead.
+    /// Objects of other users stay, too, unless root trusts them. A writer that opens a channel
+    /// waits while the cleanup looks at it.
     ///
     /// Cost: a listing of shared memory, and for each channel mapping its object once, about 13 µs;
     /// locks are taken only for channels that may have to be removed.
@@ -472,17 +473,18 @@ impl Namespace {
     /// removed objects in `/proc`.
     #[must_use]
     pub fn object_prefix(&self, channel: Option<&str>) -> String {
-        let stem = |channel| ObjectNames::new(self.name(), channel).stem().to_owned();
-        channel.map_or_else(|| ObjectNames::prefix(self.name()), stem)
+        let namespace = self.handle.namespace();
+        let stem = |channel| ObjectNames::new(namespace, channel).stem().to_owned();
+        channel.map_or_else(|| ObjectNames::prefix(namespace), stem)
     }
 
     fn registry(&self) -> Registry<'_> {
-        Registry::of(self.backend(), self.name())
+        Registry::of(self.handle.backend(), self.handle.namespace())
     }
 
     fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
-        let (spare, patience) = (Duration::ZERO, PATIENCE);
-        Cleanup { backend: self.backend(), namespace: self.name(), retention, spare, patience }
+        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
+        Cleanup { backend, namespace, retention, spare: Duration::ZERO, patience: PATIENCE }
     }
 }
 
