@@ -63,6 +63,11 @@ impl Pin {
         &self.holder.pins
     }
 
+    /// Whether this is the process that has it, and no fork.
+    pub(super) fn is_ours(&self) -> bool {
+        self.holder.owner.is_ours()
+    }
+
     /// Which of the channel's pins it is.
     pub(super) fn index(&self) -> usize {
         self.index
@@ -72,7 +77,7 @@ impl Pin {
 impl Drop for Pin {
     /// Unpins, and gives the pin back. In a fork it does nothing: the parent has the view.
     fn drop(&mut self) {
-        if self.holder.owner.is_ours() {
+        if self.is_ours() {
             self.holder.pins.unpin(self.index);
             self.holder.pins.give_back(self.index);
         }

@@ -51,6 +51,14 @@ impl ChannelView {
         matches!(self.payload, Payload::InPlace(_))
     }
 
+    /// Whether this process has the pin. A fork has its parent's views, not their pins.
+    fn is_ours(&self) -> bool {
+        match &self.payload {
+            Payload::InPlace(payload) => payload.pin().is_ours(),
+            Payload::Copied(_) => true,
+        }
+    }
+
     /// Whether no later publication was announced. One load.
     pub(crate) fn is_latest(&self) -> bool {
         self.page.publication() == self.info.publication()
@@ -77,7 +85,8 @@ impl Destination for PayloadCopy {
 impl ChannelReader {
     /// Another view of the publication that `last` shows, if that is still the latest one.
     pub(crate) fn view_again(&mut self, last: &Weak<ChannelView>) -> Option<Arc<ChannelView>> {
-        let last = last.upgrade().filter(|view| view.is_latest() && !self.is_removed())?;
+        let is_usable = |view: &Arc<ChannelView>| view.is_latest() && view.is_ours() && !self.is_removed();
+        let last = last.upgrade().filter(is_usable)?;
         self.counts.views += 1;
         Some(last)
     }
