@@ -17,7 +17,11 @@ pub(super) struct Tally {
     pub(super) fresh: u64,
     /// States of histories that were compared with the published payload.
     pub(super) history: u64,
-    /// Payload bytes of snapshots and histories.
+    /// Views that were compared with the published payload, at their beginning and at their end.
+    pub(super) views: u64,
+    /// Views that were in place.
+    pub(super) views_in_place: u64,
+    /// Payload bytes of snapshots, histories and views.
     pub(super) bytes: u64,
     /// Publications, which the parent counts, as growths and takeovers.
     pub(super) publications: u64,
@@ -56,6 +60,8 @@ impl AddAssign<&Tally> for Tally {
         self.snapshots += other.snapshots;
         self.fresh += other.fresh;
         self.history += other.history;
+        self.views += other.views;
+        self.views_in_place += other.views_in_place;
         self.bytes += other.bytes;
         self.publications += other.publications;
         self.retries += other.retries;
