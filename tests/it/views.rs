@@ -217,8 +217,8 @@ fn the_pins_of_hundreds_of_killed_readers_are_taken_over() {
 }
 
 #[test]
-fn a_stopped_reader_keeps_its_pin_and_stops_nobody() {
-    let test = "views::a_stopped_reader_keeps_its_pin_and_stops_nobody";
+fn a_stopped_reader_keeps_its_pin_and_stops_no_process() {
+    let test = "views::a_stopped_reader_keeps_its_pin_and_stops_no_process";
     if let Some((_, namespace)) = role() {
         return read_as_ordered(reader(&namespace));
     }
