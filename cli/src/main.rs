@@ -1,7 +1,7 @@
 //! The program `tearless`: shows the channels of tearless, and what each worker does now, or did
 //! last.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 
 mod child;

@@ -31,7 +31,8 @@ fn a_short_torture_finds_nothing_wrong_and_counts_what_it_did() {
     for count in ["torn", "backwards", "failures", "leftovers"] {
         assert_eq!(report[count], 0, "{count}");
     }
-    for count in ["snapshots", "fresh", "history", "bytes", "publications", "growths", "kills", "takeovers"] {
+    let counts = ["snapshots", "fresh", "history", "views", "views_in_place", "bytes", "publications"];
+    for count in counts.into_iter().chain(["growths", "kills", "takeovers"]) {
         assert!(report[count].as_u64() > Some(0), "no {count}: {report:#}");
     }
     let channels = report["channels"].as_array().unwrap();

@@ -6,7 +6,7 @@ use super::control_page::ControlPage;
 use super::segments::Segments;
 use crate::layout::{Kind, WORD_BYTES, pins};
 use crate::memory::{ReadOnlyWords, TrustedWriters, Words};
-use crate::object::{Backend, ForkToken, Holder};
+use crate::object::{Backend, ForkToken, Holder, ObjectError};
 use crate::seqlock::Pins;
 
 /// The right of a reader, and of its clones, to pin publications of a channel.
@@ -35,11 +35,15 @@ pub(super) struct ReaderPins {
 impl PinHolder {
     /// Maps the pins. A fork of the process can't use them, and maps them for itself.
     #[cold]
-    fn open(segments: &Segments, page: &ControlPage<ReadOnlyWords>) -> Option<PinHolder> {
+    fn open(
+        segments: &Segments,
+        page: &ControlPage<ReadOnlyWords>,
+        first_word: usize,
+    ) -> Result<PinHolder, ObjectError> {
         let (name, id) = (segments.names.object(Kind::Control), page.memory().object());
-        let start = page.first()?.pins_at()? * WORD_BYTES;
-        let (memory, holder) = segments.backend.hold(&name, id, start, pins::WORDS * WORD_BYTES).ok()?;
-        Some(PinHolder { pins: Pins::new(memory, page.pins()), holder, owner: ForkToken::take() })
+        let (start, bytes) = (first_word * WORD_BYTES, pins::WORDS * WORD_BYTES);
+        let (memory, holder) = segments.backend.hold(&name, id, start, bytes)?;
+        Ok(PinHolder { pins: Pins::new(memory, page.pins()), holder, owner: ForkToken::take() })
     }
 
     /// A pin that no reader has, or that of a dead one.
@@ -63,6 +67,11 @@ impl Pin {
         &self.holder.pins
     }
 
+    /// Whether this is the process that has it, and no fork.
+    pub(super) fn is_ours(&self) -> bool {
+        self.holder.owner.is_ours()
+    }
+
     /// Which of the channel's pins it is.
     pub(super) fn index(&self) -> usize {
         self.index
@@ -72,7 +81,7 @@ impl Pin {
 impl Drop for Pin {
     /// Unpins, and gives the pin back. In a fork it does nothing: the parent has the view.
     fn drop(&mut self) {
-        if self.holder.owner.is_ours() {
+        if self.is_ours() {
             self.holder.pins.unpin(self.index);
             self.holder.pins.give_back(self.index);
         }
@@ -102,7 +111,11 @@ impl ReaderPins {
         let promise = self.promise.filter(|_| page.pins() > 0)?;
         let is_ours = |it: &Option<Arc<PinHolder>>| it.as_ref().is_none_or(|it| it.owner.is_ours());
         if !self.holder.as_ref().is_some_and(is_ours) {
-            self.holder = Some(PinHolder::open(segments, page).map(Arc::new));
+            self.holder = match PinHolder::open(segments, page, page.first()?.pins_at()?) {
+                // At the next view, the process may have a descriptor or a mapping left.
+                Err(ObjectError::Limit { .. }) => None,
+                opened => Some(opened.ok().map(Arc::new)),
+            };
         }
         Some((self.holder.as_ref()?.as_ref()?.take()?, promise))
     }

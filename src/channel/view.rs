@@ -40,7 +40,8 @@ pub(crate) struct PayloadCopy {
 impl ChannelView {
     /// Another view of the publication that `last` shows, if that is still the latest one.
     pub(crate) fn again(reader: &mut ChannelReader, last: &Weak<Self>) -> Option<Arc<Self>> {
-        let last = last.upgrade().filter(|view| view.is_latest() && !reader.is_removed())?;
+        let is_usable = |view: &Arc<Self>| view.is_latest() && view.is_ours() && !reader.is_removed();
+        let last = last.upgrade().filter(is_usable)?;
         reader.counts.views += 1;
         Some(last)
     }
@@ -119,6 +120,14 @@ impl ChannelView {
 
     pub(crate) fn is_in_place(&self) -> bool {
         matches!(self.payload, Payload::InPlace(_))
+    }
+
+    /// Whether this process has the pin. A fork has its parent's views, not their pins.
+    fn is_ours(&self) -> bool {
+        match &self.payload {
+            Payload::InPlace(payload) => payload.pin().is_ours(),
+            Payload::Copied(_) => true,
+        }
     }
 
     /// Whether no later publication was announced. One load.

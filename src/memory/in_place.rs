@@ -42,7 +42,7 @@ pub(crate) struct InPlace<P> {
     words: ReadOnlyWords,
     len: usize,
     /// Unpins when it is dropped.
-    _pin: P,
+    pin: P,
 }
 
 impl<P> InPlace<P> {
@@ -57,6 +57,10 @@ impl<P> InPlace<P> {
         // value.
         unsafe { slice::from_raw_parts(start, self.len) }
     }
+
+    pub(crate) fn pin(&self) -> &P {
+        &self.pin
+    }
 }
 
 impl Slot<'_, ReadOnlyWords> {
@@ -68,6 +72,6 @@ impl Slot<'_, ReadOnlyWords> {
     /// If the bytes reach beyond the capacity.
     pub(crate) fn in_place<P>(&self, len: usize, pin: P, _promise: TrustedWriters) -> InPlace<P> {
         assert!(len <= self.capacity(), "a payload is no larger than the capacity of its slot");
-        InPlace { words: self.payload_words(len.div_ceil(WORD_BYTES)), len, _pin: pin }
+        InPlace { words: self.payload_words(len.div_ceil(WORD_BYTES)), len, pin }
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tearless::error::RemoveError;
 
 /// Leaves this process exactly `free` descriptors.
-fn leave(free: usize) -> Vec<File> {
+pub(super) fn leave(free: usize) -> Vec<File> {
     let limit = Rlimit { current: Some(64), maximum: getrlimit(Resource::Nofile).maximum };
     setrlimit(Resource::Nofile, limit).unwrap();
     let mut files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();

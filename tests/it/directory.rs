@@ -30,10 +30,10 @@ const LONG: Duration = Duration::from_secs(86_400);
 const FOREVER: Duration = Duration::from_secs(60);
 
 /// A directory that no other test uses, removed at the end.
-struct OwnDirectory(PathBuf);
+pub(super) struct OwnDirectory(pub(super) PathBuf);
 
 impl OwnDirectory {
-    fn new() -> OwnDirectory {
+    pub(super) fn new() -> OwnDirectory {
         OwnDirectory::below(Path::new("/dev/shm"))
     }
 

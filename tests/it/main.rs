@@ -81,6 +81,8 @@ mod syncer;
 mod truncation;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod users;
+#[cfg(all(feature = "schema", feature = "postcard", feature = "message-pack"))]
+mod views;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod waiting;
 mod waiting_faults;

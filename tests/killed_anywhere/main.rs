@@ -26,8 +26,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use operation::{Carries, Operation, kill_anywhere};
 use publish::{
-    Lent, ManyBytes, OddBytes, Plain, PlainDepthOne, Serialized, Sunk, kill_after_every_instruction,
-    kill_after_some_instructions,
+    Lent, ManyBytes, OddBytes, Pinned, Plain, PlainDepthOne, Serialized, Sunk, kill_after_every_instruction,
+    kill_after_some_instructions, kill_in_a_view,
 };
 
 const CHANNEL: &str = "victim";
@@ -68,6 +68,24 @@ fn in_a_publish_with_one_slot_a_side() {
 fn in_a_publish_of_bytes() {
     let _turn = turn();
     kill_after_every_instruction::<OddBytes>("93 bytes with checksum", stepping());
+}
+
+#[test]
+fn in_a_publish_that_passes_over_a_viewed_slot() {
+    let _turn = turn();
+    kill_after_every_instruction::<Pinned>("93 bytes beside a view", stepping());
+}
+
+#[test]
+fn in_a_view_and_its_drop() {
+    let _turn = turn();
+    kill_in_a_view(false, u64::MAX);
+}
+
+#[test]
+fn in_the_first_view_of_a_reader() {
+    let _turn = turn();
+    kill_in_a_view(true, samples());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use bytemuck::Pod as PlainData;
 use serde::{Deserialize, Serialize};
+use tearless::view::{TrustedWriters, View};
 use tearless::{Bytes, Decode, Encode, Loan, Namespace, Pod, Postcard, Reader, Writer, error::PublishError};
 
 use crate::CHANNEL;
@@ -13,9 +14,8 @@ use crate::directory::Objects;
 use crate::trace::{Point, Position, Trace};
 use crate::tracee::{Tracee, mark, watchdog};
 
-/// What every writer publishes before the publication in which it is killed: one state on each
-/// side.
-const WARM: u64 = 2;
+/// The least capacity whose states are viewed in place.
+const VIEWED: usize = 4 << 10;
 
 /// How often the trace of a publish is recorded. The clock is read from a page that the kernel
 /// changes with each of its ticks, and read again if it has just changed. Stepping is so slow that
@@ -28,6 +28,10 @@ pub(crate) trait Form {
     type Codec: Encode<Self::State> + Decode<Self::State>;
     const DEPTH: Option<usize> = None;
     const CHECKSUM: bool = false;
+    /// What every writer publishes before the publication in which it is killed: one state on each
+    /// side.
+    const WARM: u64 = 2;
+    const PINS: usize = 0;
 
     /// The state with number `publication`, which differs everywhere from all others with a similar
     /// number.
@@ -38,6 +42,11 @@ pub(crate) trait Form {
         state: &Self::State,
     ) -> Result<u64, PublishError> {
         writer.publish(state)
+    }
+
+    /// What a reader holds while the next writer publishes.
+    fn view(_: &mut Reader<Self::State, Self::Codec>) -> Option<View> {
+        None
     }
 }
 
@@ -62,6 +71,9 @@ pub(crate) struct Lent;
 
 /// Bytes with a checksum, through the sink of a loan that may be larger.
 pub(crate) struct Sunk;
+
+/// Bytes on a channel with a pin, which passes over a slot that a reader views.
+pub(crate) struct Pinned;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
@@ -157,6 +169,25 @@ impl Form for Sunk {
     }
 }
 
+impl Form for Pinned {
+    type State = Vec<u8>;
+    type Codec = Bytes;
+    const DEPTH: Option<usize> = Some(1);
+    // The slot of the state that is viewed is the first choice for the publication after the next.
+    const WARM: u64 = 1;
+    const PINS: usize = 1;
+
+    fn state(publication: u64) -> Vec<u8> {
+        OddBytes::state(publication)
+    }
+
+    fn view(reader: &mut Reader<Vec<u8>, Bytes>) -> Option<View> {
+        let view = reader.view().unwrap();
+        assert!(view.is_in_place());
+        Some(view)
+    }
+}
+
 fn fill<'a>(
     writer: &'a mut Writer<[u64; 3], Pod>,
     state: &[u64; 3],
@@ -172,21 +203,55 @@ fn writer<F: Form>(namespace: &Namespace) -> Writer<F::State, F::Codec> {
     if let Some(depth) = F::DEPTH {
         builder = builder.slots(2 * depth);
     }
+    if F::PINS > 0 {
+        builder = builder.capacity(VIEWED).pins(F::PINS);
+    }
     builder.open().unwrap()
 }
 
 fn reader<F: Form>(namespace: &Namespace) -> Reader<F::State, F::Codec> {
-    namespace.reader_builder(CHANNEL).codec::<F::Codec>().open().unwrap()
+    let builder = namespace.reader_builder(CHANNEL).codec::<F::Codec>();
+    // SAFETY: only writers and readers of this library store to the channel's objects, and a fork
+    // of this process uses no view of its parent.
+    builder.views_in_place(unsafe { TrustedWriters::new() }).open().unwrap()
+}
+
+/// On a channel with a pin: publishes until the spare slots of both sides hold a publication, as
+/// the trace of every victim needs it, and views the latest one. `last` is its number, before and
+/// after.
+fn view_latest<F: Form>(namespace: &Namespace, last: &mut u64) -> Option<View> {
+    if F::PINS == 0 {
+        return None;
+    }
+    let (mut writer, mut viewed) = (writer::<F>(namespace), None);
+    assert_eq!(writer.publication(), *last, "a successor resumes where its predecessor was killed");
+    for publications in [1, 2, 1, 2] {
+        for _ in 0..publications {
+            *last += 1;
+            assert_eq!(F::publish(&mut writer, &F::state(*last)).unwrap(), *last);
+            check_view(viewed.as_ref(), *last);
+        }
+        viewed = if publications == 1 { F::view(&mut reader::<F>(namespace)) } else { None };
+    }
+    assert_eq!(writer.growths(), 0);
+    writer.close_lingering().unwrap();
+    F::view(&mut reader::<F>(namespace))
+}
+
+/// A view shows what was published under its number.
+fn check_view(view: Option<&View>, step: u64) {
+    let is_right = |view: &View| view[..] == Pinned::state(view.publication())[..];
+    assert!(view.is_none_or(is_right), "killed after step {step}: {view:?}");
 }
 
 /// The victim's life: resumes after `last`, and is killed in the publication between the marks.
 fn victim<F: Form>(namespace: &Namespace, last: u64) {
     let mut writer = writer::<F>(namespace);
     assert_eq!(writer.publication(), last, "a successor resumes where its predecessor was killed");
-    for publication in last + 1..=last + WARM {
+    for publication in last + 1..=last + F::WARM {
         assert_eq!(F::publish(&mut writer, &F::state(publication)).unwrap(), publication);
     }
-    let state = F::state(last + WARM + 1);
+    let state = F::state(last + F::WARM + 1);
     mark();
     let published = F::publish(&mut writer, &state);
     mark();
@@ -205,10 +270,11 @@ fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 
 /// and after.
 fn record<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Trace {
     let traces = (0..times).map(|_| {
+        let _view = view_latest::<F>(namespace, last);
         let tracee = Tracee::start(|| victim::<F>(namespace, *last));
         let trace = tracee.record(|_| ());
         tracee.kill();
-        *last += WARM + 1;
+        *last += F::WARM + 1;
         trace
     });
     traces.min_by_key(Trace::steps).expect("there are some")
@@ -225,14 +291,16 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
     let trace = (!stepping).then(|| record::<F>(&own, &mut last, RECORDINGS));
     let mut attached = None;
     loop {
+        let view = view_latest::<F>(&own, &mut last);
         let tracee = Tracee::start(|| victim::<F>(&own, last));
         let reader = attached.get_or_insert_with(|| reader::<F>(&own));
-        let before = last + WARM;
+        let before = last + F::WARM;
         assert_eq!(verified::<F>(reader, step), before, "a successor's publications are seen at once");
         let point = trace.as_ref().map_or_else(|| Point::after(step), |trace| trace.point(step));
         let position = tracee.go_to(point);
         tracee.kill();
         last = check::<F>(&own, reader, before, step);
+        check_view(view.as_ref(), step);
         objects.assert_whole(&own, &format!("killed after step {step}"));
         announced += last - before;
         unfinished += u64::from(is_unfinished(&own, last, step));
@@ -274,7 +342,7 @@ pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
     assert_eq!(verified::<F>(&mut reader, steps), last);
     for step in (0..samples).map(|sample| sample * steps / (samples - 1)) {
         let tracee = Tracee::start(|| victim::<F>(&own, last));
-        let before = last + WARM;
+        let before = last + F::WARM;
         assert_eq!(verified::<F>(&mut reader, step), before, "a successor's publications are seen at once");
         if step == steps {
             // The victim runs to its end, whatever its trace is this time.
@@ -334,4 +402,57 @@ fn finish<F: Form>(namespace: &Namespace, last: u64) {
     assert_eq!(writer.publish(&F::state(last + 1)).unwrap(), last + 1);
     assert_eq!(verified::<F>(&mut reader::<F>(namespace), 0), last + 1);
     writer.close().unwrap();
+}
+
+/// A reader's life: it is killed in a view, or in its drop, between the marks.
+fn viewer(namespace: &Namespace, is_first: bool) {
+    let mut reader = reader::<Pinned>(namespace);
+    if !is_first {
+        drop(Pinned::view(&mut reader));
+    }
+    mark();
+    drop(Pinned::view(&mut reader));
+    mark();
+    panic!("not killed");
+}
+
+/// Kills a reader at about `samples` of the instructions of a view and its drop, and around every
+/// system call. The first view of a reader opens the pins. After each kill the writer goes on, and
+/// another reader gets the channel's only pin.
+pub(crate) fn kill_in_a_view(is_first: bool, samples: u64) {
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let objects = Objects::of(&own, CHANNEL);
+    let mut writer = writer::<Pinned>(&own);
+    let mut publish = |count| {
+        for _ in 0..count {
+            let next = writer.publication() + 1;
+            assert_eq!(writer.publish(&Pinned::state(next)).unwrap(), next);
+        }
+        writer.statistics().pinned
+    };
+    publish(2);
+    let trace = Tracee::start(|| viewer(&own, is_first)).record(|_| ());
+    let mut other = reader::<Pinned>(&own);
+    let steps = trace.sample(samples);
+    let (mut pinned, mut astray) = (0, 0);
+    for step in &steps {
+        let tracee = Tracee::start(|| viewer(&own, is_first));
+        astray += usize::from(tracee.go_to(trace.point(*step)) != Position::Within);
+        let before = publish(0);
+        tracee.kill();
+        // The slot of each publication has its turn.
+        pinned += usize::from(publish(4) > before);
+        verified::<Pinned>(&mut other, *step);
+        let view = Pinned::view(&mut other);
+        publish(4);
+        check_view(view.as_ref(), *step);
+        assert_eq!(objects.names().len(), 1, "killed after step {step}");
+    }
+    let points = steps.len();
+    assert!((1..points).contains(&pinned), "killed with and without a pin: {pinned} of {points}");
+    assert!(astray * 10 < points, "killed {points} times, {astray} elsewhere than intended");
+    assert_eq!(writer.growths(), 0);
+    writer.close().unwrap();
+    objects.assert_none("closed");
+    println!("view: {points} kill points of {} steps ({astray} elsewhere than intended)", trace.steps());
 }

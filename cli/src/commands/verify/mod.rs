@@ -38,8 +38,8 @@ use writer::Share;
 #[command(after_help = "\
 Several processes publish as fast as they can, on channels with and without checksum, with one slot and with \
 the usual number, of plain data, and of bytes of sizes from 0 to 256 KiB that make them grow and shrink. Others \
-take snapshots and histories, and compare every word with what was published under that number; numbers and \
-times must never go backwards. Now and then a writer is killed, and another process takes its channels over. \
+take snapshots and histories, hold views for up to a second, and compare every word with what was published under \
+that number; numbers and times must never go backwards. Now and then a writer is killed, and another process takes its channels over. \
 Attach the report to a bug. The run uses a namespace of its own, and leaves nothing in /dev/shm or the --directory.
 
 Examples:
@@ -49,9 +49,9 @@ Examples:
 
 Keys of --json, one object:
   verdict (fine, unfinished, wrong), machine (what it ran on), seconds, writers, readers, seed, forgeries (tried, \
-accepted), snapshots, fresh (of a new publication), history (states out of histories), bytes (verified), \
-publications, retries, give_ups, growths, remaps, kills, takeovers, torn, backwards, failures, leftovers, faults \
-(texts), notes (texts), channels (an array of channel and the same counts of it)
+accepted), snapshots, fresh (of a new publication), history (states out of histories), views, \
+views_in_place, bytes (verified), publications, retries, give_ups, growths, remaps, kills, takeovers, torn, \
+backwards, failures, leftovers, faults (texts), notes (texts), channels (an array of channel and the same counts of it)
 
 Exit codes: 0 nothing is wrong; 1 something is, or it was interrupted before it could say so")]
 pub(crate) struct VerifyArguments {

@@ -4,10 +4,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tearless::{Bytes, Decode, Namespace, Pod, Reader, SnapshotInfo, error::SnapshotError};
+use tearless::{Bytes, Decode, Namespace, Pod, Reader, SnapshotInfo, error::SnapshotError, view::View};
 
 use super::combination::{COMBINATIONS, Combination, Plain};
-use super::content::{Content, Sizes};
+use super::content::{Content, Sizes, scramble};
 use super::tally::Tally;
 use crate::child::{self, Lifetime, READY, text};
 
@@ -16,6 +16,11 @@ const BURST: u32 = 64;
 
 /// The reader takes the channel's history after one in this many bursts.
 const HISTORY_EVERY: u64 = 32;
+
+/// Views of one channel that a reader holds at a time, and the longest time for which it holds one,
+/// in milliseconds.
+const MAX_VIEWS: usize = 2;
+const MAX_VIEW_MILLIS: u64 = 1_000;
 
 /// Rounds without a new publication, a few microseconds in all, after which a reader concludes that
 /// all writers wait for a processor.
@@ -56,6 +61,9 @@ trait Follow {
     fn tally(self: Box<Self>, must_be_closed: bool) -> Tally;
 }
 
+/// Views the latest state of a channel with pins.
+type Look<T, C> = fn(&mut Reader<T, C>) -> Result<View, SnapshotError>;
+
 struct Watch<T, C> {
     channel: &'static str,
     reader: Reader<T, C>,
@@ -63,6 +71,9 @@ struct Watch<T, C> {
     state: T,
     /// The payload of a state.
     payload: fn(&T) -> &[u8],
+    look: Option<Look<T, C>>,
+    /// What it views, and until when.
+    views: Vec<(View, Instant)>,
     content: Content,
     is_open: bool,
     /// The highest number seen, in a snapshot or as the latest.
@@ -79,6 +90,7 @@ impl<T: 'static, C: Decode<T> + 'static> Watch<T, C> {
         (namespace, seed, lifetime): Run<'_>,
         state: T,
         payload: fn(&T) -> &[u8],
+        look: Option<Look<T, C>>,
     ) -> Result<Box<dyn Follow>, String> {
         let combination = &COMBINATIONS[index];
         Ok(Box::new(Watch {
@@ -86,6 +98,8 @@ impl<T: 'static, C: Decode<T> + 'static> Watch<T, C> {
             reader: combination.reader::<T, C>(namespace, || lifetime.is_over()).map_err(text)?,
             state,
             payload,
+            look: look.filter(|_| combination.pins > 0),
+            views: Vec::new(),
             content: Combination::content(index, seed),
             is_open: true,
             number: 0,
@@ -108,6 +122,7 @@ impl<T, C: Decode<T>> Follow for Watch<T, C> {
             if self.bursts.is_multiple_of(HISTORY_EVERY) && self.is_open {
                 self.take_history();
             }
+            self.hold_views();
         }
         taken
     }
@@ -142,6 +157,7 @@ impl<T, C: Decode<T>> Follow for Watch<T, C> {
             self.tally.failures += 1;
             self.note(&format!("not found closed within {GRACE:?} of the writers' end"));
         }
+        self.end_views(None);
         let statistics = self.reader.statistics();
         Tally { retries: statistics.retries, remaps: statistics.remaps, ..self.tally }
     }
@@ -235,6 +251,45 @@ impl<T, C: Decode<T>> Watch<T, C> {
         }
     }
 
+    /// Ends the views whose time is over, and takes another one, for a time of its own.
+    fn hold_views(&mut self) {
+        let Some(look) = self.look else { return };
+        let now = Instant::now();
+        self.end_views(Some(now));
+        if !self.is_open || self.views.len() == MAX_VIEWS {
+            return;
+        }
+        match look(&mut self.reader) {
+            Ok(view) => {
+                self.tally.views += 1;
+                self.tally.views_in_place += u64::from(view.is_in_place());
+                self.check_view(&view);
+                self.check_order(view.publication(), "a view");
+                let random = scramble(self.tally.views, view.publication());
+                // Each octave is about equally likely: many views are short, some are long.
+                let millis = (random >> 8) % (MAX_VIEW_MILLIS >> (random % 8));
+                self.views.push((view, now + Duration::from_millis(millis)));
+            }
+            // As for a history.
+            Err(SnapshotError::Contended { .. } | SnapshotError::Closed { .. }) => {}
+            Err(SnapshotError::Empty { .. }) if self.number == 0 => {}
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Verifies the views whose time is over, or all of them, and drops them.
+    fn end_views(&mut self, now: Option<Instant>) {
+        let views = std::mem::take(&mut self.views).into_iter();
+        let (ended, held) = views.partition(|(_, end)| now.is_none_or(|now| *end <= now));
+        self.views = held;
+        let ended: Vec<(View, Instant)> = ended;
+        ended.iter().for_each(|(view, _)| self.check_view(view));
+    }
+
+    fn check_view(&mut self, view: &View) {
+        self.count(view.info(), check(self.content, view.info(), view));
+    }
+
     #[cold]
     fn note(&mut self, text: &str) {
         self.tally.note(format!("channel {:?}: {text}", self.channel));
@@ -273,9 +328,12 @@ pub(super) fn run(first: usize, run: Run<'_>) -> Result<Vec<Tally>, String> {
     let (_, _, lifetime) = run;
     let open = |index: usize| match COMBINATIONS[index].sizes {
         Sizes::Plain => {
-            Watch::<Plain, Pod>::open(index, run, bytemuck::Zeroable::zeroed(), bytemuck::bytes_of)
+            Watch::<Plain, Pod>::open(index, run, bytemuck::Zeroable::zeroed(), bytemuck::bytes_of, None)
         }
-        Sizes::Tiny | Sizes::Mixed => Watch::<Vec<u8>, Bytes>::open(index, run, Vec::new(), Vec::as_slice),
+        Sizes::Tiny | Sizes::Mixed => {
+            let look: Look<_, _> = Reader::<Vec<u8>, Bytes>::view;
+            Watch::<Vec<u8>, Bytes>::open(index, run, Vec::new(), Vec::as_slice, Some(look))
+        }
     };
     // Each reader process begins with another channel.
     let channels = COMBINATIONS.len();

@@ -114,10 +114,12 @@ impl Report {
             "{}, {} of them of a new publication; {} states of histories",
             total.snapshots, total.fresh, total.history
         );
+        let views = format!("{}, {} of them in place", total.views, total.views_in_place);
         vec![
             ("run", format!("{seconds:.1} s, {writers} writer and {readers} reader processes, seed {seed}")),
             ("check", format!("refused {} of {tried} forged payloads", tried - accepted)),
             ("snapshots", snapshots),
+            ("views", views),
             ("verified", output::bytes(total.bytes)),
             ("publications", total.publications.to_string()),
             ("retries", format!("{}; {} snapshots given up", total.retries, total.give_ups)),
@@ -160,6 +162,9 @@ fn untested(combination: &Combination, tally: &Tally) -> Option<&'static str> {
     if tally.snapshots == 0 || tally.publications == 0 {
         return Some("nothing was verified");
     }
+    if combination.pins > 0 && tally.views_in_place == 0 {
+        return Some("no view was in place");
+    }
     (combination.sizes == Sizes::Mixed && tally.growths == 0).then_some("it never grew")
 }
 
@@ -169,7 +174,8 @@ mod tests {
 
     /// The verdict on a run that would be fine without the fault.
     fn verdict(is_complete: bool, fault: impl FnOnce(&mut Outcome, &mut Forgeries)) -> Verdict {
-        let tally = Tally { snapshots: 1, publications: 1, growths: 1, ..Tally::default() };
+        let tally =
+            Tally { snapshots: 1, views_in_place: 1, publications: 1, growths: 1, ..Tally::default() };
         let mut outcome = Outcome { channels: std::array::from_fn(|_| tally.clone()), ..Outcome::default() };
         let mut forgeries = Forgeries { tried: 1, accepted: 0 };
         fault(&mut outcome, &mut forgeries);
@@ -181,6 +187,8 @@ mod tests {
     #[test]
     fn every_fault_makes_the_verdict_wrong() {
         assert_eq!(verdict(true, |_, _| {}), Verdict::Fine);
+        let pinned = COMBINATIONS.iter().position(|it| it.pins > 0).unwrap();
+        assert_eq!(verdict(true, |outcome, _| outcome.channels[pinned].views_in_place = 0), Verdict::Wrong);
         let faults: [fn(&mut Outcome, &mut Forgeries); 10] = [
             |outcome, _| outcome.channels[1].torn = 1,
             |outcome, _| outcome.channels[2].backwards = 1,

@@ -35,7 +35,11 @@ tally! {
     fresh,
     /// States of histories that were compared with the published payload.
     history,
-    /// Payload bytes of snapshots and histories.
+    /// Views that were compared with the published payload, at their beginning and at their end.
+    views,
+    /// Views that were in place.
+    views_in_place,
+    /// Payload bytes of snapshots, histories and views.
     bytes,
     /// Publications, which the parent counts, as growths and takeovers.
     publications,
