@@ -76,7 +76,7 @@ fn the_house_keeps_its_measures() {
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
         lines("lines of code, src", 20_000, 20_000, &library),
-        lines("lines of code, cli/src", 7_000, 7_020, &Tree::read(&repository().join("cli/src/main.rs"))),
+        lines("lines of code, cli/src", 7_100, 7_100, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {
         println!("\n{}:", measure.what);
