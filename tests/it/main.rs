@@ -83,6 +83,8 @@ mod truncation;
 mod users;
 #[cfg(all(feature = "schema", feature = "postcard", feature = "message-pack"))]
 mod views;
+#[cfg(feature = "schema")]
+mod views_typed;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod waiting;
 mod waiting_faults;
