@@ -125,33 +125,35 @@ impl ChannelWriter {
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
     #[inline(always)]
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
+        let mut read = None;
         if let Some(publication) = self.writer.next()
             && self.owner.is_shown_ours()
         {
-            let (mut time, mut waiting) = (0, 0);
-            let before = || {
-                (time, waiting) = (self.clock.timestamp(), self.waker.count());
-                time
-            };
-            if self.writer.try_publish(publication, payload, before, 0) {
+            // Before the ring is asked: its answer would occupy registers while the clock is read.
+            let (time, waiting) = (self.clock.timestamp(), self.waker.count());
+            if self.writer.try_publish(publication, payload, time, 0) {
                 // A writer that needs a fence takes the other path.
                 return Ok(self.published(publication, payload.len(), time, waiting, WakeMode::Barriers));
             }
+            read = Some((time, waiting));
         }
-        self.publish_unusual(payload)
+        self.publish_unusual(payload, read)
     }
 
-    /// Publishes what needs more: a checksum, another segment, a fence; or returns why not.
+    /// Publishes what needs more: a checksum, another segment, a fence; or returns why not. `read`
+    /// is the time and the count of announcements (p1), if they are known.
     #[cold]
     #[inline(never)]
-    fn publish_unusual(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
+    fn publish_unusual(&mut self, payload: &[u8], read: Option<(u64, u64)>) -> Result<u64, PublishError> {
         let publication = self.begin_unusual()?;
         let side = publication.side();
         let fresh = self.make_room_unpinned(publication, payload.len());
         let published = fresh.map_err(|error| self.failed(error)).map(|fresh| {
             let with_sum = self.options.checksum;
             let checksum = if with_sum { checksum_of_publication(publication, payload) } else { 0 };
-            let (time, waiting) = (self.clock.timestamp(), self.waker.count());
+            // Not those from before a growth, which takes long.
+            let read = read.filter(|_| fresh.is_none());
+            let (time, waiting) = read.unwrap_or_else(|| (self.clock.timestamp(), self.waker.count()));
             match fresh {
                 None => {
                     self.writer.slot(publication).write(payload);

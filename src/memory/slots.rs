@@ -59,7 +59,7 @@ impl<M: Memory> Slots<M> {
         self.fits_below = max.map_or(0, |max| max.min(capacity).saturating_add(1));
     }
 
-    /// Whether [`Slots::slot_for`] has slots for a payload of `len` bytes.
+    /// Whether [`Slots::slot_for`] has a slot for a payload of `len` bytes.
     #[inline(always)]
     pub(crate) fn admits(&self, len: usize) -> bool {
         len < self.fits_below
@@ -88,12 +88,12 @@ impl<M: Memory> Slots<M> {
         }
     }
 
-    /// The same for a payload of `len` bytes, by turn: slots with no other capacity than those, so
-    /// that writing the payload needs no second check. `None` if that length is not admitted.
+    /// The same slot for a payload of `len` bytes, with no other capacity than those: writing the
+    /// payload needs no second check. `None` if that length is not admitted.
     #[inline(always)]
-    pub(crate) fn slot_for<'a>(&'a self, len: usize) -> Option<impl FnOnce(u64) -> Slot<'a, M>> {
+    pub(crate) fn slot_for(&self, turn: u64, len: usize) -> Option<Slot<'_, M>> {
         // No more than the capacity (`fits_below`), so in bounds as well.
-        self.admits(len).then_some(move |turn| Slot { capacity: len, ..self.slot(turn) })
+        self.admits(len).then(|| Slot { capacity: len, ..self.slot(turn) })
     }
 
     /// The slot of this number, which may be a spare one.
@@ -376,13 +376,13 @@ mod tests {
     #[test]
     fn only_admitted_lengths_get_a_slot_which_takes_no_more() {
         let (mut slots, capacity) = (slots(0), 3 * WORD_BYTES);
-        let admitted = |slots: &Slots<Words>| (0..99).filter(|len| slots.slot_for(*len).is_some()).count();
+        let admitted = |slots: &Slots<Words>| (0..99).filter(|len| slots.slot_for(1, *len).is_some()).count();
         assert_eq!(admitted(&slots), capacity + 1);
         for (max, lengths) in [(None, 0), (Some(0), 1), (Some(5), 6), (Some(usize::MAX), capacity + 1)] {
             slots.admit(max);
             assert_eq!(admitted(&slots), lengths, "{max:?}");
         }
-        let write = |bytes: &[u8]| slots.slot_for(5).unwrap()(1).write(bytes);
+        let write = |bytes: &[u8]| slots.slot_for(1, 5).unwrap().write(bytes);
         write(&[1; 5]);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&[1; 6]))).is_err());
     }

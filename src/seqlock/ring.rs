@@ -308,21 +308,17 @@ impl<M: MemoryMut> Ring<M> {
         self.fill(slot, publication, payload, time, checksum);
     }
 
-    /// The same for a payload that is admitted, after a call of `time`. Otherwise does nothing, and
-    /// returns `false`.
+    /// The same for a payload that is admitted. Otherwise does nothing, and returns `false`.
     #[inline(always)]
     pub(crate) fn try_write(
         &self,
         publication: Publication,
         payload: &[u8],
-        time: impl FnOnce() -> u64,
+        time: u64,
         checksum: u64,
     ) -> bool {
-        let Some(slot) = self.0.slot_for(payload.len()) else { return false };
-        // Before the slot is known: its address need not be kept during the call.
-        let time = time();
-        self.fill(slot(publication.turn()), publication, payload, time, checksum);
-        true
+        let slot = self.0.slot_for(publication.turn(), payload.len());
+        slot.map(|slot| self.fill(slot, publication, payload, time, checksum)).is_some()
     }
 
     /// w1 to w4, once it is known that the payload fits.

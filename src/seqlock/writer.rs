@@ -120,15 +120,14 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         }
     }
 
-    /// w1 to w5: publishes `payload` if the current ring of the publication's side admits it, after
-    /// a call of `time`. Otherwise does nothing, and returns `false`. On a channel without pins.
-    /// Wait-free.
+    /// w1 to w5: publishes `payload` if the current ring of the publication's side admits it.
+    /// Otherwise does nothing, and returns `false`. On a channel without pins. Wait-free.
     #[inline(always)]
     pub(crate) fn try_publish(
         &mut self,
         publication: Publication,
         payload: &[u8],
-        time: impl FnOnce() -> u64,
+        time: u64,
         checksum: u64,
     ) -> bool {
         let written = self.ring(publication.side()).try_write(publication, payload, time, checksum);

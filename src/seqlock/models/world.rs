@@ -226,7 +226,7 @@ impl<M: Handle + CountingMemory> Author<M> {
             filling.truncate(8 * self.world.words);
             match *step {
                 Step::Publish => {
-                    assert!(self.writer.try_publish(publication, &payload, || time, checksum));
+                    assert!(self.writer.try_publish(publication, &payload, time, checksum));
                 }
                 Step::Grow(index) => {
                     let segment = self.fresh(side, index);
