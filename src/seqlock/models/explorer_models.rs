@@ -333,7 +333,7 @@ fn pinned_publications_stay_and_copies_are_whole_beside_them() {
     for (name, race, last) in races {
         race.check(None).holds(&format!("explorer, copies beside pins, {name}"), 1..=last);
         race.view(None).holds(&format!("explorer, views, {name}"), race.pinned.iter().copied());
-        for weakened in [Weakened::W2, Weakened::W5, Weakened::R1, Weakened::R4] {
+        for weakened in Weakened::PROTOCOL {
             let verdict = race.without(weakened).check(None);
             verdict.fails(&format!("explorer, {name} without {weakened:?}"), Fault::is_torn);
         }
