@@ -58,6 +58,29 @@ impl<P> InPlace<P> {
     }
 }
 
+/// For models: where a word is loaded as references load it, and where it is stored.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct PlainAccess(loom::cell::UnsafeCell<()>);
+
+// SAFETY: no access uses the pointers, behind which is nothing. Loom only records when they are
+// made.
+#[cfg(test)]
+unsafe impl Sync for PlainAccess {}
+
+#[cfg(test)]
+impl PlainAccess {
+    /// Ends loom's model unless all stores happened before.
+    pub(crate) fn load(&self) {
+        self.0.with(|_| ());
+    }
+
+    /// Ends loom's model unless all loads happened before.
+    pub(crate) fn store(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
+
 impl Slot<'_, ReadOnlyWords> {
     /// The first `len` bytes of the payload, in place. Only for the channel's reader, which has
     /// pinned what the slot holds by `pin`.

@@ -21,6 +21,8 @@ mod words;
 
 pub(crate) use checked::{Page, Word};
 pub(crate) use in_place::InPlace;
+#[cfg(test)]
+pub(crate) use in_place::PlainAccess;
 pub use in_place::TrustedWriters;
 pub use slots::LoanMut;
 pub(crate) use slots::{Slot, SlotHeader, Slots};

@@ -84,6 +84,19 @@ impl<M: Memory> Slot<'_, M> {
         self.capacity
     }
 
+    /// For models: the memory of all slots.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> &M {
+        self.memory
+    }
+
+    /// For models: the same slot through another handle onto its memory.
+    #[cfg(test)]
+    pub(crate) fn through<'a>(&self, memory: &'a M) -> Slot<'a, M> {
+        assert_eq!(memory.len(), self.memory.len());
+        Slot { memory, start: self.start, capacity: self.capacity }
+    }
+
     /// Loads the stamp, as [`Memory::load`] does.
     #[inline]
     pub(crate) fn stamp(&self) -> u64 {

@@ -20,7 +20,7 @@
 //! None is redundant: without any one of them the models find a torn read. A second Release/Acquire
 //! pair on the stamp would do no harm on hardware, but it would hide the loss of w5 from the
 //! models. One more pair, in [`ready`], hands over the immutable words. Waiting for a publication
-//! is a separate handshake: see [`waiting`].
+//! is a separate handshake: see [`waiting`]; so is pinning one: see [`pins`].
 //!
 //! # Inlining
 //!

@@ -89,6 +89,21 @@ impl Handle for Recorder {
     fn newest(&self, word: usize) -> u64 {
         self.load(word)
     }
+
+    fn in_place(&self) -> Recorder {
+        self.clone()
+    }
+}
+
+impl Recorder {
+    /// The two values that a word had last.
+    fn former(&self, word: usize) -> [u64; 2] {
+        let stores = self.log.0.borrow();
+        let of_word = stores.log.iter().rev().filter(|store| store.location == (self.object, word));
+        let mut values = of_word.map(|store| store.value).chain([0; 2]);
+        let last = values.next().expect("two more");
+        [values.next().expect("one more"), last]
+    }
 }
 
 impl Memory for Recorder {
@@ -112,7 +127,10 @@ impl Memory for Recorder {
 
 impl MemoryMut for Recorder {
     fn store(&self, word: usize, value: u64) {
-        self.log.store((self.object, word), value, false);
+        let missing = self.weakened.map(|it| it.is_missing_in(self.former(word), value));
+        if let Some(value) = missing.unwrap_or(Some(value)) {
+            self.log.store((self.object, word), value, false);
+        }
     }
 
     fn store_release(&self, word: usize, value: u64) {
@@ -271,6 +289,11 @@ impl Handle for Oracle {
         let mut execution = self.execution.borrow_mut();
         let made = execution.made.max(execution.before);
         execution.load((self.object, word), made)
+    }
+
+    /// The log has no other accesses than those of the writers: a view sees what any load may see.
+    fn in_place(&self) -> Oracle {
+        self.clone()
     }
 }
 

@@ -10,6 +10,8 @@ use Step::{Drop, Grow, GrowDrop, GrowLoan, Loan, Publish};
 #[derive(Clone, Copy)]
 struct Race {
     plan: Plan,
+    /// Publications that are pinned before they exist.
+    pinned: &'static [u64],
     steps: &'static [Step],
     attempts: usize,
 }
@@ -30,11 +32,12 @@ struct Recording {
 }
 
 impl Recording {
-    /// A channel that was made before its readers.
-    fn founded(plan: Plan) -> Recording {
+    /// A channel that was made, and publications that were pinned, before its readers.
+    fn founded(plan: Plan, pinned: &[u64]) -> Recording {
         let log = Log::default();
         let world = World::new(plan, |words| log.object(words));
         world.found();
+        world.pin(pinned);
         Recording { world, before: log.len(), log }
     }
 
@@ -54,7 +57,7 @@ impl Recording {
 
 impl Race {
     fn record(self, death: Option<Death>) -> Recording {
-        let recording = Recording::founded(self.plan);
+        let recording = Recording::founded(self.plan, self.pinned);
         Author::take_over(&recording.world).run(self.steps);
         if let Some(Death { after, successor }) = death {
             recording.log.die_after(recording.before + after);
@@ -86,14 +89,15 @@ impl Race {
     }
 }
 
-const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 2 };
-const BASE: Race = Race { plan: PLAIN, steps: &[Publish; 3], attempts: 1 };
-const RING: Race = Race { plan: Plan { depths: &[2, 2], ..PLAIN }, steps: &[Publish; 5], attempts: 1 };
+const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 2, pins: 0 };
+const BASE: Race = Race { plan: PLAIN, pinned: &[], steps: &[Publish; 3], attempts: 1 };
+const RING: Race = Race { plan: Plan { depths: &[2, 2], ..PLAIN }, steps: &[Publish; 5], ..BASE };
 /// Side A grows, later B, then A again. The rings have other depths each time.
 const GROWTH: Race = Race {
     plan: Plan { depths: &[1, 1, 2, 2, 1, 2], generations: 3, ..PLAIN },
     steps: &[Publish, Grow(2), Grow(3), Grow(4)],
     attempts: 3,
+    ..BASE
 };
 
 #[test]
@@ -220,7 +224,7 @@ fn a_second_successor_resumes_after_any_store_of_the_first() {
         for first in 0.. {
             let mut is_last = false;
             for second in 0.. {
-                let Recording { world, log, before } = Recording::founded(plan);
+                let Recording { world, log, before } = Recording::founded(plan, &[]);
                 Author::take_over(&world).run(&steps);
                 is_last = before + first > log.len();
                 log.die_after(before + first);
@@ -286,5 +290,105 @@ fn both_orderings_of_the_ready_word_are_necessary() {
         verdict.fails(&format!("explorer, first attach without {weakened:?}"), |fault| {
             fault == Fault::HalfWritten
         });
+    }
+}
+
+/// Publications 1 to 6 in rings of one slot with a spare one. A reader keeps the second.
+const PINNED: Race = Race {
+    plan: Plan { pins: 1, words: 1, ..PLAIN },
+    pinned: &[2],
+    steps: &[Publish, Publish, Publish, Drop, Publish, Publish, Publish],
+    attempts: 1,
+};
+/// Two pins in rings of two slots, one of them on either side.
+const PINNED_IN_RINGS: Race = Race {
+    plan: Plan { pins: 2, depths: &[2, 2], ..PINNED.plan },
+    pinned: &[2, 3],
+    steps: &[Publish, Publish, Publish, Publish, Publish, Drop, Publish, Publish],
+    attempts: 1,
+};
+/// Side A grows while its first publication is pinned.
+const PINNED_AND_GROWN: Race = Race {
+    plan: Plan { depths: &[1, 1, 2, 1], generations: 3, ..PINNED.plan },
+    steps: &[Publish, Publish, Publish, Grow(2), Publish, GrowLoan(3)],
+    attempts: 2,
+    ..PINNED
+};
+
+impl Race {
+    /// The reader views what is pinned.
+    fn view(self, death: Option<Death>) -> Verdict {
+        let recording = self.record(death);
+        recording.check(|world, seen| {
+            let mut follower = Follower::attached(world, seen);
+            self.pinned.iter().try_for_each(|publication| follower.view_pinned(*publication))
+        })
+    }
+}
+
+#[test]
+fn pinned_publications_stay_and_copies_are_whole_beside_them() {
+    let races =
+        [("pinned", PINNED, 6), ("pinned in rings", PINNED_IN_RINGS, 7), ("grown", PINNED_AND_GROWN, 6)];
+    for (name, race, last) in races {
+        race.check(None).holds(&format!("explorer, copies beside pins, {name}"), 1..=last);
+        race.view(None).holds(&format!("explorer, views, {name}"), race.pinned.iter().copied());
+        for weakened in Weakened::PROTOCOL {
+            let verdict = race.without(weakened).check(None);
+            verdict.fails(&format!("explorer, {name} without {weakened:?}"), Fault::is_torn);
+        }
+    }
+    let race = Race { attempts: 2, steps: &[Publish; 4], ..PINNED };
+    race.check(None).holds("explorer, copies beside pins, two attempts", 1..=4);
+}
+
+/// Copying readers and views, with a death after each store, and each kind of successor.
+#[test]
+fn pinned_publications_stay_after_a_death_at_any_store() {
+    let successors: [&[Step]; 4] =
+        [&[Publish; 3], &[Drop, Loan, Publish], &[Grow(2), Publish], &[Publish, GrowLoan(3)]];
+    let plan = Plan { depths: &[1, 1, 2, 1], generations: 3, ..PINNED.plan };
+    let mortal: [(&str, &[Step]); 2] =
+        [("publications", &[Publish; 4]), ("a drop", &[Publish, Publish, Publish, Drop])];
+    for (name, steps) in mortal {
+        let race = Race { plan, steps, ..PINNED };
+        for successor in successors {
+            let name = format!("explorer, pinned, death in {name}, then {successor:?}");
+            let deaths = (0..=race.stores()).map(|after| Death { after, successor: Some(successor) });
+            for death in deaths {
+                for verdict in [race.check(Some(death)), race.view(Some(death))] {
+                    assert_eq!(verdict.fault, None, "{name}, after {}", death.after);
+                }
+            }
+        }
+    }
+}
+
+/// Its successor takes the slot for one that holds nothing, and overwrites what is pinned.
+#[test]
+fn a_writer_must_mark_a_slot_as_that_of_what_it_holds() {
+    let race = Race { steps: &[Publish; 4], ..PINNED }.without(Weakened::X1OfNext);
+    race.view(None).holds("explorer, views, another mark, without a death", [2]);
+    let successor: Option<&[Step]> = Some(&[Publish; 3]);
+    let deaths = (0..=race.stores()).map(|after| race.view(Some(Death { after, successor })));
+    let verdicts: Vec<_> = deaths.filter(|verdict| verdict.fault.is_some()).collect();
+    assert!(!verdicts.is_empty());
+    for verdict in verdicts {
+        verdict.fails("explorer, views, death after another mark", Fault::is_torn);
+    }
+}
+
+/// The writer passes a pinned slot over, and then drops its loan: the table leads to that slot
+/// still.
+#[test]
+fn what_is_pinned_can_be_copied_after_a_dropped_loan() {
+    let race = Race { steps: &[Publish, Publish, Publish, Drop], ..PINNED };
+    for (weakened, fault) in
+        [(Weakened::Nothing, None), (Weakened::Restore, Some(Fault::Lost { publication: 2 }))]
+    {
+        let Recording { world, log, .. } = race.without(weakened).record(None);
+        let all = Recording { before: log.len(), world, log };
+        let verdict = all.check(|world, seen| Follower::attached(world, seen).copy_pinned(2));
+        assert_eq!(verdict.fault, fault, "{weakened:?}");
     }
 }

@@ -29,7 +29,7 @@ enum Mutation {
 struct Impossible;
 
 fn world(weakened: Weakened) -> World<LoomMemory> {
-    let plan = Plan { weakened, depths: &[1, 1], generations: 1, words: 1 };
+    let plan = Plan { weakened, depths: &[1, 1], generations: 1, words: 1, pins: 0 };
     let world = World::new(plan, LoomMemory::new);
     world.found();
     world

@@ -1,15 +1,15 @@
 //! Words of loom.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst as Sequential};
 use loom::sync::atomic::{AtomicU64, fence};
 
 use super::Operation;
 use super::world::Handle;
-use crate::memory::{CountingMemory, Memory, MemoryMut};
+use crate::memory::{CountingMemory, Memory, MemoryMut, PlainAccess};
 
 /// Stores that loom remembers of each word, the initial one included. It would forget older ones
 /// silently.
@@ -29,13 +29,19 @@ pub(crate) struct LoomMemory {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Loads {
     Plainly,
-    /// By a read-modify-write that changes nothing.
+    /// By a read-modify-write that fails.
     AsNewest,
+    /// As a reference would: a race with a store is a fault.
+    InPlace,
 }
 
 struct Word {
     value: AtomicU64,
     stores: AtomicUsize,
+    /// The two values that were stored last, in the order of the stores.
+    former: Mutex<[u64; 2]>,
+    /// Where loom finds races of plain loads, if the word is viewed in place.
+    plain: Option<PlainAccess>,
 }
 
 /// Number of stores that a writer has left before it dies. Loom does not track it: only one writer
@@ -59,9 +65,24 @@ impl Budget {
 
 impl LoomMemory {
     pub(crate) fn new(words: &[usize]) -> LoomMemory {
-        let word = || Word { value: AtomicU64::new(0), stores: AtomicUsize::new(1) };
-        let words = Arc::new(words.iter().map(|index| (*index, word())).collect());
+        LoomMemory::holding(words.iter().map(|index| (*index, Word::new([0; 2], false))))
+    }
+
+    fn holding(words: impl Iterator<Item = (usize, Word)>) -> LoomMemory {
+        let words = Arc::new(words.collect());
         LoomMemory { words, weakened: None, budget: None, loads: Loads::Plainly }
+    }
+
+    /// Other words with the same values, which are initial there: what was stored before does not
+    /// count for [`MAX_STORES`]. They can be viewed in place. Only while there is one thread.
+    pub(super) fn afresh(&self) -> LoomMemory {
+        let words = self.words.iter().map(|(index, word)| (*index, Word::new(word.former(), true)));
+        LoomMemory { weakened: self.weakened, ..LoomMemory::holding(words) }
+    }
+
+    /// This handle's way to the words of another one.
+    pub(super) fn onto(&self, other: &LoomMemory) -> LoomMemory {
+        LoomMemory { words: Arc::clone(&other.words), ..self.clone() }
     }
 
     /// The same words, for a writer that dies when the budget is spent: none of its stores happens
@@ -91,9 +112,26 @@ impl LoomMemory {
     fn store_unless_dead(&self, word: usize, value: u64, ordering: loom::sync::atomic::Ordering) {
         if self.budget.as_ref().is_none_or(Budget::spend) {
             let word = self.word(word);
+            let missing = self.weakened.map(|it| it.is_missing_in(word.former(), value));
+            let Some(value) = missing.unwrap_or(Some(value)) else { return };
             assert!(word.stores.fetch_add(1, SeqCst) < MAX_STORES, "loom would forget stores of this word");
+            word.plain.iter().for_each(PlainAccess::store);
             word.value.store(value, ordering);
+            let mut former = word.former.lock().expect("no panic while it is held");
+            *former = [former[1], value];
         }
+    }
+}
+
+impl Word {
+    fn new(former: [u64; 2], is_viewed: bool) -> Word {
+        let value = AtomicU64::new(former[1]);
+        let plain = is_viewed.then(PlainAccess::default);
+        Word { value, stores: AtomicUsize::new(1), former: Mutex::new(former), plain }
+    }
+
+    fn former(&self) -> [u64; 2] {
+        *self.former.lock().expect("no panic while it is held")
     }
 }
 
@@ -102,11 +140,15 @@ impl Handle for LoomMemory {
         LoomMemory { weakened: operation, ..self.clone() }
     }
 
-    /// A read-modify-write sees the newest store.
+    /// A read-modify-write sees the newest store. One that fails stores nothing: no word has this
+    /// value.
     fn newest(&self, word: usize) -> u64 {
-        let word = self.word(word);
-        assert!(word.stores.fetch_add(1, SeqCst) < MAX_STORES, "loom would forget stores of this word");
-        word.value.fetch_add(0, Relaxed)
+        let failed = self.word(word).value.compare_exchange(u64::MAX, u64::MAX, Relaxed, Relaxed);
+        failed.unwrap_or_else(|newest| newest)
+    }
+
+    fn in_place(&self) -> LoomMemory {
+        LoomMemory { loads: Loads::InPlace, ..self.clone() }
     }
 }
 
@@ -119,6 +161,11 @@ impl Memory for LoomMemory {
         match self.loads {
             Loads::Plainly => self.word(word).value.load(Relaxed),
             Loads::AsNewest => self.newest(word),
+            Loads::InPlace => {
+                let word = self.word(word);
+                word.plain.iter().for_each(PlainAccess::load);
+                word.value.load(Relaxed)
+            }
         }
     }
 
@@ -158,6 +205,6 @@ impl CountingMemory for LoomMemory {
     }
 
     fn fence_full(&self) {
-        fence(Sequential);
+        fence(if self.orders(Operation::FullFence) { Sequential } else { Release });
     }
 }

@@ -1,5 +1,6 @@
 //! The protocol under loom.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -30,10 +31,16 @@ fn check(preemptions: Option<usize>, model: impl Fn(&Seen) + Send + Sync + 'stat
     }));
     let fault = checked.err().map(|panic| match panic.downcast::<Fault>() {
         Ok(fault) => *fault,
+        Err(other) if is_race(&other) => Fault::Raced,
         Err(other) => resume_unwind(other),
     });
     let seen = seen.lock().expect("no panic while it is held").clone();
     Verdict { executions: executions.load(SeqCst), preemptions, fault, seen }
+}
+
+/// Loom has found a plain load and a store of which neither happened before the other.
+fn is_race(panic: &Box<dyn Any + Send>) -> bool {
+    panic.downcast_ref::<String>().is_some_and(|text| text.contains("Causality violation"))
 }
 
 /// Ends the execution, and the search, with the fault. Not by `panic!`: the fault of a mutant is
@@ -60,21 +67,45 @@ fn wait_for(readers: impl IntoIterator<Item = thread::JoinHandle<()>>) {
 #[derive(Clone, Copy)]
 struct Race {
     plan: Plan,
+    /// Done before the readers begin.
+    before: &'static [Step],
     steps: &'static [Step],
     readers: usize,
     attempts: usize,
+    /// Readers that pin, and how often each does.
+    viewers: usize,
+    views: usize,
     preemptions: Option<usize>,
 }
 
 impl Race {
     fn run(self, seen: &Seen) {
-        let world = LoomWorld::new(self.plan, LoomMemory::new);
-        world.found();
+        let world = self.prepare();
         let mut author = Author::take_over(&world);
-        let readers: Vec<_> = (0..self.readers).map(|_| start_reader(&world, seen, self.attempts)).collect();
+        let readers = self.start_readers(&world, seen);
         author.run(self.steps);
         wait_for(readers);
         or_unwind(Follower::attached(&world, &Seen::default()).conclude());
+    }
+
+    /// A channel on which the first steps are done.
+    fn prepare(self) -> LoomWorld {
+        let world = LoomWorld::new(self.plan, LoomMemory::new);
+        world.found();
+        if self.before.is_empty() {
+            return world;
+        }
+        Author::take_over(&world).run(self.before);
+        world.afresh()
+    }
+
+    fn start_readers(self, world: &LoomWorld, seen: &Seen) -> Vec<thread::JoinHandle<()>> {
+        let readers = (0..self.readers).map(|_| start_reader(world, seen, self.attempts));
+        let viewers = (0..self.viewers).map(|pin| {
+            let mut follower = Follower::attached(world, seen);
+            thread::spawn(move || or_unwind(follower.view(pin, self.views)))
+        });
+        readers.chain(viewers).collect()
     }
 
     fn check(self) -> Verdict {
@@ -84,15 +115,14 @@ impl Race {
     /// The writer dies after this many stores, and a successor does `steps`, in a thread of its
     /// own, so that no fence of the dead writer precedes the successor's stores in program order.
     fn run_with_death(self, after: usize, steps: &'static [Step], seen: &Seen) {
-        let world = LoomWorld::new(self.plan, LoomMemory::new);
-        world.found();
+        let world = self.prepare();
         let budget = Budget::of(after);
         let mut mortal = Author::take_over(&world.map(|memory| memory.until(&budget)));
-        let reader = start_reader(&world, seen, self.attempts);
+        let mut others = self.start_readers(&world, seen);
         mortal.run(self.steps);
-        let heir = world.map(LoomMemory::of_successor);
-        let successor = thread::spawn(move || Author::take_over(&heir).run(steps));
-        wait_for([reader, successor]);
+        let heir = world.of_successor();
+        others.push(thread::spawn(move || Author::take_over(&heir).run(steps)));
+        wait_for(others);
         or_unwind(Follower::attached(&world, &Seen::default()).conclude());
     }
 
@@ -101,8 +131,7 @@ impl Race {
         let budget = Budget::of(usize::MAX);
         let inside = budget.clone();
         check(None, move |_| {
-            let world = LoomWorld::new(self.plan, LoomMemory::new);
-            world.found();
+            let world = self.prepare();
             Author::take_over(&world.map(|memory| memory.until(&inside))).run(self.steps);
         });
         budget.spent_of(usize::MAX)
@@ -120,8 +149,17 @@ impl Race {
     }
 }
 
-const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 1 };
-const BASE: Race = Race { plan: PLAIN, steps: &[Publish; 3], readers: 1, attempts: 1, preemptions: None };
+const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 1, pins: 0 };
+const BASE: Race = Race {
+    plan: PLAIN,
+    before: &[],
+    steps: &[Publish; 3],
+    readers: 1,
+    attempts: 1,
+    viewers: 0,
+    views: 0,
+    preemptions: None,
+};
 const RING: Race = Race { plan: Plan { depths: &[2, 2], ..PLAIN }, steps: &[Publish; 5], ..BASE };
 /// Side A grows at its first publication.
 const GROWTH: Race = Race {
@@ -250,4 +288,64 @@ fn both_orderings_of_the_ready_word_are_necessary() {
         let name = format!("first attach without {weakened:?}");
         first_attach(weakened).fails(&name, |fault| fault == Fault::HalfWritten);
     }
+}
+
+/// One reader pins the latest publication, and the writer wants its slot for the second one after
+/// it.
+const VIEWS: Race = Race {
+    plan: Plan { pins: 1, ..PLAIN },
+    before: &[Publish; 2],
+    steps: &[Publish; 2],
+    readers: 0,
+    attempts: 1,
+    viewers: 1,
+    views: 1,
+    preemptions: Some(3),
+};
+/// It views two publications, and the writer looks at the second pin.
+const TWO_VIEWS: Race = Race { views: 2, preemptions: Some(2), ..VIEWS };
+
+#[test]
+fn a_view_stays_while_the_writer_wants_its_slot() {
+    VIEWS.check().holds("views", 2..=4);
+    let two_pins = Plan { pins: 2, ..VIEWS.plan };
+    Race { plan: two_pins, ..VIEWS }.check().holds("views, two spares", 2..=4);
+    let race = Race { steps: &[Publish; 4], preemptions: Some(2), ..VIEWS };
+    race.check().holds("views 4x1", 2..=6);
+    TWO_VIEWS.check().holds("views, two of one reader", 2..=4);
+    let race = Race { plan: two_pins, viewers: 2, preemptions: Some(2), ..VIEWS };
+    race.check().holds("views of two readers", 2..=4);
+    let race = Race { readers: 1, preemptions: Some(2), ..VIEWS };
+    race.check().holds("views beside copies", 2..=4);
+}
+
+#[test]
+fn each_ordering_of_the_pins_is_necessary() {
+    for weakened in [Weakened::X1, Weakened::X2, Weakened::X3, Weakened::V2, Weakened::V4] {
+        VIEWS.without(weakened).check().fails(&format!("views without {weakened:?}"), Fault::is_of_view);
+    }
+    // Loom never runs another thread between v1 and v2. So the writer must pass x2 before both,
+    // after the first view, and look after both.
+    let race = Race { preemptions: Some(4), ..TWO_VIEWS }.without(Weakened::V1);
+    race.check().fails("two views without V1", Fault::is_of_view);
+}
+
+/// The reader is in its view when the writer dies, and when the successor wants the slot.
+const MORTAL: Race = Race { preemptions: Some(2), ..VIEWS };
+
+#[test]
+fn a_view_stays_when_the_writer_dies_after_any_store() {
+    let successors: [(&[Step], u64); 2] = [(&[Publish; 2], 6), (&[Drop], 4)];
+    for (successor, last) in successors {
+        let name = format!("views, death, then {successor:?}");
+        MORTAL.check_all_deaths(&name, successor).holds(&name, 2..=last);
+    }
+}
+
+#[test]
+fn a_writer_must_mark_a_slot_as_that_of_what_it_holds() {
+    let race = MORTAL.without(Weakened::X1OfNext);
+    let x1 = Race { steps: &[Publish], ..race }.stores() + 1;
+    let verdict = check(race.preemptions, move |seen| race.run_with_death(x1, &[Publish; 2], seen));
+    verdict.fails("views, death after another mark", Fault::is_of_view);
 }

@@ -30,6 +30,10 @@ enum Fault {
     Torn { publication: u64 },
     /// A later attempt found an earlier publication, or none.
     Backwards { from: u64, to: u64 },
+    /// A plain load of a view races with a store.
+    Raced,
+    /// A publication is gone although it was pinned before the writer wanted its slot.
+    Lost { publication: u64 },
     /// The immutable words were ready, but differ from what their creator wrote.
     HalfWritten,
     /// A read after all stores did not give the last publication.
@@ -48,6 +52,22 @@ enum Weakened {
     R1,
     /// The acquire fence before the stamp is checked.
     R4,
+    /// The odd stamp before the pins are looked at: there is none.
+    X1,
+    /// The same: it is that of the next publication, and not that of what the slot holds.
+    X1OfNext,
+    /// The full fence between the odd stamp and the look at the pins: only a release fence.
+    X2,
+    /// The acquire fence after the look at the pins.
+    X3,
+    /// The stamp of a slot that is pinned: it stays odd.
+    Restore,
+    /// The release store of a pin.
+    V1,
+    /// The full fence between the pin and the look at the stamp: only a release fence.
+    V2,
+    /// The release store that unpins.
+    V4,
     /// The release store of the ready word.
     Declare,
     /// The acquire fence after the ready word was loaded.
@@ -62,6 +82,30 @@ pub(crate) enum Operation {
     AcquireFence,
     ReleaseFence,
     ReleaseStore,
+    FullFence,
+    /// A store of an odd stamp over the even one of the same publication.
+    Mark,
+    /// The same, which becomes the odd stamp of the next publication of its side.
+    MarkOfFormer,
+    /// A store of the even stamp that such an odd one has replaced.
+    Restore,
+}
+
+impl Operation {
+    /// What becomes of a store to a word, without this operation. `former` are the two values that
+    /// the word had last.
+    fn is_missing_in(self, former: [u64; 2], value: u64) -> Option<u64> {
+        let [before, last] = former;
+        // Entries of a table are smaller.
+        let marks = value > 2 && value % 2 == 1 && value + 1 == last;
+        let restores = value > 2 && value == before && value == last + 1;
+        match self {
+            Operation::Mark if marks => None,
+            Operation::MarkOfFormer if marks => Some(value + 4),
+            Operation::Restore if restores => None,
+            _ => Some(value),
+        }
+    }
 }
 
 impl Weakened {
@@ -84,7 +128,23 @@ impl Weakened {
         match self {
             Weakened::W2 => Some(Operation::ReleaseFence),
             Weakened::R4 => Some(Operation::AcquireFence),
+            Weakened::X1 => Some(Operation::Mark),
+            Weakened::X1OfNext => Some(Operation::MarkOfFormer),
+            Weakened::X2 => Some(Operation::FullFence),
+            Weakened::Restore => Some(Operation::Restore),
             _ => None,
+        }
+    }
+
+    /// The operations that are missing in accesses to the pins: of the writer, of readers that pin,
+    /// and of readers that unpin.
+    fn of_pins(self) -> [Option<Operation>; 3] {
+        match self {
+            Weakened::X3 => [Some(Operation::AcquireFence), None, None],
+            Weakened::V1 => [None, Some(Operation::ReleaseStore), None],
+            Weakened::V2 => [None, Some(Operation::FullFence), None],
+            Weakened::V4 => [None, None, Some(Operation::ReleaseStore)],
+            _ => [None; 3],
         }
     }
 
@@ -149,5 +209,10 @@ impl Verdict {
 impl Fault {
     fn is_torn(self) -> bool {
         matches!(self, Fault::Torn { .. })
+    }
+
+    /// A view shows something else, or could.
+    fn is_of_view(self) -> bool {
+        self.is_torn() || self == Fault::Raced
     }
 }

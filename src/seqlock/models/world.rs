@@ -4,12 +4,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{Fault, Operation, Seen, Weakened};
-use crate::layout::{Geometry, Publication, Side, control, segment};
-use crate::memory::SlotHeader;
-use crate::memory::{CountingMemory, Memory, MemoryMut};
+use super::{Fault, LoomMemory, Operation, Seen, Weakened};
+use crate::layout::{Geometry, Publication, Side, control, pins, segment};
+use crate::memory::{CountingMemory, Memory, MemoryMut, Slot, SlotHeader};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Attempt, Generations, Published, Reader, Ring, Segment, Writer};
+use crate::seqlock::{Attempt, Generations, Pins, Published, Reader, Ring, Segment, Writer};
 
 /// A handle onto shared words.
 pub(crate) trait Handle: Memory + Clone {
@@ -18,6 +17,9 @@ pub(crate) trait Handle: Memory + Clone {
 
     /// The newest value of a word: no older than anything that was loaded before. Orders nothing.
     fn newest(&self, word: usize) -> u64;
+
+    /// The same words, through a handle that loads them as a view does.
+    fn in_place(&self) -> Self;
 }
 
 /// The parts of a model's channel.
@@ -30,6 +32,8 @@ pub(super) struct Plan {
     pub(super) generations: u64,
     /// Words of a payload.
     pub(super) words: usize,
+    /// Pins, and spare slots of each segment.
+    pub(super) pins: usize,
 }
 
 /// A segment, whatever its name.
@@ -48,6 +52,9 @@ pub(super) struct World<M> {
     /// A word for each name: 0 while no segment has it, otherwise the index of a segment + 1.
     directory: M,
     segments: Vec<NamedSegment<M>>,
+    /// The pins: for the writer, for readers that pin, for readers that unpin.
+    pins: [M; 3],
+    pin_count: usize,
     generations: u64,
     words: usize,
     /// Whether an author takes back what the former one finished and did not announce.
@@ -81,6 +88,20 @@ struct Edition {
 const INSTANCE: u64 = 0x1157;
 const MAX_STATE_LEN: u64 = 0x711;
 
+impl World<LoomMemory> {
+    /// The same channel on other words, on which nothing was stored yet ([`LoomMemory::afresh`]).
+    pub(super) fn afresh(&self) -> World<LoomMemory> {
+        let world = self.map(LoomMemory::afresh);
+        let (header, pins) = (self.header.onto(&world.control), self.pins[0].afresh());
+        World { header, pins: self.pins.each_ref().map(|handle| handle.onto(&pins)), ..world }
+    }
+
+    /// For a writer that starts while readers are running. It looks at the pins as any writer does.
+    pub(super) fn of_successor(&self) -> World<LoomMemory> {
+        World { pins: self.pins.clone(), ..self.map(LoomMemory::of_successor) }
+    }
+}
+
 impl<M: Handle> World<M> {
     /// `make` returns the memory of an object; only these words of it, in ascending order, are
     /// used.
@@ -90,13 +111,21 @@ impl<M: Handle> World<M> {
         let page = make(&[header, hot].concat());
         let names: Vec<usize> = (0..name(Side::A, plan.generations + 1)).collect();
         let directory = make(&names);
+        let pins = make(&(0..plan.pins).map(|pin| pins::PINS + pin).collect::<Vec<_>>());
         let segment = |&depth: &usize| {
-            let geometry = Geometry::exact(depth, plan.words);
-            let words: Vec<usize> = (0..geometry.words()).collect();
+            let geometry = Geometry::exact(depth, plan.words).with_spares(plan.pins).expect("few");
+            let table = geometry.entry(0);
+            let words = match plan.pins {
+                0 => (0..geometry.words()).collect(),
+                // Not all of the table's last line, and its end.
+                _ => [(0..table + depth).collect(), vec![geometry.words() - 1]].concat(),
+            };
             let memory = make(&words);
             NamedSegment { memory: memory.weakened(plan.weakened.of_segments()), geometry }
         };
         World {
+            pins: plan.weakened.of_pins().map(|weakened| pins.weakened(weakened)),
+            pin_count: plan.pins,
             control: page.weakened(plan.weakened.of_control()),
             header: page.weakened(plan.weakened.of_header()),
             directory,
@@ -119,6 +148,8 @@ impl<M: Handle> World<M> {
             header: handle(&self.header),
             directory: handle(&self.directory),
             segments: self.segments.iter().map(segment).collect(),
+            pins: self.pins.each_ref().map(&handle),
+            pin_count: self.pin_count,
             generations: self.generations,
             words: self.words,
             voids: self.voids,
@@ -145,6 +176,26 @@ impl<M: Handle> World<M> {
         Ring::new(memory.clone(), *geometry)
     }
 
+    fn has_pins(&self) -> bool {
+        self.pin_count > 0
+    }
+
+    /// Whether a slot shows, in place and at two moments, exactly what the author of this number
+    /// published.
+    fn verify_view(
+        &self,
+        publication: Publication,
+        slot: &Slot<'_, M>,
+        header: SlotHeader,
+    ) -> Result<(), Fault> {
+        let memory = slot.memory().in_place();
+        let mut bytes = vec![0; usize::try_from(header.len).expect("checked by the reader")];
+        (0..2).try_for_each(|_| {
+            slot.through(&memory).read(0, &mut bytes);
+            self.verify(publication, header, &bytes)
+        })
+    }
+
     /// Whether a whole copy is exactly what the author of this number published.
     fn verify(&self, publication: Publication, header: SlotHeader, bytes: &[u8]) -> Result<(), Fault> {
         let publication = publication.get();
@@ -156,6 +207,20 @@ impl<M: Handle> World<M> {
         } else {
             Err(Fault::Torn { publication })
         }
+    }
+}
+
+impl<M: Handle + CountingMemory> World<M> {
+    /// Pins publications, in this order, before they are published.
+    pub(super) fn pin(&self, publications: &[u64]) {
+        for (pin, number) in publications.iter().enumerate() {
+            self.pins[1].store(pins::PINS + pin, *number);
+        }
+    }
+
+    /// The pins, through the handle of the writer (0), of v1 to v3 (1) or of v4 (2).
+    fn pins(&self, handle: usize) -> Option<Pins<M>> {
+        self.has_pins().then(|| Pins::new(self.pins[handle].clone(), self.pin_count))
     }
 }
 
@@ -207,7 +272,7 @@ impl<M: Handle + CountingMemory> Author<M> {
         let next = Publication::new(last + 1).expect("models are small");
         let ring = sides[next.side().index()].ring.clone();
         let is_kept = !world.voids && ring.holds(next).is_some();
-        let writer = Writer::resume(world.control.clone(), sides, last, None);
+        let writer = Writer::resume(world.control.clone(), sides, last, world.pins(0));
         if is_kept {
             let slot = ring.geometry().slot(next.turn());
             ring.memory().store(slot + segment::slot::STAMP, next.stamp_whole());
@@ -225,14 +290,16 @@ impl<M: Handle + CountingMemory> Author<M> {
             let mut filling = [&payload[..], &[0; 8]].concat();
             filling.truncate(8 * self.world.words);
             match *step {
-                Step::Publish => self.writer.publish(publication, &payload, time, checksum),
+                Step::Publish if !self.world.has_pins() => {
+                    self.writer.publish(publication, &payload, time, checksum);
+                }
                 Step::Grow(index) => {
                     let segment = self.fresh(side, index);
                     let replaced = self.writer.publish_grown(publication, segment, &payload, time, checksum);
                     self.world.remove(side, replaced.generation);
                 }
-                Step::Loan => {
-                    fill(self.writer.ring(side), publication, &filling);
+                Step::Publish | Step::Loan => {
+                    self.begin(publication, &filling);
                     self.writer.publish_loan(publication, header);
                 }
                 Step::GrowLoan(index) => {
@@ -243,8 +310,8 @@ impl<M: Handle + CountingMemory> Author<M> {
                 }
                 Step::Drop => {
                     filling.iter_mut().for_each(|byte| *byte = !*byte);
-                    fill(self.writer.ring(side), publication, &filling);
-                    self.writer.ring(side).give_up(publication);
+                    self.begin(publication, &filling);
+                    self.writer.give_up(publication);
                 }
                 Step::GrowDrop(index) => {
                     let segment = self.fresh(side, index);
@@ -254,6 +321,12 @@ impl<M: Handle + CountingMemory> Author<M> {
                 }
             }
         }
+    }
+
+    /// Begins a loan, and fills it.
+    fn begin(&mut self, publication: Publication, filling: &[u8]) {
+        assert!(self.writer.begin(publication), "there is one slot more than pins");
+        self.writer.slot(publication).write_at(0, filling);
     }
 
     /// Creates a segment under the name of the next generation.
@@ -274,7 +347,7 @@ impl<M: Handle + MemoryMut> World<M> {
     }
 }
 
-/// Begins a loan, and fills it.
+/// Begins a loan in a fresh segment, and fills it.
 fn fill<M: MemoryMut>(ring: &Ring<M>, publication: Publication, filling: &[u8]) {
     ring.begin(publication);
     ring.slot(publication).write_at(0, filling);
@@ -334,6 +407,33 @@ impl<M: Handle> Follower<M> {
         self.follow(attempts)
     }
 
+    /// Views a publication that was pinned before all stores of this model, if it finds it.
+    pub(super) fn view_pinned(&mut self, publication: u64) -> Result<(), Fault> {
+        let publication = Publication::new(publication).expect("a pin");
+        if self.world.last() < publication.get() {
+            return Ok(());
+        }
+        let ring = self.world.ring(publication.side().index());
+        let Some((slot, header)) = ring.holds(publication) else { return Ok(()) };
+        self.world.verify_view(publication, &slot, header)?;
+        self.see(publication);
+        Ok(())
+    }
+
+    /// A publication that is pinned must be found.
+    pub(super) fn copy_pinned(&mut self, publication: u64) -> Result<(), Fault> {
+        let mut bytes = Vec::new();
+        let pinned = Publication::new(publication).expect("a pin");
+        match self.reader.attempt_at(pinned, &mut &mut bytes) {
+            Attempt::Whole { publication, header } => self.world.verify(publication, header, &bytes),
+            _ => Err(Fault::Lost { publication }),
+        }
+    }
+
+    fn see(&self, publication: Publication) {
+        self.seen.lock().expect("no panic while it is held").insert(publication.get());
+    }
+
     /// After all stores, a read must return the last publication: immediately, or after mapping its
     /// segment.
     pub(super) fn conclude(mut self) -> Result<(), Fault> {
@@ -348,7 +448,11 @@ impl<M: Handle> Follower<M> {
     fn attempt(&mut self) -> Result<Option<u64>, Fault> {
         let mut bytes = Vec::new();
         // As a channel's reader does.
-        let attempt = match self.reader.try_fast(&mut &mut bytes) {
+        let fast = match self.world.has_pins() {
+            true => Err(None),
+            false => self.reader.try_fast(&mut &mut bytes),
+        };
+        let attempt = match fast {
             Ok((publication, header)) => Attempt::Whole { publication, header },
             Err(Some(side)) if self.reader.is_current(side) => Attempt::Torn,
             Err(_) => self.reader.attempt(&mut &mut bytes),
@@ -374,7 +478,7 @@ impl<M: Handle> Follower<M> {
                 publication
             }
         };
-        self.seen.lock().expect("no panic while it is held").insert(publication.get());
+        self.see(publication);
         Ok(Some(publication.get()))
     }
 
@@ -382,6 +486,32 @@ impl<M: Handle> Follower<M> {
     fn advance(&mut self, to: u64) -> Result<(), Fault> {
         let from = std::mem::replace(&mut self.latest, to);
         if from <= to { Ok(()) } else { Err(Fault::Backwards { from, to }) }
+    }
+}
+
+impl<M: Handle + CountingMemory> Follower<M> {
+    /// This many times: pins the latest publication, views it, and unpins it.
+    pub(super) fn view(&mut self, pin: usize, times: usize) -> Result<(), Fault> {
+        (0..times).try_for_each(|_| self.view_once(pin))
+    }
+
+    fn view_once(&mut self, pin: usize) -> Result<(), Fault> {
+        let [pinning, unpinning] = [1, 2].map(|handle| self.world.pins(handle).expect("a channel with pins"));
+        match self.reader.pin(&pinning, pin) {
+            Ok((publication, slot, header)) => {
+                self.world.verify_view(publication, &slot, header)?;
+                unpinning.unpin(pin);
+                self.see(publication);
+                self.advance(publication.get())
+            }
+            Err(Attempt::Remap { side, generation }) => {
+                if let Some(ring) = self.world.open(side, generation) {
+                    self.reader.install(side, generation, ring);
+                }
+                Ok(())
+            }
+            Err(_) => Ok(()),
+        }
     }
 }
 
