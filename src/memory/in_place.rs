@@ -68,7 +68,8 @@ impl<P> InPlace<P> {
 #[derive(Debug, Default)]
 pub(crate) struct PlainAccess(loom::cell::UnsafeCell<()>);
 
-// SAFETY: nothing is behind the pointers, and no access uses them. Loom looks at when they are made.
+// SAFETY: no access uses the pointers, behind which is nothing. Loom only records when they are
+// made.
 #[cfg(test)]
 unsafe impl Sync for PlainAccess {}
 

@@ -177,8 +177,9 @@ impl Form for Pinned {
     const WARM: u64 = 1;
     const PINS: usize = 1;
 
+    /// Of a size that is viewed in place.
     fn state(publication: u64) -> Vec<u8> {
-        OddBytes::state(publication)
+        OddBytes::state(publication).into_iter().cycle().take(4_099).collect()
     }
 
     fn view(reader: &mut Reader<Vec<u8>, Bytes>) -> Option<View> {

@@ -32,7 +32,7 @@ struct Recording {
 }
 
 impl Recording {
-    /// A channel that was made, and publications that were pinned, before the readers of this model.
+    /// A channel that was made, and publications that were pinned, before its readers.
     fn founded(plan: Plan, pinned: &[u64]) -> Recording {
         let log = Log::default();
         let world = World::new(plan, |words| log.object(words));

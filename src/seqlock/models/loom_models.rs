@@ -324,8 +324,8 @@ fn each_ordering_of_the_pins_is_necessary() {
     for weakened in [Weakened::X1, Weakened::X2, Weakened::X3, Weakened::V2, Weakened::V4] {
         VIEWS.without(weakened).check().fails(&format!("views without {weakened:?}"), Fault::is_of_view);
     }
-    // Loom never runs another thread between v1 and v2. So the writer must pass x2 before both, after
-    // the first view, and look after both.
+    // Loom never runs another thread between v1 and v2. So the writer must pass x2 before both,
+    // after the first view, and look after both.
     let race = Race { preemptions: Some(4), ..TWO_VIEWS }.without(Weakened::V1);
     race.check().fails("two views without V1", Fault::is_of_view);
 }
