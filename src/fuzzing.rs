@@ -88,7 +88,7 @@ pub fn names(namespace: &str, channel: &str) {
     let options = WriterOptions::new(Format::new("bytes", channel));
     let mut writer = crate::channel::open(&heap.shared(), &name, &options).expect("a new channel");
     assert_eq!(writer.publish(b"a state").expect("a small state"), 1);
-    let options = ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy::default() };
+    let options = ReaderOptions { attach: NO_PATIENCE, ..ReaderOptions::default() };
     let mut reader = crate::channel::attach(&heap.shared(), &name, &options).expect("the channel");
     let mut payload = Vec::new();
     reader.snapshot(&mut &mut payload).expect("the state");
@@ -201,8 +201,8 @@ const MAX_IMAGE: usize = 4 * PAGE_BYTES;
 const NO_PATIENCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
 
 fn read(heap: &Heap, name: &ChannelName) {
-    let options =
-        ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy { attempts: 3, deadline: Duration::ZERO } };
+    let retry = RetryPolicy { attempts: 3, deadline: Duration::ZERO };
+    let options = ReaderOptions { attach: NO_PATIENCE, retry, ..ReaderOptions::default() };
     if let Ok(mut reader) = crate::channel::attach(&heap.shared(), name, &options) {
         let _ = reader.schema_bytes();
         let mut payload = Vec::new();

@@ -29,7 +29,9 @@ mod views;
 #[cfg(test)]
 mod with_schema;
 
-use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
+#[cfg(test)]
+use super::options::RetryPolicy;
+use super::options::{AttachPolicy, Format, ReaderOptions, WriterOptions};
 use super::{AttachError, ChannelName, ChannelReader, ChannelWriter, CreateError, SnapshotError};
 #[cfg(test)]
 use super::{Cleanup, Retention};
