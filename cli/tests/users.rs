@@ -89,8 +89,7 @@ fn an_exporter_of_the_group_lists_reads_and_exports() {
     export(&["history", "w"]).ok();
     assert!(!export(&["doctor"]).stdout.contains("no permission"));
     for keep in ["nothing", "0s"] {
-        let [ran, dry] =
-            [&["gc", "--keep", keep][..], &["gc", "--keep", keep, "--dry-run"]].map(export);
+        let [ran, dry] = [&["gc", "--keep", keep][..], &["gc", "--keep", keep, "--dry-run"]].map(export);
         assert_eq!((ran.code, &ran.stdout, &ran.stderr), (dry.code, &dry.stdout, &dry.stderr));
         assert_eq!(ran.fails(1), LEFT);
     }
