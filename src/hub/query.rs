@@ -57,7 +57,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// # Errors
     ///
     /// As [`Hub::get`]. After an error a decoded `state` is unchanged; a state that is copied
-    /// directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
+    /// directly ([`Pod`], [`Bytes`]) holds unspecified bytes.
     pub fn get_into<T: 'static>(&self, channel: &str, state: &mut T) -> Result<SnapshotInfo, QueryError>
     where
         C: Decode<T>,
@@ -170,7 +170,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
 
 impl<A: 'static> Hub<Bytes, A> {
     /// The latest state of `channel`, in place if that can be, or as a copy: see
-    /// [`view`](crate::view).
+    /// [`view`].
     ///
     /// Cost: that of [`Reader::view`](crate::Reader), and of a slow [`Hub::get`].
     ///
@@ -187,7 +187,7 @@ impl<A: 'static> Hub<Bytes, A> {
 
 impl<A: 'static> Hub<Pod, A> {
     /// The latest state of `channel`, in place if that can be, or as a copy: see
-    /// [`view`](crate::view). A type that needs an alignment of more than 8 bytes does not compile.
+    /// [`view`]. A type that needs an alignment of more than 8 bytes does not compile.
     ///
     /// Cost: that of [`Reader::view`](crate::Reader), and of a slow [`Hub::get`].
     ///

@@ -64,7 +64,7 @@ impl<T> Reader<T, Bytes>
 where
     Bytes: Decode<T>,
 {
-    /// The latest state, in place if that can be, or as a copy: see [`view`](crate::view).
+    /// The latest state, in place if that can be, or as a copy: see [`view`].
     ///
     /// Progress: wait-free, unless it copies; then as [`Reader::snapshot`]. A system call at the
     /// first view, and if the writer replaced a segment since the last one.
@@ -78,7 +78,7 @@ where
 }
 
 impl<S: Plain> Reader<S, Pod> {
-    /// The latest state, in place if that can be, or as a copy: see [`view`](crate::view).
+    /// The latest state, in place if that can be, or as a copy: see [`view`].
     ///
     /// A reader whose fields are at other offsets than the channel's
     /// ([`MatchingFields`](crate::accept::MatchingFields)) copies. A type that needs an alignment
