@@ -58,8 +58,9 @@
 //! * **Never torn**: a snapshot is exactly one publication. Proved in `docs/protocol.md`, checked
 //!   by two independent model checkers on this code, tortured with real processes.
 //! * **Readers can't harm**: they map channels read-only. They hold no lock, no descriptor, and no
-//!   reference that the writer would wait for. A reader that *waits* announces it on a page beside
-//!   the channels, and costs the writer the calls that wake it.
+//!   reference that the writer would wait for. (One that [views in place](view) has a descriptor,
+//!   and a page of pins, for which the writer does not wait either.) A reader that *waits*
+//!   announces it on a page beside the channels, and costs the writer the calls that wake it.
 //! * **In order**: publications are numbered 1, 2, 3, …; a reader never sees a number go backwards.
 //! * **A kill at any instruction** leaves the last whole publication readable, and the channel free
 //!   for the next writer, which continues with the next number.

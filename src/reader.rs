@@ -29,8 +29,8 @@ use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 ///
 /// Made by [`Namespace::reader`](crate::Namespace::reader) or
 /// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only
-/// and holds no file descriptor. The writer does not notice readers, whatever they do and however
-/// they end.
+/// and holds no file descriptor, unless it [views in place](crate::view). The writer does not wait
+/// for readers, whatever they do and however they end.
 ///
 /// A reader remembers the last publication that it returned: [`has_changed`](Reader::has_changed)
 /// and [`changed`](Reader::changed) ask for later ones.

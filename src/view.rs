@@ -15,8 +15,8 @@
 //! camera.publish(&[1; 640 * 480])?;
 //!
 //! let display = fleet.reader_builder::<Vec<u8>>("camera").codec::<Bytes>();
-//! // SAFETY: of this user's processes, only tearless stores to the channel's memory, and no fork of
-//! // this one uses a view.
+//! // SAFETY: of this user's processes, only tearless stores to the channel's memory; this one has
+//! // no forks, and closes no descriptors that are not its own.
 //! let mut display = display.views_in_place(unsafe { TrustedWriters::new() }).open()?;
 //!
 //! let frame = display.view()?;
@@ -34,15 +34,18 @@
 //! * The reader gives a promise: [`TrustedWriters`]. A namespace in one process needs none.
 //! * The reader may write to the channel's object: by default, it runs as the same user.
 //! * The state has 4 KiB or more. A smaller one is copied in no more time.
-//! * A pin is free. Each different publication that is held takes one.
+//! * A pin is available. Each view that is held takes one; its clones share it, and so do a
+//!   reader's further views of the same publication. A display that takes the next view before it
+//!   drops the last one needs two.
 //!
 //! Otherwise a view is a copy, and [says so](View::is_in_place). Nothing else differs.
 //!
 //! # What it costs
 //!
 //! The first view of a reader opens the channel's object and keeps a descriptor and a page mapped.
-//! Each further one takes a few stores and a fence, whatever the size of the state; a publication
-//! on a channel with pins takes a fence, and a look at the pins.
+//! Each further one takes a small allocation, a few stores and a fence, whatever the size of the
+//! state; where no pin is available, a system call for each reader that has one, and a copy. A
+//! publication on a channel with pins takes a fence, and a look at the pins.
 //!
 //! A reader that is stopped keeps its pins. One that was killed keeps them until another reader
 //! finds no free one. A view that is forgotten (`mem::forget`) keeps its pin as long as its process

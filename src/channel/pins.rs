@@ -93,6 +93,11 @@ impl ReaderPins {
         ReaderPins { promise: promise.or_else(|| backend.trusted()), holder: None }
     }
 
+    /// Whether this process has opened the pins.
+    pub(super) fn are_open(&self) -> bool {
+        self.holder.is_some()
+    }
+
     /// Whether `other` pins by the same number, or neither by any.
     pub(super) fn is_same(&self, other: &ReaderPins) -> bool {
         match (&self.holder, &other.holder) {

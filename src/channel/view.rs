@@ -11,7 +11,7 @@ use crate::layout::WORD_BYTES;
 use crate::memory::{InPlace, ReadOnlyWords};
 use crate::seqlock::{Attempt, Destination};
 
-/// Smaller states are copied, which takes no longer than their pin: others may need that more.
+/// Smaller states are copied, which takes no longer than pinning them.
 const MIN_LEN: usize = 4 << 10;
 
 /// A publication that does not change as long as it is held.
@@ -43,6 +43,7 @@ impl ChannelView {
         let is_usable = |view: &Arc<Self>| view.is_latest() && view.is_ours() && !reader.is_removed();
         let last = last.upgrade().filter(is_usable)?;
         reader.counts.views += 1;
+        reader.counts.copied_views += u64::from(!last.is_in_place());
         Some(last)
     }
 
@@ -70,6 +71,14 @@ impl ChannelView {
         reader: &mut ChannelReader,
         expected: Option<usize>,
     ) -> Result<Option<Arc<Self>>, SnapshotError> {
+        // A reader of small states opens no pins.
+        let len = match expected {
+            None if !reader.pins.are_open() => reader.latest_info().map(|info| info.payload_len()),
+            expected => expected,
+        };
+        if len.is_some_and(|len| len < MIN_LEN) {
+            return Ok(None);
+        }
         let pin = reader.pins.take(&reader.segments, reader.reader.control());
         let Some((pin, promise)) = pin else { return Ok(None) };
         for _ in 0..reader.retry.attempts.max(1) {

@@ -9,10 +9,10 @@ use crate::layout::WORD_BYTES;
 /// The user's promise that nothing but the channel's writers changes the memory of a channel.
 ///
 /// It lets a reader show publications in place, as `&[u8]` or `&T`:
-/// [`ReaderBuilder::views_in_place`](crate::ReaderBuilder::views_in_place). Of a reference, Rust
-/// demands that what it shows does not change. The writers of this library keep that, because they
+/// [`ReaderBuilder::views_in_place`](crate::ReaderBuilder::views_in_place). Rust requires that the
+/// memory behind a reference does not change. The writers of this library keep that, because they
 /// leave pinned publications alone. But every process that may write to the channel's objects could
-/// change them: by default each one of the same user.
+/// change them: by default, every process of the same user.
 ///
 /// A namespace [in this process](crate::Namespace::in_process) needs no promise.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ impl TrustedWriters {
     ///
     /// * No process stores to the channel's objects, makes them shorter or punches holes into them,
     ///   but by the writers and readers of this library. (Readers store to the pins.)
+    /// * This process closes no descriptor that it did not open (`close_range`): the kernel would
+    ///   take the reader for dead.
     /// * No fork of this process uses the view, or a reference that was taken from it: when the
     ///   parent drops the view, the writer may change what the fork sees.
     #[must_use]

@@ -56,7 +56,9 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
     ///
     /// `base` must be aligned to 8 bytes, the words must be no more than `isize::MAX` bytes, and
     /// for as long as `owner` lives they must be readable, and be accessed in this process only by
-    /// atomic 64-bit accesses and the copies of `copy`. If `WRITABLE`, they must be writable, too.
+    /// atomic 64-bit accesses and the copies of `copy`, but for words to which nothing else in this
+    /// process stores at the same time (`InPlace`, `LoanMut`). If `WRITABLE`, they must be
+    /// writable, too.
     pub(crate) unsafe fn new(base: NonNull<u64>, len: usize, owner: Arc<dyn WordsOwner>) -> Self {
         debug_assert!(base.is_aligned());
         SharedWords { base, len, owner }

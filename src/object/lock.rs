@@ -266,6 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_of_pins_is_no_owner() {
+        let file = rustix::fs::memfd_create(c"tearless-test", MemfdFlags::CLOEXEC).unwrap();
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let open = || fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (one, other) = (open(), open());
+        assert!(try_hold(one.as_fd(), 7).unwrap() && !try_hold(other.as_fd(), 7).unwrap());
+        assert!(is_held(other.as_fd(), 7).unwrap() && !is_held(other.as_fd(), 8).unwrap());
+        assert!(!is_owned(other.as_fd()).unwrap());
+        let vacancy = vacancy(other.as_fd()).unwrap();
+        assert!(!vacancy.is_behind_another());
+        vacancy.fill(other.as_fd()).unwrap();
+        assert!(is_owned(one.as_fd()).unwrap());
+        drop(one);
+        assert!(!is_held(other.as_fd(), 7).unwrap());
+    }
+
+    #[test]
     fn the_descriptors_of_a_thread_are_its_own_once_it_has_unshared_them() {
         use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
 
@@ -326,6 +343,8 @@ mod tests {
         assert!(lock("OFDLCK  ADVISORY  WRITE -1 00:1b:12345 3 EOF"));
         assert!(!lock("OFDLCK  ADVISORY  WRITE -1 00:1b:12345 0 0"));
         assert!(!lock("POSIX  ADVISORY  WRITE 17 00:1b:12345 1 1"));
+        let holder = HOLDERS + 7;
+        assert!(!lock(&format!("OFDLCK  ADVISORY  WRITE -1 00:1b:12345 {holder} {holder}")), "of pins");
         assert!(!is_owners_lock("flags:\t02100002") && !is_owners_lock(""));
     }
 }

@@ -108,10 +108,12 @@ pub(crate) struct Places {
 
 impl Places {
     /// The places of the segment of `side`, in which a former writer has announced `last`, or a
-    /// number before it. Its table has been checked.
+    /// number before it.
     pub(super) fn resume<M: Memory>(ring: &Ring<M>, side: Side, last: u64) -> Places {
-        let table = ring.table().unwrap_or_default();
         let slots = ring.geometry().slots();
+        // The table has been checked. If another program has changed it since, the slots are used
+        // as in a fresh segment.
+        let table = ring.table().unwrap_or_else(|| (0..slots - ring.geometry().spares()).collect());
         let spares = (0..slots).filter(|slot| !table.contains(slot)).collect();
         let mut held = vec![0; slots];
         for slot in 0..slots {
@@ -140,7 +142,8 @@ impl Places {
     ///
     /// There is one slot more than pins, and no two hold the same number. So not all are pinned,
     /// but a pin can move from one that was looked at to the next: that is what the second round is
-    /// for. Only readers that pin numbers without end, or of old, make it fail.
+    /// for. It fails only beside another program that changes the pins at the same time, or a reader
+    /// that pins a number that it loaded long ago.
     pub(super) fn begin<M: CountingMemory>(
         &mut self,
         ring: &Ring<M>,
@@ -208,5 +211,66 @@ impl Places {
             // Relaxed: neither this stamp nor the odd one is one that readers expect.
             ring.slot_at(slot).set_stamp(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Geometry;
+    use crate::memory::{MemoryMut, Words};
+
+    fn ring() -> Ring<Words> {
+        let geometry = Geometry::exact(1, 4).with_spares(1).unwrap();
+        Ring::new(Words::zeroed(geometry.words()), geometry)
+    }
+
+    fn number(number: u64) -> Publication {
+        Publication::new(number).unwrap()
+    }
+
+    fn publish(places: &mut Places, ring: &Ring<Words>, pins: &Pins<Words>, publication: u64) -> Option<u64> {
+        let passed = places.begin(ring, number(publication), pins)?;
+        let slot = places.begun().unwrap();
+        ring.finish_in(ring.slot_at(slot), number(publication), SlotHeader::default());
+        places.lead(ring, number(publication));
+        Some(passed)
+    }
+
+    #[test]
+    fn there_is_a_slot_unless_all_are_pinned_and_no_stamp_is_lost() {
+        let (ring, page) = (ring(), Words::zeroed(pins::WORDS));
+        let mut places = Places::resume(&ring, Side::A, 0);
+        // More pins than a channel of this shape has, as another program might have it.
+        let pins = Pins::new(page.clone(), 2);
+        assert_eq!(publish(&mut places, &ring, &pins, 2), Some(0));
+        page.store(pins::PINS, 2);
+        assert_eq!(publish(&mut places, &ring, &pins, 4), Some(1));
+        page.store(pins::PINS + 1, 4);
+        assert_eq!(publish(&mut places, &ring, &pins, 6), None);
+        let whole = |publication: u64| {
+            (0..2).any(|slot| ring.slot_at(slot).stamp() == number(publication).stamp_whole())
+        };
+        assert!(whole(2) && whole(4));
+        page.store(pins::PINS, 0);
+        assert_eq!(publish(&mut places, &ring, &pins, 6), Some(1));
+        assert!(!whole(2) && whole(4) && whole(6));
+    }
+
+    #[test]
+    fn a_table_that_another_program_has_changed_is_not_followed() {
+        let (ring, page) = (ring(), Words::zeroed(pins::WORDS));
+        let geometry = Geometry::exact(2, 4).with_spares(1).unwrap();
+        let two = Ring::new(Words::zeroed(geometry.words()), geometry);
+        two.set_entry(0, 2);
+        two.set_entry(1, 2);
+        assert_eq!(two.table(), None);
+        let mut places = Places::resume(&two, Side::A, 0);
+        let pins = Pins::new(page, 1);
+        for publication in [2, 4, 6] {
+            assert_eq!(publish(&mut places, &two, &pins, publication), Some(0));
+        }
+        ring.set_entry(0, 99);
+        assert_eq!(ring.table(), Some(vec![0]), "no slot has this number");
     }
 }

@@ -102,12 +102,18 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
     }
 
     /// The slot of a publication that has begun in the current ring of its side.
+    ///
+    /// # Panics
+    ///
+    /// If its publications can be pinned, and none has begun: any slot could be viewed.
     #[inline]
     pub(crate) fn slot(&self, publication: Publication) -> Slot<'_, R> {
         let side = publication.side().index();
-        let begun = self.pinned.as_ref().and_then(|pinned| pinned.places[side].begun());
         let ring = &self.sides[side].ring;
-        begun.map_or_else(|| ring.slot(publication), |slot| ring.slot_at(slot))
+        match &self.pinned {
+            None => ring.slot(publication),
+            Some(pinned) => ring.slot_at(pinned.places[side].begun().expect("the publication has begun")),
+        }
     }
 
     /// Takes back a publication, if it has begun in the current ring of its side.

@@ -113,12 +113,13 @@ setters! {
     /// Payload bytes that a state may have at most. Default: 64 MiB.
     pub fn max_state_len(bytes: usize) { options.max_state_len = bytes }
 
-    /// Number of publications that readers can view in place at the same time: see
-    /// [`view`](crate::view). At most 64. Default: 0.
+    /// Number of views in place that readers can hold at the same time: see
+    /// [`view`](crate::view). A display that takes the next view before it drops the last one needs
+    /// two. At most 64. Default: 0.
     ///
     /// Each of the two segments gets as many spare slots, so that the channel takes memory for
-    /// [`slots`](Self::slots) plus twice this number of states. Publishing makes no system call and
-    /// does not wait, whatever readers hold.
+    /// [`slots`](Self::slots) plus twice this number of states. Publishing does not
+    /// wait, whatever readers hold. It takes a fence more, and copies take a few nanoseconds more.
     pub fn pins(pins: usize) { options.pins = pins }
 
     /// Bytes of shared memory that the channel may take: its object, and each segment that replaced

@@ -56,6 +56,12 @@ fn descriptors(namespace: &Namespace) -> usize {
     all.filter(|path| std::fs::read_link(path).is_ok_and(|target| target == object)).count()
 }
 
+const _: () = {
+    const fn goes_to_threads<T: Send + Sync + Clone>() {}
+    goes_to_threads::<View>();
+    goes_to_threads::<View<Frame>>();
+};
+
 #[test]
 fn plain_data_is_viewed_in_place_by_threads_that_outlive_their_reader() {
     let namespace = OwnNamespace::new(&["camera"]);

@@ -159,8 +159,8 @@ fn about_memory(fields: &mut Fields, inspection: &Inspection) {
     if !inspection.pinned.is_empty() {
         let (pins, viewed) = (inspection.pinned.len(), viewed(inspection).map(|number| number.to_string()));
         let viewed = viewed.collect::<Vec<_>>().join(", ");
-        let viewed = if viewed.is_empty() { "no publication".into() } else { viewed };
-        fields.add("pins", format!("{pins}, of which readers view {viewed}"));
+        let viewed = if viewed.is_empty() { "nothing".into() } else { viewed };
+        fields.add("pins", format!("{pins}; pinned for readers: {viewed}"));
     }
     fields.add("max state", bytes(inspection.max_state_len));
     fields.add("owner", format!("user {}, permissions {:o}", inspection.owner_uid, inspection.permissions));
