@@ -142,8 +142,8 @@ impl Places {
     ///
     /// There is one slot more than pins, and no two hold the same number. So not all are pinned,
     /// but a pin can move from one that was looked at to the next: that is what the second round is
-    /// for. It fails only beside another program that changes the pins at the same time, or a reader
-    /// that pins a number that it loaded long ago.
+    /// for. It fails only beside another program that changes the pins at the same time, or a
+    /// reader that pins a number that it loaded long ago.
     pub(super) fn begin<M: CountingMemory>(
         &mut self,
         ring: &Ring<M>,
