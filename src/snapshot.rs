@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::channel::{SnapshotError, SnapshotInfo};
 use crate::codec::CodecError;
+use crate::view::View;
 
 /// A private, whole copy of one publication. Derefs to the state, and displays as it.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,7 @@ impl<T> Snapshot<T> {
     }
 }
 
-/// Methods of a snapshot that are those of its [`SnapshotInfo`].
+/// Methods of a snapshot or a view that are those of its [`SnapshotInfo`].
 macro_rules! of_info {
     ($($method:ident: $type:ty),*) => {
         impl<T> Snapshot<T> {$(
@@ -63,6 +64,15 @@ macro_rules! of_info {
             #[must_use]
             pub fn $method(&self) -> $type {
                 self.info.$method()
+            }
+        )*}
+
+        impl<T: ?Sized> View<T> {$(
+            #[doc = concat!("See [`SnapshotInfo::", stringify!($method), "`].")]
+            #[inline]
+            #[must_use]
+            pub fn $method(&self) -> $type {
+                self.info().$method()
             }
         )*}
     };

@@ -42,10 +42,11 @@
 //!
 //! # What it costs
 //!
-//! The first view of a reader opens the channel's object and keeps a descriptor and a page mapped.
+//! The first view of a reader opens the channel's object and keeps a descriptor and a page mapped,
+//! and runs a barrier in the writer's process (`membarrier`, some microseconds).
 //! Each further one takes a small allocation, a few stores and a fence, whatever the size of the
 //! state; where no pin is available, a system call for each reader that has one, and a copy. A
-//! publication on a channel with pins takes a fence, and a look at the pins.
+//! publication takes a fence, and a look at the pins, but only once a reader has begun to view.
 //!
 //! A reader that is stopped keeps its pins. One that was killed keeps them until another reader
 //! finds no free one. A view that is forgotten (`mem::forget`) keeps its pin as long as its process
@@ -83,16 +84,11 @@ impl<T: ?Sized> View<T> {
         View { shared, types: PhantomData }
     }
 
-    /// Number, age and length of the publication.
+    /// The publication that the view shows.
+    #[inline]
     #[must_use]
     pub fn info(&self) -> SnapshotInfo {
         self.shared.info
-    }
-
-    /// The publication's number.
-    #[must_use]
-    pub fn publication(&self) -> u64 {
-        self.shared.info.publication()
     }
 
     /// Whether the view shows the writer's memory. Otherwise it is a copy.
@@ -132,8 +128,11 @@ impl<T: ?Sized> Clone for View<T> {
     }
 }
 
-impl AsRef<[u8]> for View<[u8]> {
-    fn as_ref(&self) -> &[u8] {
+impl<T: ?Sized> AsRef<T> for View<T>
+where
+    View<T>: Deref<Target = T>,
+{
+    fn as_ref(&self) -> &T {
         self
     }
 }

@@ -6,8 +6,8 @@ use super::control_page::ControlPage;
 use super::segments::Segments;
 use crate::layout::{Kind, WORD_BYTES, pins};
 use crate::memory::{ReadOnlyWords, TrustedWriters, Words};
-use crate::object::{Backend, ForkToken, Holder, ObjectError};
-use crate::seqlock::Pins;
+use crate::object::{self, Backend, ForkToken, Holder, ObjectError};
+use crate::seqlock::{Pins, WakeMode};
 
 /// The right of a reader, and of its clones, to pin publications of a channel.
 #[derive(Debug)]
@@ -33,17 +33,23 @@ pub(super) struct ReaderPins {
 }
 
 impl PinHolder {
-    /// Maps the pins. A fork of the process can't use them, and maps them for itself.
+    /// Maps the pins, and announces their reader; `None` if the writer may not notice it. A fork of
+    /// the process can't use them, and maps them for itself.
     #[cold]
     fn open(
         segments: &Segments,
         page: &ControlPage<ReadOnlyWords>,
         first_word: usize,
-    ) -> Result<PinHolder, ObjectError> {
+    ) -> Result<Option<PinHolder>, ObjectError> {
         let (name, id) = (segments.names.object(Kind::Control), page.memory().object());
         let (start, bytes) = (first_word * WORD_BYTES, pins::WORDS * WORD_BYTES);
         let (memory, holder) = segments.backend.hold(&name, id, start, bytes)?;
-        Ok(PinHolder { pins: Pins::new(memory, page.pins()), holder, owner: ForkToken::take() })
+        let pins = Pins::new(memory, page.pins());
+        pins.announce();
+        if WakeMode::load(page.memory()) == WakeMode::Barriers && !object::issue_barrier() {
+            return Ok(None);
+        }
+        Ok(Some(PinHolder { pins, holder, owner: ForkToken::take() }))
     }
 
     /// A pin that no reader has, or that of a dead one.
@@ -119,7 +125,7 @@ impl ReaderPins {
             self.holder = match PinHolder::open(segments, page, page.first()?.pins_at()?) {
                 // At the next view, the process may have a descriptor or a mapping left.
                 Err(ObjectError::Limit { .. }) => None,
-                opened => Some(opened.ok().map(Arc::new)),
+                opened => Some(opened.ok().flatten().map(Arc::new)),
             };
         }
         Some((self.holder.as_ref()?.as_ref()?.take()?, promise))

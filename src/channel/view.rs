@@ -58,7 +58,7 @@ impl ChannelView {
         if may_show && let Some(view) = Self::take_in_place(reader, expected)? {
             return Ok(view);
         }
-        let mut payload = PayloadCopy { words: Vec::new(), len: expected.unwrap_or(0), expected };
+        let mut payload = PayloadCopy::new(expected);
         let info = copy(reader, &mut payload)?;
         reader.counts.views += 1;
         reader.counts.copied_views += 1;
@@ -145,6 +145,14 @@ impl ChannelView {
     }
 }
 
+impl PayloadCopy {
+    /// With room for the expected length.
+    fn new(expected: Option<usize>) -> PayloadCopy {
+        let len = expected.unwrap_or(0);
+        PayloadCopy { words: vec![0; len.div_ceil(WORD_BYTES)], len, expected }
+    }
+}
+
 impl Destination for PayloadCopy {
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         if self.expected.is_some_and(|expected| expected != len) {
@@ -156,8 +164,6 @@ impl Destination for PayloadCopy {
     }
 
     fn bytes(&self) -> &[u8] {
-        // A length that was refused may have been stored before there was room for it.
-        let bytes: &[u8] = bytemuck::cast_slice(&self.words);
-        &bytes[..self.len.min(bytes.len())]
+        &bytemuck::cast_slice(&self.words)[..self.len]
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct ChannelWriter {
     /// Sides whose segment the next publication replaces, by one of this capacity or of the
     /// payload's.
     resizing: [Option<usize>; 2],
+    /// Sides whose publications need nothing more than a look at the pins.
+    is_usual_but_for_pins: [bool; 2],
     growths: u64,
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
@@ -93,6 +95,7 @@ impl ChannelWriter {
             exit,
             waker,
             resizing: [None; 2],
+            is_usual_but_for_pins: [false; 2],
             growths,
             counts: WriterCounts::begin(last, growths),
             linked: Vec::new(),
@@ -128,6 +131,13 @@ impl ChannelWriter {
     #[cold]
     #[inline(never)]
     fn publish_unusual(&mut self, payload: &[u8], read: Option<(u64, u64)>) -> Result<u64, PublishError> {
+        if let (Some((time, waiting)), Some(publication)) = (read, self.writer.next())
+            && self.is_usual_but_for_pins[publication.side().index()]
+            && payload.len() <= self.options.max_state_len
+            && self.writer.try_publish_unviewed(publication, payload, time)
+        {
+            return Ok(self.published(publication, payload.len(), time, waiting, WakeMode::Barriers));
+        }
         let publication = self.begin_unusual()?;
         let side = publication.side();
         let fresh = self.make_room_unpinned(publication, payload.len());
@@ -245,15 +255,17 @@ impl ChannelWriter {
     }
 
     /// Updates which payloads go straight into the current segment, after a change that affects it:
-    /// none if each needs more, a checksum, another segment or a fence for waiters.
+    /// none if each needs more: a checksum, another segment, a fence for waiters, or a look at the
+    /// pins.
     fn update_admitted(&mut self) {
         for side in Side::BOTH {
-            let is_slow = self.options.checksum
-                || self.writer.has_pins()
-                || self.lent.is_some()
-                || self.waker.wake_mode == WakeMode::Fences
-                || self.resizing[side.index()].is_some();
-            self.writer.admit(side, (!is_slow).then_some(self.options.max_state_len));
+            let is_usual = !self.options.checksum
+                && self.lent.is_none()
+                && self.waker.wake_mode != WakeMode::Fences
+                && self.resizing[side.index()].is_none();
+            let has_pins = self.writer.has_pins();
+            self.is_usual_but_for_pins[side.index()] = is_usual && has_pins;
+            self.writer.admit(side, (is_usual && !has_pins).then_some(self.options.max_state_len));
         }
     }
 
@@ -291,6 +303,7 @@ impl ChannelWriter {
         if !is_first {
             waker.wake(page.memory());
         }
+        self.writer.await_viewers(waker.wake_mode);
         self.waker = waker;
         self.update_admitted();
     }

@@ -23,8 +23,9 @@ pub(crate) const FEATURES_REQUIRED: usize = MODE + 1;
 /// Optional features, as bits: a process may ignore them.
 pub(crate) const FEATURES_OPTIONAL: usize = FEATURES_REQUIRED + 1;
 
-/// The bit of [`FEATURES_REQUIRED`] of channels with pins: readers find slots by a table.
-pub(crate) const FEATURE_PINS: u64 = 1;
+/// The bit of [`FEATURES_REQUIRED`] of channels with pins: readers find slots by a table, and
+/// announce themselves before they pin. Bit 0 was that of pins without announcements.
+pub(crate) const FEATURE_PINS: u64 = 1 << 1;
 
 /// Slots in the ring of each of the first segments, a power of two.
 pub(crate) const DEPTH: usize = LINE_WORDS;

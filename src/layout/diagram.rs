@@ -122,10 +122,11 @@ fn slot_words() -> String {
 }
 
 fn pins() -> String {
-    use super::pins::{HOLDERS, MAX, PINS};
+    use super::pins::{HOLDERS, MAX, PINS, VIEWERS};
     table(&[
         (PINS, MAX, "**pins**", "number of the publication that the holder views in place, or 0"),
         (HOLDERS, MAX, "holders", "number of the reader that has the pin, or 0"),
+        (VIEWERS, 1, "viewers", "number of announcements of readers that pin"),
     ])
 }
 

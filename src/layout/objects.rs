@@ -60,8 +60,10 @@ pub(crate) mod pins {
     pub(crate) const PINS: usize = 0;
     /// The first pin's holder: the number whose byte a reader has locked, or 0.
     pub(crate) const HOLDERS: usize = PINS + MAX;
+    /// Number of announcements of readers that pin.
+    pub(crate) const VIEWERS: usize = HOLDERS + MAX;
 
-    const _: () = assert!(HOLDERS + MAX <= WORDS);
+    const _: () = assert!(VIEWERS < WORDS);
 }
 
 pub(crate) mod registry {

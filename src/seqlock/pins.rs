@@ -2,7 +2,10 @@
 //! for them.
 //!
 //! ```text
-//! READER  p := published (r1)         WRITER  n is to go to a slot that holds q
+//! READER, before it pins              WRITER  n is to go to a slot that holds q
+//!   u1  viewers := viewers + 1         x0  full barrier, if u2 is none here
+//!   u2  full barrier, in all writers       viewers = 0: w1 ... w5 as without pins
+//! READER  p := published (r1)              otherwise, from now on:
 //!   v1  pin := p        Release        x1  stamp := 2q-1   Relaxed
 //!   v2  full fence                     x2  full fence
 //!   v3  stamp = 2p ?    Relaxed        x3  is a pin q ?    Relaxed, then fence Acquire
@@ -10,12 +13,12 @@
 //!   v4  pin := 0        Release        w1  stamp := 2n-1, then w3 ... w5 as ever
 //! ```
 //!
-//! `docs/protocol.md` has the proof. A pin is a number, and numbers are never used again, so a pin
+//! `docs/protocol.md` has the proof. u1 to x0 are the handshake of waiting. A pin is a number, and numbers are never used again, so a pin
 //! that a dead reader has left keeps one slot from being written, and no other one ever.
 
 use std::collections::VecDeque;
 
-use super::Ring;
+use super::{Announcements, Ring, WakeMode, announce_waiter};
 use crate::layout::{Publication, Side, pins};
 use crate::memory::{CountingMemory, Memory, Slot, SlotHeader};
 
@@ -24,11 +27,41 @@ use crate::memory::{CountingMemory, Memory, Slot, SlotHeader};
 pub(crate) struct Pins<M> {
     memory: M,
     count: usize,
+    viewers: Announcements<M>,
+}
+
+impl<M: CountingMemory + Clone> Pins<M> {
+    /// # Panics
+    ///
+    /// If the memory is no page of pins.
+    pub(crate) fn new(memory: M, count: usize) -> Pins<M> {
+        Pins { viewers: Announcements::new(memory.clone(), pins::VIEWERS), memory, count }
+    }
 }
 
 impl<M: CountingMemory> Pins<M> {
-    pub(crate) fn new(memory: M, count: usize) -> Pins<M> {
-        Pins { memory, count }
+    /// u1, u2: announces a reader that is going to pin. It may do so after the writer has run a
+    /// full barrier, too, if its wake mode asks for one.
+    pub(crate) fn announce(&self) {
+        // The full fence precedes the load of the wake mode, too. Pairs with the full fence of
+        // `has_viewers`.
+        announce_waiter(&self.memory, [pins::VIEWERS]);
+    }
+
+    /// Whether a reader has announced itself.
+    pub(super) fn has_viewers(&self) -> bool {
+        // Full: a reader that loaded the wake mode before it was stored has announced itself before
+        // this load. Pairs with the full fence of `announce`.
+        self.memory.fence_full();
+        self.viewers.count() != 0
+    }
+
+    /// x0: whether a reader may pin what the writer reuses for its next publication, or later.
+    #[inline]
+    pub(super) fn may_be_used(&self, wake_mode: WakeMode) -> bool {
+        // As p2 and p3. A reader that this misses loads `published` (r1) after its barrier, and
+        // finds the writer's last publication: this one reuses a slot that holds an older one.
+        self.viewers.count_after(wake_mode) != 0
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -126,6 +159,11 @@ impl Places {
         Places { table, spares, held, begun: None }
     }
 
+    /// Whether each position leads to its own slot, as without pins.
+    pub(super) fn are_own(&self) -> bool {
+        self.table.iter().enumerate().all(|(position, slot)| position == *slot)
+    }
+
     /// The places of a fresh segment, in which `publication` is whole.
     pub(super) fn fresh<M: Memory>(ring: &Ring<M>, publication: Publication) -> Places {
         let geometry = ring.geometry();
@@ -217,8 +255,9 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Geometry;
+    use crate::layout::{Geometry, PAGE_BYTES, WORD_BYTES};
     use crate::memory::{MemoryMut, Words};
+    use crate::seqlock::{Segment, Writer};
 
     fn ring() -> Ring<Words> {
         let geometry = Geometry::exact(1, 4).with_spares(1).unwrap();
@@ -255,6 +294,38 @@ mod tests {
         page.store(pins::PINS, 0);
         assert_eq!(publish(&mut places, &ring, &pins, 6), Some(1));
         assert!(!whole(2) && whole(4) && whole(6));
+    }
+
+    #[test]
+    fn a_writer_looks_at_the_pins_once_a_reader_has_announced_itself() {
+        let [even, odd] = [ring(), ring()];
+        let sides = [even, odd].map(|ring| Segment { generation: 1, ring });
+        let (control, page) = (Words::zeroed(PAGE_BYTES / WORD_BYTES), Words::zeroed(pins::WORDS));
+        let pins = Pins::new(page.clone(), 1);
+        let mut writer = Writer::resume(control, sides, 0, Some(pins.clone()));
+        let publish = |writer: &mut Writer<Words, Words>, publications: u64| {
+            for _ in 0..publications {
+                let publication = writer.next().unwrap();
+                assert!(writer.begin(publication));
+                writer.publish_loan(publication, SlotHeader::default());
+            }
+        };
+        writer.await_viewers(WakeMode::Barriers);
+        publish(&mut writer, 2);
+        page.store(pins::PINS, 2);
+        publish(&mut writer, 2);
+        assert_eq!(writer.passed(), 0, "no reader has announced itself");
+        pins.announce();
+        page.store(pins::PINS, 4);
+        publish(&mut writer, 4);
+        assert_eq!(writer.passed(), 1);
+        // A successor finds the announcement, whatever it relies on.
+        for (wake_mode, passed) in [(WakeMode::Barriers, 2), (WakeMode::Never, 3)] {
+            page.store(pins::PINS, writer.last());
+            writer.await_viewers(wake_mode);
+            publish(&mut writer, 4);
+            assert_eq!(writer.passed(), passed);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The writer's side: publishing, with and without growth.
 
 use super::pins::{Pins, Places};
-use super::{Generations, Published, Ring, Segment};
+use super::{Generations, Published, Ring, Segment, WakeMode};
 use crate::layout::{Publication, Side};
 use crate::memory::{CountingMemory, MemoryMut, Slot, SlotHeader};
 
@@ -15,14 +15,11 @@ pub(crate) struct Writer<C, R> {
     sides: [Segment<R>; 2],
     last: u64,
     /// If its publications can be pinned.
-    pinned: Option<Pinned<R>>,
-}
-
-/// What a writer knows of the pins of its publications.
-#[derive(Debug)]
-struct Pinned<R> {
-    pins: Pins<R>,
-    places: [Places; 2],
+    pins: Option<Pins<R>>,
+    /// Where its publications go, if a reader may pin one.
+    places: Option<[Places; 2]>,
+    /// How it notices the first reader that pins, as long as it has no places.
+    wake_mode: WakeMode,
     /// Slots that were passed over because they were pinned.
     passed: u64,
 }
@@ -40,9 +37,20 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         pins: Option<Pins<R>>,
     ) -> Writer<C, R> {
         sides.iter().for_each(|segment| segment.ring.void_after(last));
-        let places = |side: Side| Places::resume(&sides[side.index()].ring, side, last);
-        let pinned = pins.map(|pins| Pinned { pins, places: Side::BOTH.map(places), passed: 0 });
-        Writer { control, sides, last, pinned }
+        let has_pins = pins.is_some();
+        let mut writer =
+            Writer { control, sides, last, pins, places: None, wake_mode: WakeMode::Never, passed: 0 };
+        if has_pins {
+            writer.find_places();
+        }
+        writer
+    }
+
+    /// From here on, readers may pin.
+    #[cold]
+    fn find_places(&mut self) {
+        let places = |side: Side| Places::resume(&self.sides[side.index()].ring, side, self.last);
+        self.places = Some(Side::BOTH.map(places));
     }
 
     /// The next publication's number; `None` when the numbers are exhausted.
@@ -71,14 +79,35 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         self.sides[side.index()].generation
     }
 
+    /// From here on, looks at the pins only after a reader has announced itself, which it notices as
+    /// `wake_mode` says. The page shows that mode already.
+    pub(crate) fn await_viewers(&mut self, wake_mode: WakeMode) {
+        let are_own = |places: &[Places; 2]| places.iter().all(Places::are_own);
+        if wake_mode != WakeMode::Never
+            && self.pins.as_ref().is_some_and(|pins| !pins.has_viewers())
+            && self.places.as_ref().is_some_and(are_own)
+        {
+            (self.places, self.wake_mode) = (None, wake_mode);
+        }
+    }
+
+    /// x0: looks whether readers may pin, if that is not known.
+    #[inline]
+    fn notice_viewers(&mut self) {
+        let is_unviewed = |pins: &Pins<R>| self.places.is_none() && pins.may_be_used(self.wake_mode);
+        if self.pins.as_ref().is_some_and(is_unviewed) {
+            self.find_places();
+        }
+    }
+
     /// Whether its publications can be pinned.
     pub(crate) fn has_pins(&self) -> bool {
-        self.pinned.is_some()
+        self.pins.is_some()
     }
 
     /// Slots that were passed over because a reader was viewing what they hold.
     pub(crate) fn passed(&self) -> u64 {
-        self.pinned.as_ref().map_or(0, |pinned| pinned.passed)
+        self.passed
     }
 
     /// w1 and w2 in the current ring of the publication's side: from here on its
@@ -86,33 +115,30 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
     /// fresh segment has room. Wait-free.
     #[inline]
     pub(crate) fn begin(&mut self, publication: Publication) -> bool {
+        self.notice_viewers();
         let side = publication.side().index();
         let ring = &self.sides[side].ring;
-        match &mut self.pinned {
-            None => {
-                ring.begin(ring.slot(publication), publication);
-                true
-            }
-            Some(Pinned { pins, places, passed }) => {
-                let found = places[side].begin(ring, publication, pins);
-                *passed += found.unwrap_or(0);
-                found.is_some()
-            }
-        }
+        let (Some(pins), Some(places)) = (&self.pins, &mut self.places) else {
+            ring.begin(ring.slot(publication), publication);
+            return true;
+        };
+        let found = places[side].begin(ring, publication, pins);
+        self.passed += found.unwrap_or(0);
+        found.is_some()
     }
 
     /// The slot of a publication that has begun in the current ring of its side.
     ///
     /// # Panics
     ///
-    /// If its publications can be pinned, and none has begun: any slot could be viewed.
+    /// If readers may pin, and none has begun: any slot could be viewed.
     #[inline]
     pub(crate) fn slot(&self, publication: Publication) -> Slot<'_, R> {
         let side = publication.side().index();
         let ring = &self.sides[side].ring;
-        match &self.pinned {
+        match &self.places {
             None => ring.slot(publication),
-            Some(pinned) => ring.slot_at(pinned.places[side].begun().expect("the publication has begun")),
+            Some(places) => ring.slot_at(places[side].begun().expect("the publication has begun")),
         }
     }
 
@@ -120,9 +146,9 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
     pub(crate) fn give_up(&mut self, publication: Publication) {
         let side = publication.side().index();
         let ring = &self.sides[side].ring;
-        match &mut self.pinned {
+        match &mut self.places {
             None => ring.give_up(publication),
-            Some(pinned) => pinned.places[side].give_up(ring),
+            Some(places) => places[side].give_up(ring),
         }
     }
 
@@ -141,6 +167,25 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
             self.announce(publication);
         }
         written
+    }
+
+    /// The same on a channel with pins, of which no reader has announced itself. Does nothing, and
+    /// returns `false`, if one has, or the payload does not fit.
+    #[inline]
+    pub(crate) fn try_publish_unviewed(
+        &mut self,
+        publication: Publication,
+        payload: &[u8],
+        time: u64,
+    ) -> bool {
+        self.notice_viewers();
+        let ring = &self.sides[publication.side().index()].ring;
+        if self.places.is_some() || payload.len() > ring.geometry().capacity() {
+            return false;
+        }
+        ring.write(publication, payload, time, 0);
+        self.announce(publication);
+        true
     }
 
     /// Sets which payloads [`Writer::try_publish`] publishes in the current ring of `side`
@@ -174,8 +219,8 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
     pub(crate) fn publish_loan(&mut self, publication: Publication, header: SlotHeader) {
         let side = publication.side().index();
         self.sides[side].ring.finish_in(self.slot(publication), publication, header);
-        if let Some(pinned) = &mut self.pinned {
-            pinned.places[side].lead(&self.sides[side].ring, publication);
+        if let Some(places) = &mut self.places {
+            places[side].lead(&self.sides[side].ring, publication);
         }
         self.announce(publication);
     }
@@ -196,8 +241,8 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         let side = publication.side();
         Generations(&self.control).replace(side, fresh.generation);
         self.announce(publication);
-        if let Some(pinned) = &mut self.pinned {
-            pinned.places[side.index()] = Places::fresh(&fresh.ring, publication);
+        if let Some(places) = &mut self.places {
+            places[side.index()] = Places::fresh(&fresh.ring, publication);
         }
         std::mem::replace(&mut self.sides[side.index()], fresh)
     }

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -552,6 +553,37 @@ fn a_process_that_scribbles_over_the_pins_harms_no_state() {
     copier.finish();
     writer.close().unwrap();
     assert_eq!(objects.listed(), Vec::<String>::new());
+}
+
+/// Until then the writer looks at no pin.
+#[test]
+fn a_writer_that_is_flat_out_notices_the_first_view() {
+    let own = OwnNamespace::new(&["camera"]);
+    let mut in_place = 0;
+    for round in 0..rounds(100, 5_000) {
+        let mut writer = writer(&own, 1);
+        publish(&mut writer, 2);
+        let mut reader = reader(&own);
+        let stop = AtomicBool::new(false);
+        let view = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    publish(&mut writer, 1);
+                }
+            });
+            // Another moment in each round.
+            (0..100 * (round % 50)).for_each(|_| std::hint::spin_loop());
+            let view = checked(reader.view().unwrap());
+            (0..50).for_each(|_| check(&view));
+            stop.store(true, Relaxed);
+            view
+        });
+        in_place += u32::from(view.is_in_place());
+        publish(&mut writer, 10);
+        check(&view);
+        assert!(writer.statistics().pinned > 0 || !view.is_in_place());
+    }
+    assert!(in_place > 0);
 }
 
 /// The torture: random views beside a writer that grows, shrinks and is killed.

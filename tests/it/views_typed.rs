@@ -187,4 +187,9 @@ fn a_state_of_another_length_is_an_error_as_for_a_snapshot() {
     let [viewed, copied] = [reader.view().map(drop), reader.snapshot().map(drop)];
     assert!(matches!(viewed, Err(SnapshotError::WrongLength { len: 8_999, .. })), "{viewed:?}");
     assert_eq!(viewed.unwrap_err().to_string(), copied.unwrap_err().to_string());
+    // Without a promise the view is a copy.
+    let builder = namespace.reader_builder::<Boxed<Frame>>("camera").codec::<Pod>();
+    let mut reader = builder.accept(accept::Any).open().unwrap();
+    let [viewed, copied] = [reader.view().map(drop), reader.snapshot().map(drop)];
+    assert_eq!(viewed.unwrap_err().to_string(), copied.unwrap_err().to_string());
 }

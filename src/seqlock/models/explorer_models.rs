@@ -3,6 +3,7 @@
 use super::explorer::{Explorer, Log, Oracle, Recorder};
 use super::world::{Author, Follower, Plan, Step, World};
 use super::{Fault, Seen, Verdict, Weakened};
+use crate::seqlock::WakeMode;
 
 use Step::{Drop, Grow, GrowDrop, GrowLoan, Loan, Publish};
 
@@ -89,7 +90,14 @@ impl Race {
     }
 }
 
-const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 2, pins: 0 };
+const PLAIN: Plan = Plan {
+    weakened: Weakened::Nothing,
+    depths: &[1, 1],
+    generations: 1,
+    words: 2,
+    pins: 0,
+    viewers: WakeMode::Never,
+};
 const BASE: Race = Race { plan: PLAIN, pinned: &[], steps: &[Publish; 3], attempts: 1 };
 const RING: Race = Race { plan: Plan { depths: &[2, 2], ..PLAIN }, steps: &[Publish; 5], ..BASE };
 /// Side A grows, later B, then A again. The rings have other depths each time.
@@ -361,6 +369,24 @@ fn pinned_publications_stay_after_a_death_at_any_store() {
                 }
             }
         }
+    }
+}
+
+/// Nothing is pinned, and the writers publish as without pins.
+#[test]
+fn publications_that_nobody_pins_are_copied_after_a_death_at_any_store() {
+    let plan = Plan { viewers: WakeMode::Fences, ..PINNED_AND_GROWN.plan };
+    let race = Race { plan, pinned: &[], ..PINNED_AND_GROWN };
+    race.check(None).holds("explorer, unviewed", 1..=6);
+    for weakened in Weakened::PROTOCOL {
+        let verdict = race.without(weakened).check(None);
+        verdict.fails(&format!("explorer, unviewed without {weakened:?}"), Fault::is_torn);
+    }
+    let race = Race { steps: &[Publish, Publish, Drop, Publish], ..race };
+    let successors: [(&[Step], u64); 2] = [(&[Publish; 3], 6), (&[Drop, Loan, Publish], 5)];
+    for (steps, last) in successors {
+        let name = format!("explorer, unviewed, death, then {steps:?}");
+        race.check_all_deaths(&name, Some(steps)).holds(&name, 1..=last);
     }
 }
 

@@ -12,7 +12,7 @@ use super::Weakened;
 use super::loom_memory::LoomMemory;
 use super::world::{Author, Follower, Plan, Step, World};
 use crate::layout::Publication;
-use crate::seqlock::Attempt;
+use crate::seqlock::{Attempt, WakeMode};
 
 /// How a mutant deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,8 @@ enum Mutation {
 struct Impossible;
 
 fn world(weakened: Weakened) -> World<LoomMemory> {
-    let plan = Plan { weakened, depths: &[1, 1], generations: 1, words: 1, pins: 0 };
+    let plan =
+        Plan { weakened, depths: &[1, 1], generations: 1, words: 1, pins: 0, viewers: WakeMode::Never };
     let world = World::new(plan, LoomMemory::new);
     world.found();
     world

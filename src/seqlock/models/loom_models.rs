@@ -11,6 +11,7 @@ use loom::thread;
 use super::loom_memory::{Budget, LoomMemory};
 use super::world::{Author, Follower, Plan, Step, World};
 use super::{Fault, Seen, Verdict, Weakened};
+use crate::seqlock::WakeMode;
 
 use Step::{Drop, Grow, Loan, Publish};
 
@@ -149,7 +150,14 @@ impl Race {
     }
 }
 
-const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 1, pins: 0 };
+const PLAIN: Plan = Plan {
+    weakened: Weakened::Nothing,
+    depths: &[1, 1],
+    generations: 1,
+    words: 1,
+    pins: 0,
+    viewers: WakeMode::Never,
+};
 const BASE: Race = Race {
     plan: PLAIN,
     before: &[],
@@ -328,6 +336,36 @@ fn each_ordering_of_the_pins_is_necessary() {
     // after the first view, and look after both.
     let race = Race { preemptions: Some(4), ..TWO_VIEWS }.without(Weakened::V1);
     race.check().fails("two views without V1", Fault::is_of_view);
+}
+
+/// The writer looks at the pins only after it has noticed the reader, which announces itself while
+/// the writer publishes.
+const FIRST_VIEWS: Race = Race {
+    plan: Plan { viewers: WakeMode::Fences, ..VIEWS.plan },
+    before: &[Publish; 2],
+    steps: &[Publish; 3],
+    ..VIEWS
+};
+
+#[test]
+fn a_writer_notices_the_first_reader_that_pins() {
+    FIRST_VIEWS.check().holds("first views", 2..=5);
+    let race = Race { steps: &[Publish, Drop, Publish], preemptions: Some(2), ..FIRST_VIEWS };
+    race.check().holds("first views, a dropped loan", 2..=4);
+    let plan = Plan { pins: 2, ..FIRST_VIEWS.plan };
+    let race = Race { plan, viewers: 2, steps: &[Publish; 2], preemptions: Some(2), ..FIRST_VIEWS };
+    race.check().holds("first views of two readers", 2..=4);
+    for weakened in [Weakened::X0, Weakened::U2] {
+        let name = format!("first views without {weakened:?}");
+        FIRST_VIEWS.without(weakened).check().fails(&name, Fault::is_of_view);
+    }
+}
+
+#[test]
+fn a_first_view_stays_when_the_writer_dies_after_any_store() {
+    let race = Race { steps: &[Publish; 2], preemptions: Some(2), ..FIRST_VIEWS };
+    let name = "first views, death, then publications";
+    race.check_all_deaths(name, &[Publish; 2]).holds(name, 2..=6);
 }
 
 /// The reader is in its view when the writer dies, and when the successor wants the slot.

@@ -52,6 +52,10 @@ enum Weakened {
     R1,
     /// The acquire fence before the stamp is checked.
     R4,
+    /// The full fence before the look at the announcements of readers that pin: only a release fence.
+    X0,
+    /// The full fence between the announcement of such a reader and its look at the latest number.
+    U2,
     /// The odd stamp before the pins are looked at: there is none.
     X1,
     /// The same: it is that of the next publication, and not that of what the slot holds.
@@ -136,15 +140,17 @@ impl Weakened {
         }
     }
 
-    /// The operations that are missing in accesses to the pins: of the writer, of readers that pin,
-    /// and of readers that unpin.
-    fn of_pins(self) -> [Option<Operation>; 3] {
+    /// The operations that are missing in accesses to the pins: of the writer, and of readers that
+    /// pin, that unpin, and that announce themselves.
+    fn of_pins(self) -> [Option<Operation>; 4] {
         match self {
-            Weakened::X3 => [Some(Operation::AcquireFence), None, None],
-            Weakened::V1 => [None, Some(Operation::ReleaseStore), None],
-            Weakened::V2 => [None, Some(Operation::FullFence), None],
-            Weakened::V4 => [None, None, Some(Operation::ReleaseStore)],
-            _ => [None; 3],
+            Weakened::X0 => [Some(Operation::FullFence), None, None, None],
+            Weakened::X3 => [Some(Operation::AcquireFence), None, None, None],
+            Weakened::V1 => [None, Some(Operation::ReleaseStore), None, None],
+            Weakened::V2 => [None, Some(Operation::FullFence), None, None],
+            Weakened::V4 => [None, None, Some(Operation::ReleaseStore), None],
+            Weakened::U2 => [None, None, None, Some(Operation::FullFence)],
+            _ => [None; 4],
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Fault, LoomMemory, Operation, Seen, Weakened};
 use crate::layout::{Geometry, Publication, Side, control, pins, segment};
 use crate::memory::{CountingMemory, Memory, MemoryMut, Slot, SlotHeader};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Attempt, Generations, Pins, Published, Reader, Ring, Segment, Writer};
+use crate::seqlock::{Attempt, Generations, Pins, Published, Reader, Ring, Segment, WakeMode, Writer};
 
 /// A handle onto shared words.
 pub(crate) trait Handle: Memory + Clone {
@@ -34,6 +34,9 @@ pub(super) struct Plan {
     pub(super) words: usize,
     /// Pins, and spare slots of each segment.
     pub(super) pins: usize,
+    /// How the writer notices the first reader that pins; with `Never` it looks at the pins from the
+    /// start.
+    pub(super) viewers: WakeMode,
 }
 
 /// A segment, whatever its name.
@@ -52,9 +55,10 @@ pub(super) struct World<M> {
     /// A word for each name: 0 while no segment has it, otherwise the index of a segment + 1.
     directory: M,
     segments: Vec<NamedSegment<M>>,
-    /// The pins: for the writer, for readers that pin, for readers that unpin.
-    pins: [M; 3],
+    /// The pins: for the writer, for readers that pin, that unpin, and that announce themselves.
+    pins: [M; 4],
     pin_count: usize,
+    viewers: WakeMode,
     generations: u64,
     words: usize,
     /// Whether an author takes back what the former one finished and did not announce.
@@ -111,7 +115,8 @@ impl<M: Handle> World<M> {
         let page = make(&[header, hot].concat());
         let names: Vec<usize> = (0..name(Side::A, plan.generations + 1)).collect();
         let directory = make(&names);
-        let pins = make(&(0..plan.pins).map(|pin| pins::PINS + pin).collect::<Vec<_>>());
+        let pins = (0..plan.pins).map(|pin| pins::PINS + pin).chain([pins::VIEWERS]);
+        let pins = make(&pins.collect::<Vec<_>>());
         let segment = |&depth: &usize| {
             let geometry = Geometry::exact(depth, plan.words).with_spares(plan.pins).expect("few");
             let table = geometry.entry(0);
@@ -126,6 +131,7 @@ impl<M: Handle> World<M> {
         World {
             pins: plan.weakened.of_pins().map(|weakened| pins.weakened(weakened)),
             pin_count: plan.pins,
+            viewers: plan.viewers,
             control: page.weakened(plan.weakened.of_control()),
             header: page.weakened(plan.weakened.of_header()),
             directory,
@@ -150,6 +156,7 @@ impl<M: Handle> World<M> {
             segments: self.segments.iter().map(segment).collect(),
             pins: self.pins.each_ref().map(&handle),
             pin_count: self.pin_count,
+            viewers: self.viewers,
             generations: self.generations,
             words: self.words,
             voids: self.voids,
@@ -215,10 +222,12 @@ impl<M: Handle + CountingMemory> World<M> {
     pub(super) fn pin(&self, publications: &[u64]) {
         for (pin, number) in publications.iter().enumerate() {
             self.pins[1].store(pins::PINS + pin, *number);
+            self.pins[1].increment(pins::VIEWERS);
         }
     }
 
-    /// The pins, through the handle of the writer (0), of v1 to v3 (1) or of v4 (2).
+    /// The pins, through the handle of the writer (0), of v1 to v3 (1), of v4 (2), or of u1 and u2
+    /// (3).
     fn pins(&self, handle: usize) -> Option<Pins<M>> {
         self.has_pins().then(|| Pins::new(self.pins[handle].clone(), self.pin_count))
     }
@@ -272,7 +281,8 @@ impl<M: Handle + CountingMemory> Author<M> {
         let next = Publication::new(last + 1).expect("models are small");
         let ring = sides[next.side().index()].ring.clone();
         let is_kept = !world.voids && ring.holds(next).is_some();
-        let writer = Writer::resume(world.control.clone(), sides, last, world.pins(0));
+        let mut writer = Writer::resume(world.control.clone(), sides, last, world.pins(0));
+        writer.await_viewers(world.viewers);
         if is_kept {
             let slot = ring.geometry().slot(next.turn());
             ring.memory().store(slot + segment::slot::STAMP, next.stamp_whole());
@@ -490,8 +500,9 @@ impl<M: Handle> Follower<M> {
 }
 
 impl<M: Handle + CountingMemory> Follower<M> {
-    /// This many times: pins the latest publication, views it, and unpins it.
+    /// Announces itself, and then, this many times, pins the latest publication, views it, and unpins it.
     pub(super) fn view(&mut self, pin: usize, times: usize) -> Result<(), Fault> {
+        self.world.pins(3).expect("a channel with pins").announce();
         (0..times).try_for_each(|_| self.view_once(pin))
     }
 
