@@ -292,11 +292,64 @@ pub struct PeakMemory {
     backend: Arc<dyn Backend>,
     namespace: String,
     peak: MemoryUsage,
+    heap: Option<fn() -> u64>,
+    peak_heap: u64,
 }
 
 impl PeakMemory {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> Self {
-        PeakMemory { backend, namespace: namespace.into(), peak: MemoryUsage::default() }
+        PeakMemory {
+            backend,
+            namespace: namespace.into(),
+            peak: MemoryUsage::default(),
+            heap: None,
+            peak_heap: 0,
+        }
+    }
+
+    /// Observes the heap of this process as well: `allocated` returns its bytes, as an allocator of
+    /// the program counts them.
+    ///
+    /// ```
+    /// use std::alloc::{GlobalAlloc, Layout, System};
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// use tearless::{Bytes, Namespace};
+    ///
+    /// struct Counting;
+    /// static BYTES: AtomicU64 = AtomicU64::new(0);
+    /// #[global_allocator]
+    /// static ALLOCATOR: Counting = Counting;
+    ///
+    /// // SAFETY: as the system's allocator.
+    /// unsafe impl GlobalAlloc for Counting {
+    ///     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+    ///         BYTES.fetch_add(layout.size() as u64, Relaxed);
+    ///         // SAFETY: the caller's promise.
+    ///         unsafe { System.alloc(layout) }
+    ///     }
+    ///     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+    ///         BYTES.fetch_sub(layout.size() as u64, Relaxed);
+    ///         // SAFETY: the caller's promise.
+    ///         unsafe { System.dealloc(pointer, layout) }
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fleet = Namespace::open("fleet-with-a-heap")?;
+    /// let mut memory = fleet.peak_memory().with_heap(|| BYTES.load(Relaxed));
+    /// let mut writer = fleet.writer_builder::<[u8]>("worker-7").codec::<Bytes>().open()?;
+    /// let state = vec![7; 1 << 20];
+    /// writer.publish(&state)?;
+    /// memory.observe()?;
+    /// // `3158016 bytes in 3 objects, and 1114514 bytes of heap`, for example.
+    /// println!("{}, and {} bytes of heap", memory.peak(), memory.peak_heap());
+    /// assert!(memory.peak_heap() >= 1 << 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_heap(self, allocated: fn() -> u64) -> PeakMemory {
+        PeakMemory { heap: Some(allocated), ..self }
     }
 
     /// Measures the namespace.
@@ -305,6 +358,7 @@ impl PeakMemory {
     ///
     /// As [`Namespace::memory`](crate::Namespace::memory).
     pub fn observe(&mut self) -> Result<NamespaceMemory, ObjectError> {
+        self.peak_heap = self.peak_heap.max(self.heap.map_or(0, |allocated| allocated()));
         let memory = measure(&self.backend, &self.namespace)?;
         let total = memory.total();
         if total.resident > self.peak.resident {
@@ -318,5 +372,11 @@ impl PeakMemory {
     #[must_use]
     pub fn peak(&self) -> MemoryUsage {
         self.peak
+    }
+
+    /// The most bytes of the heap at any observation; 0 without [`with_heap`](Self::with_heap).
+    #[must_use]
+    pub fn peak_heap(&self) -> u64 {
+        self.peak_heap
     }
 }

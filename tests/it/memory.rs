@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, orders, pattern, role, rounds, say};
@@ -131,14 +131,16 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
     }
     let own = OwnNamespace::new(&[CHANNEL]);
     let mut worker = start(test, &own, 1 << 30);
-    let mut tracker = own.peak_memory();
+    static HEAP: AtomicU64 = AtomicU64::new(0);
+    let mut tracker = own.peak_memory().with_heap(|| HEAP.load(Relaxed));
     let objects = Objects::of(own.name(), CHANNEL);
     let mut before = tracker.observe().unwrap();
     let mut more = 2;
-    for len in [10_000, 100_000, 1_000_000] {
+    for len in [10_000, 100_000, 1_000_000_i64] {
         for _ in 0..2 {
             ask(&mut worker, &format!("publish {len}"), "published");
         }
+        HEAP.store(len.unsigned_abs(), Relaxed);
         let now = tracker.observe().unwrap();
         assert_eq!(figures_of(now.channels[0].total()), stat_all(&objects.name("")));
         let change = now.diff(&before);
@@ -150,6 +152,7 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
     worker.finish();
     assert_eq!(tracker.observe().unwrap().total(), MemoryUsage::default());
     assert_eq!(tracker.peak(), before.total());
+    assert_eq!(tracker.peak_heap(), 1_000_000);
 }
 
 #[test]
@@ -277,7 +280,7 @@ struct Done<'a>(&'a AtomicBool);
 impl Drop for Done<'_> {
     fn drop(&mut self) {
         // Relaxed: the flag orders no other data.
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(true, Relaxed);
     }
 }
 
@@ -291,7 +294,7 @@ fn objects_may_vanish_while_they_are_listed() {
             let (namespace, done) = (&*own, &done);
             scope.spawn(move || {
                 // Relaxed: the flag orders no other data.
-                while !done.load(Ordering::Relaxed) {
+                while !done.load(Relaxed) {
                     let mut writer = open(namespace, &format!("comes-and-goes-{thread}")).unwrap();
                     writer.publish(&pattern(50_000)).unwrap();
                 }
