@@ -294,6 +294,7 @@ mod tests {
             E::OtherNamespace { object: object(), namespace: text().into(), other: text().into() },
             E::OtherOwner { object: object(), owner: 7 },
             E::Unusable { problem: text() },
+            E::NoHugePages { object: text(), reason: text() },
             E::Limit { object: object(), operation: "mmap", limit },
             E::Full { object: object(), channels: 7 },
             E::Os { object: object(), operation: "open", source: io::Error::other(CAUSE) },
@@ -331,7 +332,7 @@ mod tests {
         check_all!(RemoveError: Name AlreadyOwned Left Entry Object; &removals(), 4);
         check_all!(ObjectError:
             NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
-            OtherGroup Foreign OtherVersion OtherNamespace OtherOwner Unusable Limit Full Os;
+            OtherGroup Foreign OtherVersion OtherNamespace OtherOwner Unusable NoHugePages Limit Full Os;
             &objects(), 1);
         check_all!(NameError: Empty TooLong ControlCharacter Directory UnknownGroup; &names(), 0);
         let statistics = Box::<crate::syncer::SyncerStatistics>::default;

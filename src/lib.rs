@@ -266,6 +266,7 @@ pub mod options {
     pub use crate::channel::{AttachPolicy, RetryPolicy};
     pub use crate::clock::TimestampSource;
     pub use crate::namespace::Group;
+    pub use crate::object::HugePages;
     pub use crate::seqlock::WakeMode;
     pub use crate::waiting::WaitPolicy;
 }

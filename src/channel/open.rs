@@ -12,7 +12,7 @@ use super::{ChannelName, CreateError};
 use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES, control, segment};
 use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
-use crate::seqlock::ChannelState;
+use crate::seqlock::{ChannelState, Segment};
 
 /// Attempts to open, each of which first removes a channel that can't be resumed.
 const MAX_TRIES: usize = 16;
@@ -58,7 +58,16 @@ impl Opening<'_> {
                 Existing::Resumable(page, access) => {
                     let segments = self.segments(page.instance());
                     match self.current_segments(&page, &segments)? {
-                        Some(current) => return Ok(self.take_over(claim, &page, current, segments, access)),
+                        Some(current) => {
+                            self.give_huge_pages(claim.memory(), Kind::Control)?;
+                            for (side, Segment { generation, ring }) in Side::BOTH.iter().zip(&current.sides)
+                            {
+                                if *generation != segment::FIRST {
+                                    self.give_huge_pages(ring.memory(), Kind::Segment(*side, *generation))?;
+                                }
+                            }
+                            return Ok(self.take_over(claim, &page, current, segments, access));
+                        }
                         None => page,
                     }
                 }
@@ -165,6 +174,7 @@ impl Opening<'_> {
             (0..claim.memory().len()).for_each(|word| claim.memory().store(word, 0));
             self.afford(bytes)?;
             claim.grow(self.first.object_bytes()).map_err(|source| self.failed(source))?;
+            self.give_huge_pages(claim.memory(), Kind::Control)?;
             Ok(Some((instance, access)))
         });
         let (instance, access) = match made {
@@ -299,6 +309,12 @@ impl Opening<'_> {
             .and_then(|trial| self.backend.remove(&object, &trial))
             .and_then(|()| destroy(claim, &segments))
             .map_err(|source| self.failed(source))
+    }
+
+    fn give_huge_pages(&self, words: &Words, kind: Kind) -> Result<(), CreateError> {
+        let object = self.name.objects.object(kind);
+        let given = self.options.huge_pages.give(self.backend, &object, words);
+        given.map_err(|source| self.failed(source))
     }
 
     fn segments(&self, instance: u64) -> Segments {

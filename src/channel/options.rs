@@ -8,7 +8,7 @@ use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
 use crate::layout::{self, Geometry, control, pins};
 use crate::memory::{Memory, MemoryMut, TrustedWriters};
-use crate::object::Access;
+use crate::object::{Access, HugePages};
 use crate::seqlock::WakeMode;
 
 /// Default payload bytes of a slot: a channel then takes three pages of 4 KiB.
@@ -28,6 +28,7 @@ pub(crate) struct WriterOptions {
     pub(crate) max_state_len: usize,
     /// Number of publications that readers can pin.
     pub(crate) pins: usize,
+    pub(crate) huge_pages: HugePages,
     /// Maximum bytes of shared memory.
     pub(crate) budgets: Budgets,
     /// Whether slots carry a CRC32C.
@@ -132,6 +133,7 @@ impl WriterOptions {
             depth: None,
             max_state_len: DEFAULT_MAX_STATE_LEN,
             pins: 0,
+            huge_pages: HugePages::default(),
             budgets: Budgets::default(),
             checksum: false,
             timestamps: TimestampSource::default(),

@@ -144,6 +144,17 @@ pub enum ObjectError {
         /// What is missing, and what to do.
         problem: String,
     },
+    /// It can't have the huge pages that its writer requires.
+    #[error(
+        "no huge pages for shared-memory object {object} ({reason}): ask for HugePages::IfPossible, or \
+         keep the namespace in a directory on hugetlbfs"
+    )]
+    NoHugePages {
+        /// Its path.
+        object: String,
+        /// Why there are none.
+        reason: String,
+    },
     /// A limit of this process, or of the system, does not allow it.
     #[error("{operation} failed for shared-memory object {object}: {limit}")]
     Limit {
@@ -246,6 +257,7 @@ impl ObjectError {
             | ObjectError::OtherVersion { object, .. }
             | ObjectError::OtherNamespace { object, .. }
             | ObjectError::OtherOwner { object, .. }
+            | ObjectError::NoHugePages { object, .. }
             | ObjectError::Limit { object, .. }
             | ObjectError::Full { object, .. }
             | ObjectError::Os { object, .. } => directory_of(object),

@@ -184,6 +184,10 @@ impl Backend for Heap {
         Ok(self.objects().get(object).is_some_and(|found| found.words.object() == id))
     }
 
+    fn collapse(&self, object: &str, _words: &Words) -> Result<(), ObjectError> {
+        Err(ObjectError::NoHugePages { object: object.into(), reason: "it is inside this process".into() })
+    }
+
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
         let found = if_exists(self.find(object))?.filter(|found| found.words.object() == view.object());
         // Relaxed: says nothing about what the holder stored.

@@ -56,6 +56,7 @@ impl Backend for Hooked {
         part(start: usize, bytes: usize) -> Words;
         hold(id: ObjectId, start: usize, bytes: usize) -> (Words, Box<dyn Holder>);
         remove(memory: &Words) -> ();
+        collapse(words: &Words) -> ();
         remove_leftover() -> bool;
         status() -> ObjectStatus;
         is_named(id: ObjectId) -> bool;

@@ -1,14 +1,16 @@
 //! Mappings of objects: the words of an object in this process's memory.
 
+use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use rustix::process::{Resource, getrlimit};
 
+use super::huge_pages::huge_page_bytes;
 use super::process::OfThisProcess;
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
@@ -74,6 +76,21 @@ pub(super) fn page_bytes() -> usize {
     // SAFETY: takes and returns numbers.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(bytes).unwrap_or(MAX_PAGE_BYTES)
+}
+
+/// Where a mapping of so many bytes from `start` of an object on is to be: where huge pages of the
+/// object can be mapped as such, if it may have some. The kernel is free to choose another address.
+fn address_for(start: usize, bytes: usize) -> *mut c_void {
+    let Some(huge) = huge_page_bytes().filter(|huge| bytes >= *huge && start.is_multiple_of(*huge)) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: a new mapping at an address of the kernel's choice, which nothing uses.
+    let free =
+        unsafe { mmap_anonymous(ptr::null_mut(), bytes + huge, ProtFlags::empty(), MapFlags::PRIVATE) };
+    let Ok(free) = free else { return ptr::null_mut() };
+    // SAFETY: the mapping that was just made.
+    let _ = unsafe { munmap(free, bytes + huge) };
+    free.map_addr(|address| address.next_multiple_of(huge))
 }
 
 /// A range of addresses that shows an object. Unmapped on drop; never removes a name.
@@ -176,8 +193,8 @@ impl Mapping {
         let touches_all = bytes > PAGE_BYTES && bytes <= POPULATED && protection.contains(ProtFlags::WRITE);
         let populate = if touches_all { MapFlags::POPULATE } else { MapFlags::empty() };
         let flags = MapFlags::SHARED | populate;
-        // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let address = unsafe { mmap(ptr::null_mut(), bytes, protection, flags, fd, start as u64) }?;
+        // SAFETY: without `MAP_FIXED` a new mapping replaces nothing.
+        let address = unsafe { mmap(address_for(start, bytes), bytes, protection, flags, fd, start as u64) }?;
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
         // Relaxed: the number orders nothing.
         LIVE.fetch_add(1, Ordering::Relaxed);

@@ -13,6 +13,7 @@ mod error;
 mod heap;
 #[cfg(test)]
 mod hooked;
+mod huge_pages;
 mod lock;
 mod mapping;
 mod process;
@@ -24,6 +25,7 @@ pub use error::{ObjectError, ResourceLimit, quoted};
 pub(crate) use heap::Heap;
 #[cfg(test)]
 pub(crate) use hooked::{hooked, hooked_backend};
+pub use huge_pages::HugePages;
 pub(crate) use lock::holds_owners_lock;
 pub(crate) use mapping::are_scarce as mappings_are_scarce;
 pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
@@ -323,6 +325,9 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     fn owns(&self, object: &str) -> Result<bool, ObjectError> {
         Ok(if_exists(self.status(object))?.is_some_and(|status| status.is_ours()))
     }
+
+    /// Moves what `words`, a mapping of `object`, show to huge pages, as far as it fills them.
+    fn collapse(&self, object: &str, words: &Words) -> Result<(), ObjectError>;
 
     /// Whether a process has the lock of the object that `view` maps; `None` if `object` no longer
     /// means it.

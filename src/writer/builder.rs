@@ -7,6 +7,7 @@ use super::{LastPayload, Writer};
 use crate::channel::{ChannelName, CreateError, Format, WriterOptions};
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, MessagePack};
+use crate::object::HugePages;
 use crate::registry::Session;
 use crate::seqlock::WakeMode;
 use crate::waiting::NamespaceHandle;
@@ -113,13 +114,17 @@ setters! {
     /// Payload bytes that a state may have at most. Default: 64 MiB.
     pub fn max_state_len(bytes: usize) { options.max_state_len = bytes }
 
+    /// Whether objects of a channel that are large enough get huge pages. Default: never.
+    pub fn huge_pages(huge_pages: HugePages) { options.huge_pages = huge_pages }
+
     /// Number of views in place that readers can hold at the same time: see
     /// [`view`](crate::view). A display that takes the next view before it drops the last one needs
     /// two. At most 64. Default: 0.
     ///
     /// Each of the two segments gets as many spare slots, so that the channel takes memory for
     /// [`slots`](Self::slots) plus twice this number of states. Publishing does not
-    /// wait, whatever readers hold. It takes a fence more, and copies take a few nanoseconds more.
+    /// wait, whatever readers hold. It takes a fence more once a reader has begun to view, and copies
+    /// take a few nanoseconds more.
     pub fn pins(pins: usize) { options.pins = pins }
 
     /// Bytes of shared memory that the channel may take: its object, and each segment that replaced

@@ -46,6 +46,7 @@ mod heartbeat;
 mod history;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod hub;
+mod huge_pages;
 mod inspection;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod interface;

@@ -30,6 +30,7 @@ mod latency;
 mod machine;
 mod measure;
 mod options;
+mod pages;
 mod payload;
 mod plain_state;
 mod plot;
@@ -58,7 +59,7 @@ struct Experiment {
 }
 
 /// All experiments, in the order of the page.
-const EXPERIMENTS: [Experiment; 7] = [
+const EXPERIMENTS: [Experiment; 8] = [
     Experiment { name: "latency", run: latency::run },
     Experiment { name: "interference", run: interference::run },
     Experiment { name: "interval", run: interval::run },
@@ -66,6 +67,7 @@ const EXPERIMENTS: [Experiment; 7] = [
     Experiment { name: "formats", run: formats::run },
     Experiment { name: "depth", run: depth::run },
     Experiment { name: "growth", run: growth::run },
+    Experiment { name: "pages", run: pages::run },
 ];
 
 /// Runs experiments, or is a worker of one.

@@ -20,6 +20,7 @@ Names:
   formats       Pod, Postcard, MessagePack, JSON
   depth         slots against payload and rate
   growth        what a growing state costs writer and readers
+  pages         what huge pages buy readers of large states
 
 Options:
   --quick    everything for a moment only: a trial, and no measurement

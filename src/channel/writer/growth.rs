@@ -153,7 +153,12 @@ impl ChannelWriter {
             }
             created => created,
         };
-        created.map_err(|source| self.cannot_grow(geometry, source))
+        let given = created.and_then(|segment| {
+            let (words, object) = (segment.ring.memory(), names.object(Kind::Segment(side, generation)));
+            let given = self.options.huge_pages.give(backend, &object, words);
+            given.map(|()| segment.clone()).inspect_err(|_| drop(self.segments.unlink(side, &segment)))
+        });
+        given.map_err(|source| self.cannot_grow(geometry, source))
     }
 
     /// After a growth of `side`: counts it, and unlinks the replaced segment.

@@ -114,6 +114,11 @@ impl Directory {
         &self.path
     }
 
+    /// Whether all pages of its file system are huge.
+    pub(super) fn has_huge_pages(&self) -> bool {
+        self.huge.is_some()
+    }
+
     /// Bytes of the pages by which objects take memory, and are mapped.
     pub(super) fn pages(&self) -> usize {
         self.huge.unwrap_or_else(mapping::page_bytes)

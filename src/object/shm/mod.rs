@@ -20,6 +20,7 @@ use std::thread;
 
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
+use super::huge_pages::collapse;
 use super::mapping;
 use super::{
     Access, Backend, Claim, ClaimOptions, Holder, ObjectError, ObjectStatus, directory_of, if_exists,
@@ -328,6 +329,10 @@ impl Backend for SharedMemory {
 
     fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {
         Ok(stat_if_named(&self.path(object), id)?.is_some())
+    }
+
+    fn collapse(&self, object: &str, words: &Words) -> Result<(), ObjectError> {
+        if self.directory.has_huge_pages() { Ok(()) } else { collapse(&self.path(object), words) }
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
