@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use rustix::process::{Resource, getrlimit};
 
-use super::process::OfThisProcess;
+use super::this_process::OfThisProcess;
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
