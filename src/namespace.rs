@@ -37,7 +37,7 @@ use crate::{
 ///
 /// A process maps each object of the list of channels once, for all of its writers and waiters, as
 /// long as one of them uses it. If the list is removed by hand, the process keeps it mapped until
-/// its writers have entered their channels in a new one ([`Writer::touch`]). It keeps no descriptor.
+/// its writers have entered their channels in a new one ([`Writer::touch`]). No descriptor is kept.
 #[derive(Clone)]
 pub struct Namespace {
     handle: NamespaceHandle,
