@@ -166,8 +166,8 @@ macro_rules! policy {
     };
 }
 
-/// `diff` of counters (differences of the numbers, the later value of what is kept), and their
-/// text.
+/// The method `diff` and the `Display` of counters. `diff` subtracts the numbers; the field after
+/// the semicolon keeps its later value.
 macro_rules! counters {
     ($(#[$doc:meta])* $counters:ident: $($number:ident),* $(; $kept:ident)? => $text:literal) => {
         impl $counters {
@@ -209,8 +209,8 @@ macro_rules! debug_by {
 
 /// `Debug` of an error, as its `Display`: `main`, `unwrap` and `expect` show people `Debug`.
 ///
-/// `Display` has the text of the cause, too. A cause is therefore in a field `r#source`, which
-/// `thiserror` does not take for the `source` of the error, as it would take `source`.
+/// `Display` also writes the text of the cause, so `Error::source` must return nothing: a cause is
+/// in a field written `r#source`. From a field written `source`, `thiserror` would make a source.
 macro_rules! debug_as_display {
     ($error:ty) => {
         impl std::fmt::Debug for $error {

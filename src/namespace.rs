@@ -35,9 +35,9 @@ use crate::{
 /// [directory](NamespaceBuilder::directory) is given: the first writer creates its objects, and
 /// [`Namespace::clean`] removes what dead processes have left.
 ///
-/// The writers and waiters of a process share what it maps of the list of channels: each object
-/// once, as long as one of them uses it. If the list is removed by hand, that is until the writers
-/// have entered their channels in the next one ([`Writer::touch`]). No descriptor is kept.
+/// A process maps each object of the list of channels once, for all of its writers and waiters, as
+/// long as one of them uses it. If the list is removed by hand, the process keeps it mapped until
+/// its writers have entered their channels in a new one ([`Writer::touch`]). No descriptor is kept.
 #[derive(Clone)]
 pub struct Namespace {
     handle: NamespaceHandle,
@@ -121,10 +121,10 @@ setters! {
     ///   file systems, FUSE, Btrfs, bcachefs, ZFS, F2FS, NILFS2. The upper layer of an overlayfs is
     ///   not examined.
     ///
-    /// A relative path is of the working directory at `open`. A directory that is removed, or
-    /// replaced, while it is in use: as if the names of its objects were removed. What replaces it,
-    /// or is mounted over it, is used and not examined. Nor are the directories above it: a user
-    /// that may rename one of them can replace this one.
+    /// A relative path begins in the working directory of the process at `open`. To remove or
+    /// replace the directory while it is in use is to remove the names of its objects. A directory
+    /// that replaces it, or is mounted over it, is used and not examined. The directories above it
+    /// are not examined either: a user that may rename one of them can replace this one.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -140,13 +140,13 @@ setters! {
     /// [trust](Self::trust_owner) the owner, and poll instead of sleeping, because they can't write
     /// to the page on which waiters announce themselves.
     ///
-    /// All processes that open writers say the same. The registry admits everyone that one of its
-    /// writers admits, until the last channel ends. [`WriterBuilder::permissions`] is for a channel
-    /// that admits others.
+    /// All processes that open writers must set the same value. The registry admits everyone that
+    /// one of its writers admits, until the last channel ends. [`WriterBuilder::permissions`] sets
+    /// other bits for one channel.
     pub fn permissions(mode: u32) { writers.access.mode = mode }
 
-    /// The group that the [permissions](Self::permissions) of a group are for, by name or by
-    /// number. Default: the process's own. The process must belong to it, or be root.
+    /// The group whose users the group's bits of the [permissions](Self::permissions) admit, by
+    /// name or number. Default: the process's own. The process must belong to it, or be root.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -156,17 +156,17 @@ setters! {
     /// ```
     pub fn group(group: impl Into<Group>) { group = Some(group.into()) }
 
-    /// Bytes of shared memory that all objects of the namespace may take together, checked by the
-    /// writers that are opened through this value and its clones. Default: no limit. Only memory
-    /// that the objects occupy counts:
-    /// [`NamespaceMemory::total`](crate::usage::NamespaceMemory::total), `resident`.
+    /// The maximum bytes of shared memory that all objects of the namespace take together. Writers
+    /// that are opened through this value and its clones check it. Default: no limit. Only memory
+    /// that is resident counts: [`NamespaceMemory::total`](crate::usage::NamespaceMemory::total),
+    /// field `resident`.
     ///
     /// A writer of a new channel fails with
     /// [`CreateError::OverBudget`](crate::error::CreateError::OverBudget) rather than exceed the
-    /// limit, a growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge). What
-    /// exists continues, also above the limit, and so does a channel that a writer resumes. The
-    /// limit is not exact: the registry takes a few pages more as channels are entered, and two
-    /// processes that grow at the same moment may both find room.
+    /// limit, a growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge).
+    /// Channels that exist continue above the limit, also after a takeover. The limit is not exact:
+    /// the registry takes a few pages more as channels are entered, and two processes that grow at
+    /// the same moment may both find room.
     ///
     /// Every process that opens writers sets its own limit; it is not stored.
     pub fn max_memory(bytes: u64) { writers.budgets.namespace = Some(bytes) }
@@ -177,18 +177,18 @@ setters! {
     ///
     /// A writer of a new channel looks at up to four others and removes those whose writers are
     /// dead. It never removes a channel of a living writer, a state that its writer left on purpose
-    /// ([`WriterBuilder::linger`]), or one with a timestamp of the last minute. Each process that
-    /// opens writers says the same; `usize::MAX` removes nothing.
+    /// ([`WriterBuilder::linger`]), or one with a timestamp of the last minute. All processes
+    /// that open writers must set the same value; `usize::MAX` removes nothing.
     pub fn max_dead_channels(channels: usize) { writers.max_dead = channels }
 }
 
 impl NamespaceBuilder {
-    /// Trusts the objects of another user, too, given by numeric id; may be called for several.
-    /// Default: only objects of the own user are opened.
+    /// Also opens the objects of another user, given by numeric id. Call it once for each such
+    /// user. Default: only objects of the own user are opened.
     ///
-    /// No effect for the id that a user namespace, as of a container, shows for all users without
-    /// an id there ([`may_be_unmapped`](crate::inspect::may_be_unmapped)): it would trust all of
-    /// them. Map the owner's id into the user namespace.
+    /// Has no effect for an id that a user namespace, for example a container's, shows in place of
+    /// all users that it does not map ([`may_be_unmapped`](crate::inspect::may_be_unmapped)): that
+    /// would trust all of them. Map the owner's id into the user namespace.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.backend.trust_owner(user);
         self
@@ -366,16 +366,17 @@ impl Namespace {
         self.registry().list()
     }
 
-    /// The channels that [`Namespace::channels`] lacks, and hubs and watches with it, because the
-    /// registry was removed by hand. They can be read by their names.
+    /// The channels that [`Namespace::channels`], hubs and watches don't find because the registry
+    /// was removed by hand. They can be read by their names.
     /// [`Writer::touch`](crate::Writer::touch) and `publish_if_changed` list their channel again
     /// within a second, as the ticks of a [`Syncer`](crate::syncer::Syncer) do; a program that only
     /// publishes has to be restarted.
     ///
-    /// Cost: a listing of shared memory and of the registry, and a mapping for each channel without
-    /// an entry. If there is one, the same again, because a writer that is being opened is not
-    /// listed yet; and an inspection for each that is found. A writer with
-    /// [`WakeMode::Never`](crate::options::WakeMode::Never) is found a minute after it was opened.
+    /// Cost: lists shared memory and the registry, and maps each channel without an entry. If there
+    /// is one, does all of that again, because a writer that is being opened has no entry yet; then
+    /// inspects each channel that is found. A channel whose writer never wakes
+    /// ([`WakeMode::Never`](crate::options::WakeMode::Never)) is found only a minute after that was
+    /// opened.
     ///
     /// # Errors
     ///
@@ -468,9 +469,9 @@ impl Namespace {
         cleanup::would_clean(&self.cleanup(retention))
     }
 
-    /// What the names of all objects of `channel` in shared memory begin with; without a channel,
-    /// those of all objects of this namespace. For names without a content, such as those of
-    /// removed objects in `/proc`.
+    /// The prefix of the names of all objects of `channel` in shared memory; without a channel, of
+    /// all objects of this namespace. It recognises objects of which only the name is known, such
+    /// as removed ones in `/proc`.
     #[must_use]
     pub fn object_prefix(&self, channel: Option<&str>) -> String {
         let namespace = self.handle.namespace();
@@ -484,7 +485,7 @@ impl Namespace {
 
     fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
         let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
-        Cleanup { backend, namespace, retention, spare: Duration::ZERO, patience: PATIENCE }
+        Cleanup { backend, namespace, retention, min_age: Duration::ZERO, patience: PATIENCE }
     }
 }
 

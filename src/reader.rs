@@ -80,13 +80,13 @@ impl<T, C: Decode<T>> Reader<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Reader::snapshot`]. After an error a decoded `state` is unchanged; a state that is
+    /// As [`Reader::snapshot`]. After an error, a `state` that is decoded is unchanged; one that is
     /// copied directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let Strategy::Direct(direct) = C::strategy() else { return self.decode_into(state) };
-        // Each path has a destination of its own, and the slow one returns field by field: what
-        // both shared would be in memory, and the fast path would have to store it.
+        // Each path has a destination of its own, and the slow one returns its info by field. What
+        // both paths shared would be in memory, and the fast path would have to store it.
         let fast = self.channel.snapshot_fast(&mut direct.destination(state));
         match fast {
             Ok(info) => {
@@ -210,8 +210,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
 }
 
 impl<T, C> Reader<T, C> {
-    /// A snapshot that the fast path did not take, `torn` times because of the writer; with a plan,
-    /// the fields that it copies from the latest payload.
+    /// Takes the snapshot that the fast path did not take. `torn` is its number of torn attempts, 0
+    /// or 1. With a plan, copies only the plan's fields of the latest payload.
     #[cold]
     #[inline(never)]
     pub(super) fn slow_into(
@@ -345,8 +345,8 @@ impl<T, C: Decode<T>> Iterator for History<'_, T, C> {
     type Item = Result<Snapshot<T>, SnapshotError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The first attempt on either side maps what has replaced its segment. Before that, the
-        // reach is not known: at least two.
+        // The first attempt on each side maps the segment that has replaced its mapped one. Until
+        // both are mapped, the reach may be too short, so two publications are always tried.
         while let Some(publication) = Publication::new(self.next)
             && self.latest - self.next < self.reader.channel.reach().max(2)
         {

@@ -21,8 +21,8 @@ use crate::snapshot::Snapshot;
 ///
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
-/// channel as [`Writer::close`] does, without a result, also if it has published nothing and a
-/// former writer's state goes with it; [`linger`](crate::WriterBuilder::linger) keeps that. A
+/// channel as [`Writer::close`] does, without a result. That removes a former writer's state, too,
+/// if this writer has published nothing; [`linger`](crate::WriterBuilder::linger) keeps it. A
 /// killed process leaves the channel to its successor, and the last state stays readable.
 #[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
@@ -69,8 +69,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Writer::publish`], after which there is no heartbeat either, so that readers notice;
-    /// and as [`Writer::touch`], after the publication.
+    /// As [`Writer::publish`]: then there is no heartbeat either, so that readers notice. And as
+    /// [`Writer::touch`]: then the state is published.
     pub fn publish_if_changed(&mut self, state: &T) -> Result<Option<u64>, PublishError> {
         let published = match self.prepare(state)? {
             Changed::No => None,
@@ -91,7 +91,7 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
 impl<T, C: Decode<T>> Writer<T, C> {
     /// The channel's latest state, `None` before the first publication. After a takeover it is the
     /// predecessor's last state, from which a successor can resume. Plain data is returned by
-    /// value, unless the writer's states are [`Boxed`](crate::Boxed). If it can't be decoded, it
+    /// value, unless the writer's states are [`Boxed`](crate::Boxed). A state that can't be decoded
     /// stays for another program only if this writer lingers, or is killed.
     ///
     /// Cost: attaches a reader, which takes system calls, and a snapshot.
@@ -142,15 +142,15 @@ impl<T: ?Sized, C> Writer<T, C> {
     }
 
     /// Creates the channel again with the same options, after one of its names was removed
-    /// ([`PublishError::NamesRemoved`]). It is empty until the next publication, with number 1.
-    /// Readers of the former channel see its end, as after [`Writer::close`]. A copy of the
-    /// channel that has its name, as a restored backup does, is replaced.
+    /// ([`PublishError::NamesRemoved`]). The new channel is empty until the next publication, which
+    /// has number 1. Readers of the old channel see its end, as after [`Writer::close`]. If a copy
+    /// of the old channel has its name, for example a restored backup, the new channel replaces it.
     ///
     /// # Errors
     ///
-    /// [`CreateError`]; attached readers notice nothing, and the next call tries again.
-    /// [`CreateError::AlreadyOwned`] if this channel has all of its names, or if there is another
-    /// channel of this name, also one that its writer has left.
+    /// [`CreateError`]; readers stay attached to the old channel, and the next call tries again.
+    /// [`CreateError::AlreadyOwned`] if this channel has all of its names, or if another channel
+    /// has its name, even one without a writer.
     pub fn reopen(&mut self) -> Result<(), CreateError> {
         self.session.reopen()?;
         self.last_payload = LastPayload::default();
@@ -186,8 +186,8 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.session.channel.last()
     }
 
-    /// Payload bytes that fit without growing, in either segment: the first large state grows only
-    /// one of them.
+    /// Payload bytes that fit without growing into either segment. A large state grows only the
+    /// segment that it is written to, so the smaller segment counts.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.session.channel.capacity()
@@ -213,9 +213,9 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.session.channel.statistics()
     }
 
-    /// Gives back memory that the channel has grown by: the next publication for each segment that
-    /// has grown goes into one no larger than it needs, also below the initial capacity. If there
-    /// is no memory for it beside the large one, a later publication shrinks it.
+    /// Gives back memory that the channel has grown by. For each segment that has grown, its next
+    /// publication creates one that is no larger than needed, even below the initial capacity. If
+    /// there is no memory for both, the large one stays, and a later publication replaces it.
     pub fn shrink_to_fit(&mut self) {
         self.session.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
@@ -320,8 +320,8 @@ pub(crate) enum Changed {
 #[derive(Debug, Default)]
 struct LastPayload {
     payload: Vec<u8>,
-    /// The number under which `payload` was published; `None` while it is not. An ordinary publish
-    /// has a later number, after which the copy compares with nothing.
+    /// The number under which `payload` was published; `None` if it is not published. After an
+    /// ordinary publish the channel's last number is a later one, and the copy is not compared.
     publication: Option<u64>,
 }
 

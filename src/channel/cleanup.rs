@@ -100,7 +100,7 @@ pub(crate) struct Cleanup<'a> {
     pub(crate) retention: Retention,
     /// If not zero, states that were published within this time stay, whatever the retention is,
     /// and so do those that their writers left on purpose. A state without a timestamp has no age.
-    pub(crate) spare: Duration,
+    pub(crate) min_age: Duration,
     /// How long to wait for another process's step.
     pub(crate) patience: Duration,
 }
@@ -284,13 +284,13 @@ impl<'a, const W: bool> Leftovers<'a, W> {
         let reason = match page.state() {
             ChannelState::Removed => return Verdict::Remove(RemovalReason::HalfRemoved),
             _ if self.lacks_a_segment(page) => return Verdict::Remove(RemovalReason::HalfRemoved),
-            ChannelState::Lingering if !cleanup.spare.is_zero() => return Verdict::KeepCurrent,
+            ChannelState::Lingering if !cleanup.min_age.is_zero() => return Verdict::KeepCurrent,
             ChannelState::Lingering => RemovalReason::Lingered,
             ChannelState::Open if page.ended_ago().is_some() => RemovalReason::Exited,
             ChannelState::Open => RemovalReason::Dead,
         };
         let age = self.age(page);
-        let is_expired = age.is_none_or(|age| age >= cleanup.spare)
+        let is_expired = age.is_none_or(|age| age >= cleanup.min_age)
             && match cleanup.retention {
                 Retention::UntilReplaced => false,
                 Retention::For(max_age) => age.is_some_and(|age| age >= max_age),

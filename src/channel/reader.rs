@@ -35,10 +35,11 @@ pub(crate) struct ChannelReader {
     format: Arc<Format>,
     pub(super) checksum: bool,
     pub(super) pins: ReaderPins,
-    /// The state of a channel from which on a snapshot needs more than an attempt on the fast path.
+    /// The lowest channel state, as a word, at which `try_fast` makes no attempt: *removed*, or 0
+    /// if snapshots always need more.
     unusual_from: u64,
     pub(super) retry: RetryPolicy,
-    /// Counters of the typed reader. A reader that a hub lends to threads does not count.
+    /// Counters of the typed reader. A reader that the threads of a hub share counts nothing.
     pub(super) counts: ReaderStatistics,
 }
 
@@ -57,8 +58,8 @@ impl SnapshotInfo {
         SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 }
     }
 
-    /// The same, field by field: if two paths of a function returned the same block of memory, both
-    /// would have to fill it instead of keeping the words in registers.
+    /// A copy that is built from its fields. If two paths of a function returned one block of
+    /// memory, both would have to fill it; this way each keeps the words in registers.
     #[inline(always)]
     pub(crate) fn by_field(self) -> SnapshotInfo {
         let SnapshotInfo { publication, len, time, retries } = self;
@@ -250,8 +251,8 @@ impl ChannelReader {
         Ok(Err(Retry::Torn))
     }
 
-    /// Turns an attempt into a snapshot, a reason to retry or an error; `None` once it has mapped a
-    /// segment: attempt again.
+    /// Turns an attempt into a snapshot, a reason to retry or an error. `None` after it has mapped
+    /// a segment: the caller attempts again.
     #[inline]
     fn accept(
         &mut self,
@@ -301,8 +302,9 @@ impl ChannelReader {
         Ok(None)
     }
 
-    /// Maps the current segment of `side`, unless it is replaced in the meantime: the next attempt
-    /// finds that out. An object error is a reason to retry: the segment has no name.
+    /// Maps `generation` of `side`, which an attempt found to be the current one. If it has been
+    /// replaced since, returns `None` as well: the next attempt detects that. Returns an object
+    /// error if the current segment has no name, which is a reason to retry.
     #[cold]
     pub(super) fn remap(
         &mut self,

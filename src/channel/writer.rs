@@ -31,8 +31,8 @@ pub(crate) struct ChannelWriter {
     clock: WriterClock,
     exit: Arc<ExitMark>,
     waker: Waker,
-    /// Sides whose segment the next publication replaces, by one of this capacity or of the
-    /// payload's.
+    /// For each side, the minimum capacity of the segment with which the next publication there
+    /// replaces the current one; `None` if nothing is scheduled.
     resizing: [Option<usize>; 2],
     /// Sides whose publications need nothing more than a look at the pins.
     is_usual_but_for_pins: [bool; 2],
@@ -144,7 +144,7 @@ impl ChannelWriter {
         let published = fresh.map_err(|error| self.failed(error)).map(|fresh| {
             let with_sum = self.options.checksum;
             let checksum = if with_sum { checksum_of_publication(publication, payload) } else { 0 };
-            // Not those from before a growth, which takes long.
+            // A growth takes long: what was read before it is outdated.
             let read = read.filter(|_| fresh.is_none());
             let (time, waiting) = read.unwrap_or_else(|| (self.clock.timestamp(), self.waker.count()));
             match fresh {
@@ -202,7 +202,7 @@ impl ChannelWriter {
         if let Some(fresh) = &fresh {
             fresh.ring.begin(fresh.ring.slot(publication), publication);
         }
-        // Before the loan exists: if it is forgotten, the segment is still known.
+        // Stored before the loan exists, so that a forgotten loan does not lose the segment.
         self.lent = fresh.map(|segment| Lent { side, segment, resizing });
         self.update_admitted();
         Ok(publication)
@@ -254,9 +254,8 @@ impl ChannelWriter {
         }
     }
 
-    /// Updates which payloads go straight into the current segment, after a change that affects it:
-    /// none if each needs more: a checksum, another segment, a fence for waiters, or a look at the
-    /// pins.
+    /// Decides again which payloads `Writer::try_publish` may write itself: none if each needs
+    /// more: a checksum, a look at the pins, another segment or a fence for waiters.
     fn update_admitted(&mut self) {
         for side in Side::BOTH {
             let is_usual = !self.options.checksum
@@ -298,8 +297,8 @@ impl ChannelWriter {
         let page = self.writer.control();
         let is_first = page.incarnation() == 1 && page.waiters_instance() == 0;
         page.set_waiters(waker.instance, waker.wake_mode);
-        // Processes that wait for a new writer re-read which waiters' page to use. None sleeps on
-        // the page of a first writer before this: the page has named no waiters' page.
+        // Processes that wait for a new writer re-read which waiters' page to use. A channel's
+        // first writer has none: before this, its control page named no waiters' page.
         if !is_first {
             waker.wake(page.memory());
         }
@@ -389,7 +388,7 @@ impl ChannelWriter {
         self.counts.failed += 1;
     }
 
-    /// Whether the control page still has its name, and with it the segments' names are ours.
+    /// Whether the control page still has its name. If so, the segments' names are ours, too.
     fn is_named(&self) -> Result<bool, ObjectError> {
         self.segments.is_named(Kind::Control, self.claim.memory().object())
     }

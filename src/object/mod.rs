@@ -16,8 +16,8 @@ mod hooked;
 mod huge_pages;
 mod lock;
 mod mapping;
-mod process;
 mod shm;
+mod this_process;
 mod threads;
 
 pub(crate) use error::cleanup_text;
@@ -28,8 +28,8 @@ pub(crate) use hooked::{hooked, hooked_backend};
 pub use huge_pages::HugePages;
 pub(crate) use lock::holds_owners_lock;
 pub(crate) use mapping::are_scarce as mappings_are_scarce;
-pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use shm::{SharedMemory, group_id};
+pub(crate) use this_process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::sync::OnceLock;

@@ -16,7 +16,7 @@ use crate::memory::Words;
 use crate::object::{Backend, ObjectError, if_exists};
 
 /// A state that was published within this time is not removed.
-const SPARE: Duration = Duration::from_secs(60);
+const MIN_AGE: Duration = Duration::from_secs(60);
 
 /// How long a writer gives heartbeats before it checks that its channel can still be found.
 const CHECK_NAMES_AFTER: Duration = Duration::from_secs(1);
@@ -164,8 +164,8 @@ impl Session {
     /// Removes those of these channels whose writers have ended, unless they published lately.
     fn remove_dead(&self, suspects: &[ChannelInfo]) {
         let (backend, namespace) = (&self.backend, self.name.namespace.as_str());
-        let (retention, spare, patience) = (Retention::Nothing, SPARE, Duration::ZERO);
-        let cleanup = Cleanup { backend, namespace, retention, spare, patience };
+        let (retention, min_age, patience) = (Retention::Nothing, MIN_AGE, Duration::ZERO);
+        let cleanup = Cleanup { backend, namespace, retention, min_age, patience };
         // The lock of each decides. Most live, and are not asked.
         let is_alive = |info: &ChannelInfo| info.identity.is_alive();
         let is_removed = |info: &ChannelInfo| -> Result<bool, ObjectError> {

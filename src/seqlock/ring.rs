@@ -139,9 +139,8 @@ impl<M: Memory> Ring<M> {
         self.0.slot_at(number)
     }
 
-    /// The slot to which the ring's table leads from `publication`. Of the two loads, the one of
-    /// the table comes after r1: what it finds is the entry of this publication or of a later one,
-    /// whose slot has another stamp.
+    /// The slot that the ring's table names for `publication`. The entry is loaded after r1, so it
+    /// is that of this publication or of a later one. The slot of a later one has another stamp.
     pub(crate) fn find(&self, publication: Publication) -> Slot<'_, M> {
         match self.geometry().spares() {
             0 => self.slot(publication),
@@ -209,8 +208,8 @@ impl<M: Memory> Ring<M> {
         if Stamp(slot).is_whole(publication) { Ok(header) } else { Err(NotCopied::Stamp) }
     }
 
-    /// The same, also in a ring with spares, and a verified reason for a length that was not
-    /// accepted.
+    /// As [`Ring::copy`], but also in a ring with spares. If a length was not accepted, the attempt
+    /// says why, and the stamp verifies that.
     #[inline(always)]
     pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         match self.copy_from(self.find(publication), publication, destination) {
@@ -220,6 +219,7 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    /// Why a length was not accepted: loads it again, and verifies it by the stamp.
     //
     // The models' readers accept every length, so only tests with threads and processes get here.
     #[cold]
@@ -238,11 +238,10 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Inspects the `index`-th slot of `side`, whichever publication it holds; spare slots follow
-    /// those of the ring.
-    /// Wait-free; stores nothing.
+    /// those of the ring. Wait-free; stores nothing.
     ///
-    /// The header belongs to the publication of the status if that is `Whole`, and not later than a
-    /// number that the caller got from `Published::latest` before. Otherwise the header is
+    /// If the status is `Whole`, and its publication is not later than a number that the caller got
+    /// from `Published::latest` before, the header is that publication's. Otherwise it is
     /// meaningful only if the writer is dead.
     pub(crate) fn look(&self, side: Side, index: usize) -> (SlotStatus, SlotHeader) {
         let slot = self.slot_at(index);
@@ -274,11 +273,13 @@ impl<M: Memory> Ring<M> {
 }
 
 impl<M: MemoryMut> Ring<M> {
-    /// Takes back what a former writer finished after publication `last`, and did not announce. Its
-    /// number is used again, perhaps in another segment, and readers that have this one mapped must
-    /// not take this slot for it. Relaxed: w5 of the new one orders it before the announcement.
+    /// Takes back the publications after `last` that a former writer finished and did not announce.
+    /// Their numbers are used again, perhaps in another segment: readers that have this one mapped
+    /// must not take the old slot for the new publication. Relaxed: w5 of the new publication
+    /// orders these stores before its announcement.
     ///
-    /// In a ring with spares, also what it did not finish: its number will be in another slot.
+    /// In a ring with spares, also takes back a publication that the writer did not finish: its
+    /// number may begin again in another slot.
     pub(crate) fn void_after(&self, last: u64) {
         for number in 0..self.geometry().slots() {
             let slot = self.slot_at(number);
@@ -332,7 +333,7 @@ impl<M: MemoryMut> Ring<M> {
 
     /// w1 and w2: from here on `slot`, that of `publication`, may be filled. Wait-free.
     ///
-    /// A loan may end here: the same number then begins again, perhaps in another segment.
+    /// A loan may be dropped after this. Its number then begins again, perhaps in another segment.
     #[inline(always)]
     pub(crate) fn begin<'a>(&self, slot: Slot<'a, M>, publication: Publication) -> Stamp<'a, M> {
         let stamp = Stamp(slot);

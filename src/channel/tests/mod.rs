@@ -69,7 +69,7 @@ fn attach_with(heap: &Heap, reading: ReaderOptions) -> Result<ChannelReader, Att
 
 #[cfg(test)]
 fn cleanup_of(backend: &Arc<dyn Backend>, retention: Retention) -> Cleanup<'_> {
-    Cleanup { backend, namespace: "tests", retention, spare: std::time::Duration::ZERO, patience: PATIENCE }
+    Cleanup { backend, namespace: "tests", retention, min_age: std::time::Duration::ZERO, patience: PATIENCE }
 }
 
 /// Number and payload of the latest publication.
