@@ -1,15 +1,19 @@
 //! Frames of 8 MiB, a camera and three displays, a process each: in place, and by copies.
 //! `cargo bench --bench frames`, or for longer `-- --seconds 600 --hz 240`.
 //!
-//! * *in place*: the camera fills the slot that is lent to it; each display holds the newest frame by
-//!   a view, until it has the next one.
+//! * *in place*: the camera fills the slot that is lent to it; each display holds the newest frame
+//!   by a view, until it has the next one.
 //! * *copied*: the camera fills memory of its own and publishes it; each display copies the newest
 //!   frame into memory of its own.
 //!
-//! In both the camera writes all words of a frame, and a display checks a word of each page. Reported
-//! are processor time for each frame, the share of the frames that displays have seen, how many views
-//! were copies, and the segments that were created after the first second: none, because each of the
-//! displays' frames has a slot.
+//! In both the camera writes all words of a frame, and a display checks a word of each page.
+//! Reported are processor time for each frame, the share of the frames that displays have seen, how
+//! many views were copies, and the segments that were created after the first second: none, because
+//! each of the displays' frames has a slot.
+//!
+//! Then a writer of 64 KiB that never pauses, alone and beside eight processes of which each always
+//! holds a view, for up to 10 ms: how long its publications take, what the channel occupies, and
+//! how many segments were created.
 //!
 //! With `--test`, or without `--bench` as under `cargo test --benches`, for a moment.
 
@@ -19,7 +23,7 @@ use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Arguments, await_tick, spread};
+use common::{Arguments, await_tick, histogram, nanos, spread};
 use rustix::time::{ClockId, clock_gettime};
 use tearless::view::TrustedWriters;
 use tearless::{Bytes, Namespace, Reader, Writer};
@@ -28,6 +32,8 @@ use testkit::child::{self, Child};
 const BYTES: usize = 8 << 20;
 const PAGE: usize = 4096;
 const DISPLAYS: usize = 3;
+const SMALL: usize = 64 << 10;
+const HOLDERS: usize = 8;
 const TASK: &str = "TEARLESS_BENCH_FRAMES";
 
 fn main() {
@@ -45,6 +51,13 @@ fn main() {
     for way in ["in-place", "copied"] {
         pipeline(way, seconds, hz);
     }
+    println!(
+        "\n{:<10} {:>10} {:>10} {:>10} {:>12} {:>10} {:>10} {:>10} {:>8}",
+        "holders", "p50 ns", "p99 ns", "p99.9 ns", "passed over", "KiB", "segments", "views", "copies"
+    );
+    for holders in [0, HOLDERS] {
+        flat_out(holders, seconds);
+    }
 }
 
 /// The value of an option.
@@ -53,21 +66,42 @@ fn option(name: &str) -> Option<f64> {
     arguments.nth(1).map(|number| number.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
 }
 
+/// A process of this benchmark.
+fn start(way: &str, role: &str, seconds: f64, hz: f64, namespace: &str) -> Child {
+    let mut command = Child::this_program();
+    command.env(TASK, format!("{way},{role},{seconds},{hz},{namespace}"));
+    Child::start_ready(command).with_grace(Duration::from_secs_f64(seconds + 60.0))
+}
+
+/// The numbers that a process answers.
+fn numbers(process: &mut Child) -> Vec<f64> {
+    process.answer().split(' ').map(|number| number.parse().expect("a number")).collect()
+}
+
+/// A writer that never pauses, beside so many processes that hold views, and a row.
+fn flat_out(holders: usize, seconds: f64) {
+    let namespace = common::unique_namespace("holders");
+    let mut writer = start("in-place", "writer", seconds, 0.0, &namespace);
+    let mut others: Vec<_> =
+        (0..holders).map(|_| start("in-place", "holder", seconds, 0.0, &namespace)).collect();
+    others.iter_mut().for_each(|holder| holder.order("begin"));
+    let figures: Vec<f64> = writer.ask("begin").split(' ').map(|it| it.parse().expect("a number")).collect();
+    let [p50, p99, p999, passed, kib, segments] = figures[..] else { panic!("the writer's figures") };
+    let views: f64 = others.iter_mut().map(|holder| numbers(holder)[0]).sum();
+    println!(
+        "{holders:<10} {p50:>10} {p99:>10} {p999:>10} {passed:>12} {kib:>10} {segments:>10} {views:>10}"
+    );
+    others.into_iter().chain([writer]).for_each(Child::finish);
+}
+
 /// Runs the four processes, and prints a row.
 fn pipeline(way: &str, seconds: f64, hz: f64) {
     let namespace = common::unique_namespace("frames");
-    let start = |role: &str| {
-        let mut command = Child::this_program();
-        command.env(TASK, format!("{way},{role},{seconds},{hz},{namespace}"));
-        Child::start_ready(command).with_grace(Duration::from_secs_f64(seconds + 60.0))
-    };
+    let start = |role: &str| start(way, role, seconds, hz, &namespace);
     let mut camera = start("camera");
     let mut displays: Vec<_> = (0..DISPLAYS).map(|_| start("display")).collect();
     let all = displays.iter_mut().chain([&mut camera]);
     all.for_each(|process| process.order("begin"));
-    let numbers = |process: &mut Child| -> Vec<f64> {
-        process.answer().split(' ').map(|number| number.parse().expect("a number")).collect()
-    };
     let shown: Vec<Vec<f64>> = displays.iter_mut().map(numbers).collect();
     camera.order("end");
     let [frames, cpu, segments] = numbers(&mut camera)[..] else { panic!("the camera's figures") };
@@ -91,6 +125,8 @@ fn run(task: &str) {
     let is_in_place = way == "in-place";
     match role {
         "camera" => film(&namespace, is_in_place, hz),
+        "writer" => publish_flat_out(&namespace, seconds),
+        "holder" => hold(&namespace, seconds),
         _ => display(&namespace, is_in_place, seconds),
     }
 }
@@ -172,6 +208,54 @@ fn display(namespace: &Namespace, is_in_place: bool, seconds: f64) {
         check(&view, view.publication());
     }
     child::say(&format!("{seen} {used} {}", reader.statistics().copied_views));
+}
+
+/// Publishes without a pause, and measures each publication.
+fn publish_flat_out(namespace: &Namespace, seconds: f64) {
+    let builder = namespace.writer_builder::<[u8]>("camera").codec::<Bytes>().slots(2).capacity(SMALL);
+    let mut writer = builder.pins(HOLDERS).open().unwrap();
+    let mut state = vec![0; SMALL];
+    writer.publish(&state).unwrap();
+    child::ready();
+    child::next_order().expect("the order to begin");
+    let (begin, mut times) = (Instant::now(), histogram());
+    while begin.elapsed().as_secs_f64() < seconds {
+        for _ in 0..1_000 {
+            state.fill(mark_of(writer.publication() + 1));
+            let before = Instant::now();
+            writer.publish(&state).unwrap();
+            times.saturating_record(nanos(before.elapsed()));
+        }
+    }
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| times.value_at_quantile(quantile));
+    let (passed, segments) = (writer.statistics().pinned, writer.growths());
+    let kib = namespace.memory().unwrap().channels[0].total().resident >> 10;
+    child::say(&format!("{p50} {p99} {p999} {passed} {kib} {segments}"));
+}
+
+/// Always holds a view, a new one after up to 10 ms.
+fn hold(namespace: &Namespace, seconds: f64) {
+    let builder = namespace.reader_builder::<Vec<u8>>("camera").codec::<Bytes>();
+    // SAFETY: only the library stores to this benchmark's memory, and nothing forks.
+    let builder = builder.views_in_place(unsafe { TrustedWriters::new() });
+    let mut reader: Reader<Vec<u8>, Bytes> = builder.attach_within(Duration::from_secs(60)).open().unwrap();
+    child::ready();
+    child::next_order().expect("the order to begin");
+    let begin = Instant::now();
+    while begin.elapsed().as_secs_f64() < seconds {
+        let view = reader.view().unwrap();
+        thread::sleep(Duration::from_micros(spread(view.publication()) % 10_000));
+        // The first publication is blank.
+        let mark = if view.publication() > 1 { mark_of(view.publication()) } else { 0 };
+        assert!(view.iter().all(|byte| *byte == mark), "publication {} is torn", view.publication());
+    }
+    let statistics = reader.statistics();
+    child::say(&format!("{} {}", statistics.views, statistics.copied_views));
+}
+
+/// The byte that a state is full of.
+fn mark_of(publication: u64) -> u8 {
+    spread(publication).to_le_bytes()[0]
 }
 
 fn check(frame: &[u8], number: u64) {

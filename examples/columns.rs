@@ -1,5 +1,5 @@
-//! A table of all processes of this machine, in columns: whoever needs one column copies one column.
-//! Start the writer in one terminal, and `busiest` in another:
+//! A table of all processes of this machine, in columns: whoever needs one column copies one
+//! column. Start the writer in one terminal, and `busiest` in another:
 //!
 //! ```text
 //! cargo run --release --example columns     cargo run --release --example columns busiest
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use std::{env, error::Error, fs, process::ExitCode, thread};
 
-use tearless::{Boxed, Namespace, Pod, Writer, field_of};
+use tearless::{Boxed, Namespace, Pod, field_of};
 
 const MAX: usize = 4096;
 const ARENA: usize = 64 << 10;
@@ -46,8 +46,8 @@ struct Names {
 }
 
 impl Names {
-    /// The number of a text, which goes into the arena if it is new; 0, that of no text, if there is
-    /// no room for it.
+    /// The number of a text, which goes into the arena if it is new; 0, that of no text, if there
+    /// is no room for it.
     fn number(&mut self, name: &str, arena: &mut [u8]) -> u32 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
@@ -81,8 +81,8 @@ fn main() -> ExitCode {
 
 fn publish() -> Result<(), Box<dyn Error>> {
     let builder = Namespace::open("examples")?.writer_builder::<Boxed<Processes>>("processes");
-    let mut writer: Writer<Boxed<Processes>, Pod> = builder.codec::<Pod>().open()?;
-    let mut table: Box<Processes> = bytemuck::zeroed_box();
+    let mut writer = builder.codec::<Pod>().open()?;
+    let mut table = Boxed::<Processes>::zeroed();
     let mut names = Names::default();
     println!("Publishing a table of {} bytes twice a second, for a minute.", size_of::<Processes>());
     for _ in 0..120 {

@@ -1,5 +1,5 @@
 //! The hub, a reader, an inspection and each command give the same answer about the health of the
-//! same worker. The workers are real processes.
+//! same worker, and about the views of its states. The workers are real processes.
 
 mod support;
 
@@ -7,9 +7,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Fleet, Worker, as_worker, eventually, role, signal, until_killed};
-use tearless::{Namespace, hub::Health};
+use tearless::{Bytes, Namespace, hub::Health, view::TrustedWriters};
 
 const TEST: &str = "all_judges_agree";
 
@@ -227,4 +227,36 @@ fn a_successor_is_judged_by_its_own_silence(fleet: &Fleet, case: &Case) {
         }
     }
     panic!("no round of judgements took less than {PATIENCE:?}");
+}
+
+#[test]
+fn views_are_shown_by_ls_stat_and_doctor() {
+    let fleet = Fleet::new();
+    let builder = fleet.writer_builder::<[u8]>("camera").codec::<Bytes>().capacity(8 << 10).pins(1);
+    let mut camera = builder.open().unwrap();
+    camera.publish(&[1; 8 << 10]).unwrap();
+    let mut plain = fleet.writer_builder::<[u8]>("plain").codec::<Bytes>().open().unwrap();
+    plain.publish(&[1]).unwrap();
+    let listed = || fleet.run(&["ls", "--json"]).json();
+    assert_eq!(listed()[0]["pins"], 1);
+    assert_eq!(listed()[0]["views"], 0);
+    assert!(listed()[1]["pins"].is_null() && listed()[1]["views"].is_null());
+    assert!(fleet.run(&["doctor", "--json"]).json().iter().all(|finding| finding["check"] != "pins"));
+
+    let reader = fleet.reader_builder::<Vec<u8>>("camera").codec::<Bytes>();
+    // SAFETY: only the library stores to the channels of this test.
+    let mut reader = reader.views_in_place(unsafe { TrustedWriters::new() }).open().unwrap();
+    let view = reader.view().unwrap();
+    assert!(view.is_in_place());
+    assert_eq!(listed()[0]["views"], 1);
+    let table = fleet.run(&["ls"]).ok();
+    let rows: Vec<&str> = table.lines().map(|line| line.trim_end().rsplit(' ').next().unwrap()).collect();
+    assert_eq!(rows, ["VIEWS", "1/1", "-"], "{table}");
+    assert_eq!(fleet.run(&["stat", "camera", "--json"]).json()[0]["pinned"][0], 1);
+    let findings = fleet.run(&["doctor", "--json"]).json();
+    let finding = findings.iter().find(|finding| finding["check"] == "pins").expect("all pins are taken");
+    assert_eq!((&finding["severity"], &finding["channel"]), (&json!("note"), &json!("camera")));
+    drop(view);
+    assert_eq!(listed()[0]["views"], 0);
+    assert!(!fleet.run(&["ls", "plain"]).ok().contains("VIEWS"));
 }

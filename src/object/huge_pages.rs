@@ -17,9 +17,9 @@ use crate::memory::{Memory, Words};
 /// shorter for each 2 MiB. Copies are no faster. Objects of less than a huge page keep small ones,
 /// and so does what is left at the end of a larger one.
 ///
-/// The kernel moves what an object holds (`MADV_COLLAPSE`, Linux 6.1), whatever the system's setting
-/// for shared memory is. That takes about 2 ms a page. In a directory on hugetlbfs all pages are
-/// huge: there is nothing to do.
+/// The kernel moves what an object holds (`MADV_COLLAPSE`, Linux 6.1), whatever the system's
+/// setting for shared memory is. That takes about 2 ms a page. In a directory on hugetlbfs all
+/// pages are huge: there is nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HugePages {

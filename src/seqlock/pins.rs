@@ -13,8 +13,9 @@
 //!   v4  pin := 0        Release        w1  stamp := 2n-1, then w3 ... w5 as ever
 //! ```
 //!
-//! `docs/protocol.md` has the proof. u1 to x0 are the handshake of waiting. A pin is a number, and numbers are never used again, so a pin
-//! that a dead reader has left keeps one slot from being written, and no other one ever.
+//! `docs/protocol.md` has the proof. u1 to x0 are the handshake of waiting. A pin is a number, and
+//! numbers are never used again, so a pin that a dead reader has left keeps one slot from being
+//! written, and no other one ever.
 
 use std::collections::VecDeque;
 

@@ -5,11 +5,13 @@
 //! after each publication.
 //!
 //! ```text
-//! WAITER has seen publication k and wants a later one WRITER publishes n s1 published.load == k,
-//! then fence(Acquire) p1 before = counter.load(Relaxed) s2 counter.fetch_add(1, Relaxed) w1 .. w5
-//! s3 full barrier, here and in the writer p2 full barrier, if s3 is none there s4 sleep if
-//! published is still k; the kernel p3 after = counter.load(Relaxed) compares and sleeps in one
-//! step after != answered? answered = before, wake all
+//! WAITER has seen publication k and wants a later one   WRITER publishes n
+//!   s1  published.load == k, then fence(Acquire)          p1  before = counter.load(Relaxed)
+//!   s2  counter.fetch_add(1, Relaxed)                     w1 .. w5
+//!   s3  full barrier, here and in the writer              p2  full barrier, if s3 is none there
+//!   s4  sleep if published is still k; the kernel         p3  after = counter.load(Relaxed)
+//!       compares and sleeps in one step                       after != answered?
+//!                                                             answered = before, wake all
 //! ```
 //!
 //! *No wake-up is lost.* A waiter that sleeps at s4 has not seen k+1 there. By the barriers of s3

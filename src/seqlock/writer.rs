@@ -79,8 +79,8 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         self.sides[side.index()].generation
     }
 
-    /// From here on, looks at the pins only after a reader has announced itself, which it notices as
-    /// `wake_mode` says. The page shows that mode already.
+    /// From here on, looks at the pins only after a reader has announced itself, which it notices
+    /// as `wake_mode` says. The page shows that mode already.
     pub(crate) fn await_viewers(&mut self, wake_mode: WakeMode) {
         let are_own = |places: &[Places; 2]| places.iter().all(Places::are_own);
         if wake_mode != WakeMode::Never

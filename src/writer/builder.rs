@@ -122,9 +122,9 @@ setters! {
     /// two. At most 64. Default: 0.
     ///
     /// Each of the two segments gets as many spare slots, so that the channel takes memory for
-    /// [`slots`](Self::slots) plus twice this number of states. Publishing does not
-    /// wait, whatever readers hold. It takes a fence more once a reader has begun to view, and copies
-    /// take a few nanoseconds more.
+    /// [`slots`](Self::slots) plus twice this number of states. Publishing does not wait, whatever
+    /// readers hold. It takes a fence more once a reader has begun to view, and copies take a few
+    /// nanoseconds more.
     pub fn pins(pins: usize) { options.pins = pins }
 
     /// Bytes of shared memory that the channel may take: its object, and each segment that replaced

@@ -125,8 +125,12 @@ fn measure(context: &Context, bytes: usize, pages: HugePages) -> Result<Sample, 
     }
     let mut reader = attach(&context.namespace)?;
     let span = context.span(SPAN);
-    let snapshot = median_nanos(span, || drop(reader.snapshot_into(&mut copy).expect("no writer races")));
-    let publish = median_nanos(span, || drop(writer.publish(&state).expect("it fits")));
+    let snapshot = median_nanos(span, || {
+        reader.snapshot_into(&mut copy).expect("no writer races");
+    });
+    let publish = median_nanos(span, || {
+        writer.publish(&state).expect("it fits");
+    });
     Ok(Sample { open: open_nanos as f64, first: median_of(&firsts, |nanos| *nanos), snapshot, publish })
 }
 

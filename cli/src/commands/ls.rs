@@ -28,12 +28,14 @@ WRITER is alive, stopped (by a signal or a debugger, or its control group is fro
 for 3 of the intervals that it promised; time for which the machine slept does not count), dead (it was killed or \
 crashed), exited (without closing the channel), closed (it left the last state on purpose), or unknown (its state \
 can't be seen from here). AT is UTC, by the clock as it is set now. RATE/s is calculated from the few publications \
-that the channel still holds, so a burst looks faster than the average; `tearless top` measures the rate.
+that the channel still holds, so a burst looks faster than the average; `tearless top` measures the rate. VIEWS, where a \
+channel has pins: readers that view a state in place, of as many as can.
 
 Keys of --json, one object a channel; null: unknown:
   channel, writer, pid, incarnation (number of writers so far), publication (number of the last one), age_seconds, \
 published_at (UTC), rate (publications a second, from those that the channel still holds), bytes (of the last \
-state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes)
+state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes), pins (views in place that there can be), \
+views (those that there are)
 
 Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
@@ -49,7 +51,9 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     }
     let columns =
         ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">AT", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
-    Table::new(columns, entries.iter().map(Entry::cells)).print()?;
+    let views = entries.iter().any(|entry| entry.pins().is_some()).then_some(">VIEWS");
+    let rows = entries.iter().map(|entry| entry.cells().into_iter().chain(views.map(|_| entry.views())));
+    Table::new(columns.into_iter().chain(views), rows).print()?;
     if entries.is_empty() {
         let text = match arguments.pattern {
             Some(_) => "no channel matches: patterns match whole names",
@@ -97,6 +101,16 @@ impl Entry {
         })
     }
 
+    /// The pins that are held, and all; `None` on a channel without pins.
+    fn pins(&self) -> Option<(usize, usize)> {
+        let pinned = &self.inspection.as_ref().filter(|it| !it.pinned.is_empty())?.pinned;
+        Some((pinned.iter().filter(|publication| **publication != 0).count(), pinned.len()))
+    }
+
+    fn views(&self) -> (String, Style) {
+        plain(self.pins().map_or_else(|| "-".into(), |(held, all)| format!("{held}/{all}")))
+    }
+
     fn document(&self) -> Value {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(health::latest);
@@ -110,6 +124,7 @@ impl Entry {
             "heartbeat_age_seconds": seconds(inspection.and_then(|inspection| inspection.heartbeat_age)),
             "codec": self.info.codec, "type_name": inspection.map(|inspection| &inspection.type_name),
             "max_state_len": self.info.max_state_len,
+            "pins": self.pins().map(|(_, all)| all), "views": self.pins().map(|(held, _)| held),
         })
     }
 

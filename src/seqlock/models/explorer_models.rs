@@ -374,7 +374,7 @@ fn pinned_publications_stay_after_a_death_at_any_store() {
 
 /// Nothing is pinned, and the writers publish as without pins.
 #[test]
-fn publications_that_nobody_pins_are_copied_after_a_death_at_any_store() {
+fn publications_that_no_reader_pins_are_copied_after_a_death_at_any_store() {
     let plan = Plan { viewers: WakeMode::Fences, ..PINNED_AND_GROWN.plan };
     let race = Race { plan, pinned: &[], ..PINNED_AND_GROWN };
     race.check(None).holds("explorer, unviewed", 1..=6);

@@ -52,7 +52,8 @@ enum Weakened {
     R1,
     /// The acquire fence before the stamp is checked.
     R4,
-    /// The full fence before the look at the announcements of readers that pin: only a release fence.
+    /// The full fence before the look at the announcements of readers that pin: only a release
+    /// fence.
     X0,
     /// The full fence between the announcement of such a reader and its look at the latest number.
     U2,

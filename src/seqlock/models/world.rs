@@ -34,8 +34,8 @@ pub(super) struct Plan {
     pub(super) words: usize,
     /// Pins, and spare slots of each segment.
     pub(super) pins: usize,
-    /// How the writer notices the first reader that pins; with `Never` it looks at the pins from the
-    /// start.
+    /// How the writer notices the first reader that pins; with `Never` it looks at the pins from
+    /// the start.
     pub(super) viewers: WakeMode,
 }
 
@@ -500,7 +500,8 @@ impl<M: Handle> Follower<M> {
 }
 
 impl<M: Handle + CountingMemory> Follower<M> {
-    /// Announces itself, and then, this many times, pins the latest publication, views it, and unpins it.
+    /// Announces itself, and then, this many times, pins the latest publication, views it, and
+    /// unpins it.
     pub(super) fn view(&mut self, pin: usize, times: usize) -> Result<(), Fault> {
         self.world.pins(3).expect("a channel with pins").announce();
         (0..times).try_for_each(|_| self.view_once(pin))

@@ -196,6 +196,12 @@ fn judge(namespace: &Namespace, inspection: &Inspection) -> Vec<Finding> {
         ));
     }
     findings.extend(schema(inspection));
+    if !inspection.pinned.is_empty() && !inspection.pinned.contains(&0) {
+        let what = format!("all of its {} pins are taken: further views are copies", inspection.pinned.len());
+        let advice = "drop views sooner, or open its writer with more `pins`; a killed reader's pin is taken by \
+                      the next reader that needs one";
+        findings.push(Finding::note("pins", what, advice));
+    }
     findings
 }
 
