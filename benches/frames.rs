@@ -1,5 +1,5 @@
-//! Frames of 8 MiB, a camera and three displays, a process each: in place, and by copies.
-//! `cargo bench --bench frames`, or for longer `-- --seconds 600 --hz 240`.
+//! Frames of 8 MiB, a camera and three displays, a process each: in place, and by copies. `cargo
+//! bench --bench frames`, or for longer and one way only `-- --seconds 600 --hz 240 in-place`.
 //!
 //! * *in place*: the camera fills the slot that is lent to it; each display holds the newest frame
 //!   by a view, until it has the next one.
@@ -48,7 +48,9 @@ fn main() {
         "{seconds} s at {hz} Hz\n\n{:<10} {:>14} {:>14} {:>12} {:>8} {:>8} {:>10}",
         "frames", "camera µs", "a display µs", "sum µs", "seen %", "copies", "segments"
     );
-    for way in ["in-place", "copied"] {
+    let is_named = |way: &str| env::args().any(|argument| argument == way);
+    let is_wanted = |way: &&str| is_named(way) || !["in-place", "copied"].into_iter().any(is_named);
+    for way in ["in-place", "copied"].into_iter().filter(is_wanted) {
         pipeline(way, seconds, hz);
     }
     println!(
