@@ -62,14 +62,29 @@ pub(crate) fn now() -> u64 {
 
 /// Time since `time`, time asleep included. Zero for a time in the future, which only a hostile
 /// writer stores.
+///
+/// A state that was restored is older than the boot: its time is negative.
 pub(crate) fn age(time: NonZeroU64) -> Duration {
-    Duration::from_nanos(now().saturating_sub(time.get()))
+    let age = now().cast_signed().saturating_sub(time.get().cast_signed());
+    Duration::from_nanos(age.max(0).cast_unsigned())
+}
+
+/// [`age`] of a time, or `None` of none.
+pub(crate) fn age_at(time: u64) -> Option<Duration> {
+    NonZeroU64::new(time).map(age)
+}
+
+/// The time that has this [`age`] now. Negative if that is before the boot.
+pub(crate) fn time_of_age(age: Duration) -> u64 {
+    let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
+    now().cast_signed().saturating_sub(age).cast_unsigned()
 }
 
 /// The time of day at `time`, by the wall clock as it is set now.
 pub(crate) fn time_of_day(time: NonZeroU64) -> SystemTime {
-    // Before 1970 only if the wall clock was never set.
-    SystemTime::now().checked_sub(age(time)).unwrap_or(SystemTime::UNIX_EPOCH)
+    // Before 1970 only if the wall clock was never set, or by a hostile writer.
+    let time = SystemTime::now().checked_sub(age(time)).unwrap_or(SystemTime::UNIX_EPOCH);
+    time.max(SystemTime::UNIX_EPOCH)
 }
 
 /// How long the machine has slept since its boot.
@@ -271,7 +286,12 @@ mod tests {
         let time = NonZeroU64::new(now()).unwrap();
         std::thread::sleep(Duration::from_millis(2));
         assert!(age(time) >= Duration::from_millis(2));
-        assert_eq!(age(NonZeroU64::MAX), Duration::ZERO);
+        assert_eq!(age(NonZeroU64::new(i64::MAX.cast_unsigned()).unwrap()), Duration::ZERO);
+        // Older than the boot, by a nanosecond and by as much as there is.
+        assert!(age(NonZeroU64::MAX).as_nanos() > u128::from(time.get()));
+        let hour = Duration::from_secs(3_600);
+        assert!(age(NonZeroU64::new(time_of_age(hour)).unwrap()) >= hour);
+        assert!(age(NonZeroU64::new(1 << 63).unwrap()) > Duration::from_secs(1 << 33));
         let before = now();
         let coarse = WriterClock::new(TimestampSource::Coarse).timestamp();
         assert!(coarse > 0 && coarse <= now());

@@ -29,6 +29,7 @@ pub use crate::codec::{CapError, EncodeError};
 pub use crate::dynamic::{DecodeError, DynamicError, PathError};
 pub use crate::hub::QueryError;
 pub use crate::object::{ObjectError, ResourceLimit};
+pub use crate::saved::SavedError;
 #[cfg(feature = "schema")]
 pub use crate::schema::SchemaError;
 pub use crate::syncer::{ShutdownError, SpawnError};
@@ -76,6 +77,8 @@ any_of! {
     Shutdown(ShutdownError),
     /// An object of shared memory could not be used.
     Object(ObjectError),
+    /// Channels could not be saved to a file, or restored.
+    Saved(SavedError),
     /// Bytes are not a schema.
     #[cfg(feature = "schema")]
     Schema(SchemaError),
@@ -312,6 +315,26 @@ mod tests {
         ]
     }
 
+    fn files() -> Vec<SavedError> {
+        use SavedError as E;
+        let path = || "fleet.saved".into();
+        vec![
+            E::File { path: path(), operation: "write", source: io::Error::other(CAUSE) },
+            E::Busy { path: path() },
+            E::Foreign { path: path() },
+            E::OtherVersion { path: path(), found: 9 },
+            E::Cut { path: path(), offset: 7 },
+            E::Damaged { path: path(), offset: 7, reason: text() },
+            E::NoSuchChannel { pattern: channel(), place: text() },
+            E::NoState { channel: channel(), reason: text() },
+            E::Object(cause()),
+            E::Attach(AttachError::Object { channel: channel(), source: cause() }),
+            E::Create(CreateError::Object { channel: channel(), source: cause() }),
+            E::Publish(PublishError::Growth { channel: channel(), bytes: 1, source: cause() }),
+            E::Close(RemoveError::Object { channel: channel(), source: cause() }),
+        ]
+    }
+
     #[test]
     fn every_error_says_all_in_one_line_and_nothing_twice() {
         check_all!(CreateError:
@@ -334,6 +357,10 @@ mod tests {
             NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
             OtherGroup Foreign OtherVersion OtherNamespace OtherOwner Unusable NoHugePages Limit Full Os;
             &objects(), 1);
+        check_all!(SavedError:
+            File Busy Foreign OtherVersion Cut Damaged NoSuchChannel NoState Object Attach Create
+            Publish Close;
+            &files(), 6);
         check_all!(NameError: Empty TooLong ControlCharacter Directory UnknownGroup; &names(), 0);
         let statistics = Box::<crate::syncer::SyncerStatistics>::default;
         let removal = RemoveError::Object { channel: channel(), source: cause() };

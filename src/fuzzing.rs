@@ -49,6 +49,11 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     }
 }
 
+/// Arbitrary records as a file of saved channels, with checksums that match.
+pub fn saved(records: &[(u8, Vec<u8>)]) {
+    crate::saved::tests::arbitrary(records);
+}
+
 /// A valid channel, while a second thread flips some bits of its words, again and again. Snapshots
 /// are taken at the same time.
 ///

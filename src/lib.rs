@@ -49,6 +49,7 @@
 //!   schema, or with the fields that it needs.
 //! * [`inspect`], [`usage`] and [`cleanup`] are for operators: what exists, what it costs, what can
 //!   go.
+//! * [`saved`] keeps channels in a file, across a reboot.
 //! * `schema` and `dynamic` describe and read states without their types.
 //!
 //! `docs/choosing.md` compares them, with their costs and guarantees.
@@ -274,6 +275,7 @@ pub mod options {
 mod metrics;
 mod reader;
 mod registry;
+pub mod saved;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod seqlock;

@@ -86,7 +86,7 @@ impl ProcessIdentity {
     }
 
     /// The id of the process's boot as the kernel shows it.
-    fn boot(self) -> String {
+    pub(crate) fn boot(self) -> String {
         let [high, low] = self.boot_id;
         let digits = format!("{high:016x}{low:016x}");
         [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")

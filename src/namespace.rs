@@ -10,12 +10,13 @@ use crate::channel::{
 };
 use crate::cleanup::{self, CleanupReport};
 use crate::codec::MessagePack;
-use crate::hub::{Hub, HubBuilder};
+use crate::hub::{Hub, HubBuilder, Pattern};
 use crate::inspect::{self, Inspection};
 use crate::layout::ObjectNames;
 use crate::object::{self, Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
 use crate::registry::{ChannelInfo, ChannelWatch, Registry};
+use crate::saved::{self, RestorePolicy, RestoreReport, SaveReport, Saved, SavedError};
 use crate::usage::{self, NamespaceMemory, PeakMemory};
 use crate::waiting::NamespaceHandle;
 use crate::writer::WriterBuilder;
@@ -467,6 +468,52 @@ impl Namespace {
     /// As [`Namespace::clean`].
     pub fn would_clean(&self, retention: Retention) -> Result<CleanupReport, ObjectError> {
         cleanup::would_clean(&self.cleanup(retention))
+    }
+
+    /// Saves channels to a file, which [`Namespace::restore`] restores after a reboot and
+    /// [`Saved`] reads: those that one of the patterns matches, or all if there is none. See
+    /// [`saved`](crate::saved) for what is saved, and how.
+    ///
+    /// Writers and readers do not notice it. At a shutdown, save when the writers have ended, or
+    /// while they live: a channel that its writer removes at its end is not there to be saved.
+    ///
+    /// Cost: an inspection of each channel and a copy of each of its states, written to the file;
+    /// memory for one state. Waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`SavedError::NoSuchChannel`] if a pattern matches no channel, [`SavedError::File`] if the
+    /// file can't be written, [`SavedError::Busy`] if another process is writing it. The former
+    /// file is as it was. A channel that can't be read is no error: [`SaveReport::unsaved`].
+    pub fn save(&self, path: impl AsRef<Path>, channels: &[Pattern]) -> Result<SaveReport, SavedError> {
+        saved::save(self.backend(), self.name(), path.as_ref(), channels)
+    }
+
+    /// Restores channels from a file: those that one of the patterns matches, or all if there is
+    /// none. Each is as if its writer had closed it and left its states; see
+    /// [`saved`](crate::saved). The name of the namespace may be another than the file's.
+    ///
+    /// A channel with a living writer stays as it is, and so does the state that a writer has left,
+    /// unless [`RestorePolicy::overwrite`] says otherwise. [`RestoreReport`] has the outcome of
+    /// each channel; an error of one does not keep the others from being restored.
+    ///
+    /// Open the namespace with the [permissions](NamespaceBuilder::permissions) and the
+    /// [group](NamespaceBuilder::group) that its writers use: they are those of the registry.
+    ///
+    /// Cost: reads the file once more; opens and closes a writer for each channel. States are
+    /// copied from the file to shared memory, without memory of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`SavedError::NoSuchChannel`] if a pattern matches no channel of the file. Then nothing is
+    /// restored.
+    pub fn restore(
+        &self,
+        saved: &Saved,
+        channels: &[Pattern],
+        policy: RestorePolicy,
+    ) -> Result<RestoreReport, SavedError> {
+        saved::restore(self.backend(), self.name(), &self.writers, saved, channels, policy)
     }
 
     /// The prefix of the names of all objects of `channel` in shared memory; without a channel, of

@@ -80,7 +80,16 @@ impl Context {
     pub(crate) fn namespace_for(&self, access: &AccessArguments) -> Result<Namespace, Failure> {
         let only = || resolve::only_namespace(&self.directory);
         let name = self.namespace.clone().map_or_else(only, Ok)?;
-        let mut builder = self.directory.builder(&name).permissions(access.permissions.unwrap_or(OWNER));
+        self.open(&name, access)
+    }
+
+    /// The namespace that the user named, or else this one, for writers that admit these users.
+    pub(crate) fn namespace_or(&self, other: &str, access: &AccessArguments) -> Result<Namespace, Failure> {
+        self.open(self.namespace.as_deref().unwrap_or(other), access)
+    }
+
+    fn open(&self, name: &str, access: &AccessArguments) -> Result<Namespace, Failure> {
+        let mut builder = self.directory.builder(name).permissions(access.permissions.unwrap_or(OWNER));
         if let Some(group) = access.group.as_deref().filter(|group| !group.is_empty()) {
             builder = builder.group(group);
         }

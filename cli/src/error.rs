@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 
 use tearless::error::{
-    AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
+    AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SavedError, SnapshotError,
 };
 use tearless::inspect::may_be_unmapped;
 
@@ -87,6 +87,7 @@ pub(crate) fn for_shells(text: &str) -> String {
         .replace("NamespaceBuilder::permissions", "--permissions")
         .replace("NamespaceBuilder::group", "--group")
         .replace(" or `Namespace::clean`", "")
+        .replace("Namespace::save", "tearless save")
         .replace(
             "try again, or wait with `changed`",
             "`tearless get --wait TIME` and `tearless watch` wait for it",
@@ -173,6 +174,11 @@ from_each! {
         SnapshotError::Empty { .. } | SnapshotError::Closed { .. } => NotFound,
         SnapshotError::Corrupt { .. } | SnapshotError::Decode { .. } => Undecodable,
         SnapshotError::WrongLength { .. } | SnapshotError::OutOfRange { .. } => Undecodable
+    }
+    SavedError {
+        SavedError::NoSuchChannel { .. } => NotFound,
+        SavedError::Attach(AttachError::Name(_)) => Usage,
+        _ => Failed
     }
     ObjectError (object => object) {}
 }

@@ -55,13 +55,7 @@ impl States {
     /// The state in a payload. The codec `bytes` has no types: UTF-8 becomes a string, and
     /// everything else an array of numbers.
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
-        if !self.is_bytes() {
-            return self.reader.decode(payload);
-        }
-        Ok(match str::from_utf8(payload) {
-            Ok(text) => text.into(),
-            Err(_) => payload.into(),
-        })
+        if self.is_bytes() { Ok(text_or_numbers(payload)) } else { self.reader.decode(payload) }
     }
 
     fn is_bytes(&self) -> bool {
@@ -70,8 +64,7 @@ impl States {
 
     /// Whether the payload is bytes that are no text.
     pub(crate) fn is_binary(&self, payload: &[u8]) -> bool {
-        let is_odd = |it: char| it.is_control() && !it.is_ascii_whitespace();
-        self.is_bytes() && str::from_utf8(payload).map_or(true, |text| text.contains(is_odd))
+        self.is_bytes() && is_no_text(payload)
     }
 
     /// The latest state, or the field at `path`. If the codec allows it, only the field's bytes are
@@ -147,6 +140,16 @@ impl States {
             _ => failure.hint(bytes),
         }
     }
+}
+
+/// A payload of the codec `bytes`.
+pub(crate) fn text_or_numbers(payload: &[u8]) -> Value {
+    str::from_utf8(payload).map_or_else(|_| payload.into(), Value::from)
+}
+
+pub(crate) fn is_no_text(payload: &[u8]) -> bool {
+    let is_odd = |it: char| it.is_control() && !it.is_ascii_whitespace();
+    str::from_utf8(payload).map_or(true, |text| text.contains(is_odd))
 }
 
 /// The array that has no element on this path, and its length.

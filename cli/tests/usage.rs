@@ -5,7 +5,7 @@ mod support;
 use support::{Fleet, Ran, tearless};
 use tearless::Bytes;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 18] = [
     "ls",
     "get",
     "watch",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 16] = [
     "postmortem",
     "doctor",
     "gc",
+    "save",
+    "restore",
     "namespaces",
     "top",
     "export",
@@ -193,8 +195,13 @@ fn the_help_of_a_command_names_the_keys_that_it_prints() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer_builder::<[u8]>("w").codec::<Bytes>().open().unwrap();
     writer.publish(b"state").unwrap();
+    let file = std::env::temp_dir().join(format!("{}.saved", fleet.name()));
+    let file = file.to_str().unwrap();
     for arguments in [
-        &["ls"][..],
+        &["save", file][..],
+        &["restore", file],
+        &["postmortem", "w", "--from", file],
+        &["ls"],
         &["get", "w"],
         &["watch", "w", "--count", "1"],
         &["stat", "w"],
@@ -217,4 +224,5 @@ fn the_help_of_a_command_names_the_keys_that_it_prints() {
             }
         }
     }
+    std::fs::remove_file(file).unwrap();
 }

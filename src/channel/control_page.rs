@@ -380,6 +380,13 @@ impl<M: MemoryMut> ControlPage<M> {
         self.store(control::INCARNATION, self.incarnation().wrapping_add(1));
     }
 
+    /// Counts the writers that a restored channel had before this one, and marks those of its
+    /// publications that lag behind their worker's state.
+    pub(super) fn add_past(&self, writers: u64, deferred: u64) {
+        self.store(control::INCARNATION, self.incarnation().wrapping_add(writers));
+        self.store(control::DEFERRED, deferred.min(self.publication()));
+    }
+
     /// Opens a channel again that a former writer closed or left.
     pub(super) fn reopen(&self) {
         // Release: a reader that finds the channel open again must find its present owner.

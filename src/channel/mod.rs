@@ -31,11 +31,9 @@ pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotErr
 pub(crate) use error::{attempts_text, removed_text};
 pub(crate) use name::{ChannelName, check_namespace};
 pub use name::{KnownChannels, NameError, similar};
-pub(crate) use open::open;
-#[cfg(any(test, fuzzing, feature = "schema"))]
-pub(crate) use options::SchemaBytes;
+pub(crate) use open::{open, restore};
 pub use options::{AttachPolicy, RetryPolicy};
-pub(crate) use options::{Format, ReaderOptions, WriterOptions};
+pub(crate) use options::{Format, ReaderOptions, SchemaBytes, WriterOptions};
 pub(crate) use reader::ChannelReader;
 pub use reader::SnapshotInfo;
 pub use schema::SchemaInspection;

@@ -35,6 +35,26 @@ struct Opening<'a> {
     first: FirstSegments,
 }
 
+/// Creates the channel with what `fill` publishes on it, all of which becomes visible at once;
+/// `None` if there is one whose writer has ended, with a state, which only `overwrite` replaces.
+///
+/// After an error, nothing of the new channel is left.
+pub(crate) fn restore<E: From<CreateError>>(
+    backend: &Arc<dyn Backend>,
+    name: &ChannelName,
+    options: &WriterOptions,
+    overwrite: bool,
+    fill: impl FnOnce(&mut ChannelWriter) -> Result<(), E>,
+) -> Result<Option<ChannelWriter>, E> {
+    let first = options.check(&name.channel)?;
+    let created = Opening { backend, name, options, first }.create_where_free(overwrite)?;
+    let Some(mut writer) = created else { return Ok(None) };
+    // Dropped, it removes the channel, which no reader has seen.
+    fill(&mut writer)?;
+    writer.writer.control().declare_ready();
+    Ok(Some(writer))
+}
+
 /// Creates the channel, or takes over the one of a writer that closed it or died.
 pub(crate) fn open(
     backend: &Arc<dyn Backend>,
@@ -51,7 +71,10 @@ impl Opening<'_> {
             let claim = self.claim()?;
             let page = match self.examine(claim.as_ref())? {
                 Existing::Blank => match self.create(claim)? {
-                    Some(writer) => return Ok(writer),
+                    Some(writer) => {
+                        writer.writer.control().declare_ready();
+                        return Ok(writer);
+                    }
                     None => continue,
                 },
                 Existing::Replaceable(page) => page,
@@ -72,6 +95,29 @@ impl Opening<'_> {
                     }
                 }
             };
+            self.replace(claim.as_ref(), &page)?;
+        }
+        Err(self.already_owned())
+    }
+
+    /// A new channel that is not ready yet; `None` if there is one that has to stay.
+    fn create_where_free(&self, overwrite: bool) -> Result<Option<ChannelWriter>, CreateError> {
+        for _ in 0..MAX_TRIES {
+            let claim = self.claim()?;
+            let page = match self.examine(claim.as_ref())? {
+                Existing::Blank => match self.create(claim)? {
+                    Some(writer) => return Ok(Some(writer)),
+                    None => continue,
+                },
+                Existing::Resumable(page, _) | Existing::Replaceable(page) => page,
+            };
+            // No reader of this boot gets the state of another one.
+            let has_state = page.state() != ChannelState::Removed
+                && page.publication() != 0
+                && page.owner().other_boot().is_none();
+            if has_state && !overwrite {
+                return Ok(None);
+            }
             self.replace(claim.as_ref(), &page)?;
         }
         Err(self.already_owned())
@@ -153,8 +199,9 @@ impl Opening<'_> {
             && page.owner().other_boot().is_none()
     }
 
-    /// Makes a new instance in a claimed object that was never declared ready; `None` if it is
-    /// larger than this channel needs: a creator died there, and it is removed.
+    /// Makes a new instance in a claimed object that was never declared ready, and leaves that to
+    /// the caller; `None` if it is larger than this channel needs: a creator died there, and it is
+    /// removed.
     fn create(&self, mut claim: Box<dyn Claim>) -> Result<Option<ChannelWriter>, CreateError> {
         // Before anything is changed: another user may have left a half-made object, which stays.
         let made = self.access_of(claim.as_ref()).and_then(|(found, access)| {
@@ -195,9 +242,7 @@ impl Opening<'_> {
         let segments = self.segments(instance);
         let Some(current) = self.current_segments(&page, &segments)? else { return Ok(None) };
         let options = WriterOptions { access, ..self.options.clone() };
-        let writer = ChannelWriter::begin(claim, page.clone(), current, self.name, segments, options);
-        page.declare_ready();
-        Ok(Some(writer))
+        Ok(Some(ChannelWriter::begin(claim, page, current, self.name, segments, options)))
     }
 
     fn header(&self, instance: u64) -> ControlHeader {

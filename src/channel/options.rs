@@ -79,7 +79,6 @@ pub(crate) struct SchemaBytes(Arc<[u8]>);
 
 impl SchemaBytes {
     /// `None` for no bytes: a schema is never empty.
-    #[cfg(any(test, fuzzing, feature = "schema"))]
     pub(crate) fn new(bytes: &[u8]) -> Option<SchemaBytes> {
         (!bytes.is_empty()).then(|| SchemaBytes(bytes.into()))
     }

@@ -89,11 +89,17 @@ impl SnapshotInfo {
 
     /// The timestamp of the publication in nanoseconds since the machine's boot (`CLOCK_BOOTTIME`,
     /// which never goes back), to compare publications of several channels. `None` if the writer
-    /// gives its publications no timestamps.
+    /// gives its publications no timestamps, or if the state is a [restored](crate::saved) one from
+    /// before the boot.
     #[inline]
     #[must_use]
     pub fn monotonic_nanos(&self) -> Option<u64> {
-        Some(self.time).filter(|time| *time != 0)
+        Some(self.time).filter(|time| time.cast_signed() > 0)
+    }
+
+    /// The timestamp as it was stored; 0 for none.
+    pub(crate) fn timestamp(&self) -> u64 {
+        self.time
     }
 
     /// Length of the payload in bytes.

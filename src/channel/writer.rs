@@ -208,6 +208,27 @@ impl ChannelWriter {
         Ok(publication)
     }
 
+    /// Publishes a state that was published before, with the number and the time that it had.
+    /// `fill` stores its `len` bytes.
+    pub(crate) fn publish_again<E: From<PublishError>>(
+        &mut self,
+        publication: Publication,
+        time: u64,
+        len: usize,
+        fill: impl FnOnce(&mut ChannelLoan<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.writer.skip_to(publication.get() - 1);
+        let mut loan = self.loan(len)?;
+        fill(&mut loan)?;
+        loan.publish_at(|_| time)?;
+        Ok(())
+    }
+
+    /// [`ControlPage::add_past`].
+    pub(crate) fn add_past(&self, writers: u64, deferred: u64) {
+        self.writer.control().add_past(writers, deferred);
+    }
+
     /// The slot of a loan.
     #[inline]
     fn slot_of_loan(&self, publication: Publication) -> Slot<'_, Words> {

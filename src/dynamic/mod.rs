@@ -47,6 +47,7 @@ use crate::channel::{AttachError, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
 use crate::reader::Reader;
+use crate::saved::SavedChannel;
 use crate::schema::Schema;
 pub use crate::schema::{FieldPath, Located, PathError, Step};
 use crate::snapshot::Snapshot;
@@ -204,6 +205,19 @@ impl DynamicReader {
     #[must_use]
     pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes> {
         &mut self.reader
+    }
+}
+
+impl SavedChannel {
+    /// The value of a payload of this channel.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
+        let schema = self.schema.as_deref().map(Schema::from_bytes).transpose();
+        let schema = schema.map_err(|error| DecodeError::Schema { reason: error.to_string() })?;
+        decode(&self.inspection.codec, schema.as_ref(), payload)
     }
 }
 

@@ -47,7 +47,26 @@ impl Session {
         name: &ChannelName,
         options: &WriterOptions,
     ) -> Result<Session, CreateError> {
-        let channel = channel::open(backend, name, options)?;
+        Session::of(channel::open(backend, name, options)?, backend, name)
+    }
+
+    /// Creates a channel as [`channel::restore`] does, and enters it.
+    pub(crate) fn restore<E: From<CreateError>>(
+        backend: &Arc<dyn Backend>,
+        name: &ChannelName,
+        options: &WriterOptions,
+        overwrite: bool,
+        fill: impl FnOnce(&mut ChannelWriter) -> Result<(), E>,
+    ) -> Result<Option<Session>, E> {
+        let channel = channel::restore(backend, name, options, overwrite, fill)?;
+        Ok(channel.map(|channel| Session::of(channel, backend, name)).transpose()?)
+    }
+
+    fn of(
+        channel: ChannelWriter,
+        backend: &Arc<dyn Backend>,
+        name: &ChannelName,
+    ) -> Result<Session, CreateError> {
         let (backend, name, check) = (Arc::clone(backend), name.clone(), Timer::new(CHECK_NAMES_AFTER));
         let (entry, has_lost_name, not_listed) = (None, false, None);
         let mut session = Session { channel, backend, name, entry, check, has_lost_name, not_listed };

@@ -64,6 +64,11 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         self.last
     }
 
+    /// Leaves numbers out: the next publication is the one after `last`.
+    pub(crate) fn skip_to(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
     pub(crate) fn control(&self) -> &C {
         &self.control
     }

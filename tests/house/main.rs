@@ -16,7 +16,7 @@ const RANKS: [&[&str]; 13] = [
     &["fuzzing", "error"],
     &["metrics", "testing", "dynamic"],
     &["namespace"],
-    &["hub", "syncer"],
+    &["saved", "hub", "syncer"],
     &["inspect", "usage"],
     &["writer", "reader", "accept", "snapshot", "view"],
     &["cleanup", "waiting", "health", "catalog", "registry"],
@@ -75,8 +75,8 @@ fn the_house_keeps_its_measures() {
         small_files(&library),
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
-        lines("lines of code, src", 20_000, 20_000, &library),
-        lines("lines of code, cli/src", 7_100, 7_100, &Tree::read(&repository().join("cli/src/main.rs"))),
+        lines("lines of code, src", 20_500, 20_500, &library),
+        lines("lines of code, cli/src", 7_400, 7_400, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {
         println!("\n{}:", measure.what);
@@ -152,8 +152,8 @@ fn files(tree: &Tree) -> Measure {
     Measure {
         what: "files of src without tests and models",
         count: tree.files.len(),
-        aim: 120,
-        ceiling: 120,
+        aim: 122,
+        ceiling: 122,
         details,
     }
 }

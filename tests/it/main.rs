@@ -72,6 +72,8 @@ mod readers_that_fail;
 mod registry;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod removed_names;
+#[cfg(all(feature = "schema", feature = "message-pack"))]
+mod saved;
 #[cfg(feature = "schema")]
 mod selecting;
 mod squatted_names;

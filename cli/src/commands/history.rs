@@ -1,17 +1,20 @@
 //! `tearless history`: the latest states that a channel still holds.
 
+use std::time::{Duration, SystemTime};
+
 use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::SnapshotInfo;
 use tearless::dynamic::FieldPath;
+use tearless::saved::{Saved, SavedChannel, SavedState};
+use tearless::{Bytes, SnapshotInfo};
 
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{
     Table, ago, bytes, clock, hex_start, plain, print_all_json, seconds, style, timestamp, value_line,
 };
-use crate::states::States;
+use crate::states::{States, is_no_text, text_or_numbers};
 
 /// How many characters of a state the table shows.
 const MAX_SHOWN: usize = 120;
@@ -46,7 +49,7 @@ pub(crate) struct HistoryArguments {
 
 pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    let mut states = States::attach(&namespace, &arguments.channel, std::time::Duration::ZERO, context)?;
+    let mut states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context)?;
     let past = past(&mut states, arguments.field.as_ref(), arguments.last.unwrap_or(usize::MAX));
     if past.is_empty() && arguments.last != Some(0) {
         // Fails if nothing has been published.
@@ -67,10 +70,25 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
     Ok(())
 }
 
+/// A publication.
+struct Info {
+    publication: u64,
+    age: Option<Duration>,
+    published_at: Option<SystemTime>,
+    bytes: u64,
+}
+
+impl From<SnapshotInfo> for Info {
+    fn from(info: SnapshotInfo) -> Info {
+        let (age, published_at) = (info.age(), info.published_at());
+        Info { publication: info.publication(), age, published_at, bytes: info.payload_len() as u64 }
+    }
+}
+
 /// One of the latest states.
 pub(super) struct Past {
     /// `None` if the state could not be read.
-    info: Option<SnapshotInfo>,
+    info: Option<Info>,
     /// `None` if it has no such field. The error says why it can't be read or decoded.
     value: Result<Option<Value>, String>,
     /// Its first bytes, if people see these instead.
@@ -92,8 +110,28 @@ pub(super) fn past(states: &mut States, field: Option<&FieldPath>, max: usize) -
             let value = states.decode(&snapshot).map(select).map_err(|error| error.to_string());
             let is_binary = value.is_err() || field.is_none() && states.is_binary(&snapshot);
             let bytes = (is_binary && !snapshot.is_empty()).then(|| hex_start(&snapshot));
-            Past { info: Some(snapshot.info()), value, bytes }
+            Past { info: Some(snapshot.info().into()), value, bytes }
         }
+    });
+    past.collect()
+}
+
+/// The same of a channel in a file, with ages as of the save.
+pub(super) fn past_of_saved(saved: &Saved, channel: &SavedChannel, max: usize) -> Vec<Past> {
+    let is_bytes = channel.inspection.codec == Bytes::NAME;
+    let past = channel.states.iter().take(max).map(|state| {
+        let SavedState { publication, age, published_at, len: bytes, .. } = *state;
+        let info = Some(Info { publication, age, published_at, bytes });
+        let payload = match saved.payload(state) {
+            Err(error) => return Past { info, value: Err(error.to_string()), bytes: None },
+            Ok(payload) => payload,
+        };
+        let value = match is_bytes {
+            true => Ok(Some(text_or_numbers(&payload))),
+            false => channel.decode(&payload).map(Some).map_err(|error| error.to_string()),
+        };
+        let is_binary = value.is_err() || is_bytes && is_no_text(&payload);
+        Past { info, value, bytes: (is_binary && !payload.is_empty()).then(|| hex_start(&payload)) }
     });
     past.collect()
 }
@@ -102,10 +140,10 @@ impl Past {
     /// The help documents the keys.
     pub(super) fn document(&self) -> Value {
         json!({
-            "publication": self.info.map(|info| info.publication()),
-            "age_seconds": seconds(self.info.and_then(|info| info.age())),
-            "published_at": timestamp(self.info.and_then(|info| info.published_at())),
-            "bytes": self.info.map(|info| info.payload_len()), "value": self.value.as_ref().ok(),
+            "publication": self.info.as_ref().map(|info| info.publication),
+            "age_seconds": seconds(self.info.as_ref().and_then(|info| info.age)),
+            "published_at": timestamp(self.info.as_ref().and_then(|info| info.published_at)),
+            "bytes": self.info.as_ref().map(|info| info.bytes), "value": self.value.as_ref().ok(),
             "error": match &self.value { Ok(Some(_)) => None, Ok(None) => Some(NO_FIELD),
             Err(reason) => Some(reason.as_str()), },
         })
@@ -120,10 +158,10 @@ impl Past {
             (Err(why), bytes) => (bytes.as_ref().unwrap_or(why).clone(), style::ODD),
         };
         [
-            known(self.info.map(|info| info.publication().to_string())),
-            plain(ago(self.info.and_then(|info| info.age()))),
-            plain(clock(self.info.and_then(|info| info.published_at()))),
-            known(self.info.map(|info| bytes(info.payload_len() as u64))),
+            known(self.info.as_ref().map(|info| info.publication.to_string())),
+            plain(ago(self.info.as_ref().and_then(|info| info.age))),
+            plain(clock(self.info.as_ref().and_then(|info| info.published_at))),
+            known(self.info.as_ref().map(|info| bytes(info.bytes))),
             state,
         ]
     }

@@ -1,5 +1,7 @@
 //! `tearless ls`: the channels of a namespace.
 
+use std::path::PathBuf;
+
 use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
@@ -8,12 +10,16 @@ use tearless::{
     error::AttachError,
     hub::{Health, Pattern},
     inspect::{ChannelInfo, Inspection},
+    saved::{Saved, SavedChannel},
 };
 
+use super::saved;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Table, ago, bytes, clock, plain, print_all_json, rate, seconds, style, timestamp};
+use crate::output::{
+    Table, ago, bytes, clock, plain, print_all_json, printable, rate, seconds, stderr, style, timestamp,
+};
 use crate::resolve;
 
 /// Lists the channels of a namespace: their writers, and the age of their latest states
@@ -22,6 +28,7 @@ use crate::resolve;
 Examples:
   tearless ls
   tearless -n fleet ls 'worker-*'
+  tearless ls --from report.saved
   tearless ls --json | jq -r 'select(.writer == \"dead\") | .channel'
 
 WRITER is alive, stopped (by a signal or a debugger, or its control group is frozen), stalled (alive, but silent \
@@ -41,11 +48,21 @@ Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
     /// Only channels whose names match; `*` matches any characters, `?` matches one
     pattern: Option<String>,
+    /// Lists the channels of a file of `tearless save`, as they were then
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    from: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Failure> {
-    let namespace = context.namespace()?;
-    let entries = entries(&namespace, arguments, context)?;
+    let saved = arguments.from.as_ref().map(Saved::open).transpose()?;
+    let entries = match &saved {
+        Some(saved) => entries_of_saved(saved, arguments),
+        None => entries(&context.namespace()?, arguments, context)?,
+    };
+    if let Some(saved) = saved.as_ref().filter(|_| !context.json) {
+        let dim = style::DIM;
+        stderr(format_args!("{dim}saved {}{dim:#}", printable(&saved::origin(saved))));
+    }
     if context.json {
         return Ok(print_all_json(entries.iter().map(Entry::document))?);
     }
@@ -57,11 +74,17 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     if entries.is_empty() {
         let text = match arguments.pattern {
             Some(_) => "no channel matches: patterns match whole names",
+            None if saved.is_some() => "the file has no channels",
             None => "the namespace lists no channels: `tearless doctor` finds those that lost their list",
         };
-        crate::output::stderr(format_args!("{text}"));
+        stderr(format_args!("{text}"));
     }
     Ok(())
+}
+
+fn entries_of_saved(saved: &Saved, arguments: &LsArguments) -> Vec<Entry> {
+    let pattern = Pattern::new(arguments.pattern.as_deref().unwrap_or("*"));
+    saved.channels().iter().filter(|it| pattern.matches(it.name())).map(Entry::saved).collect()
 }
 
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
@@ -74,31 +97,53 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
     for info in channels {
         match health::inspect(namespace, &info.name) {
             Err(AttachError::NotFound { .. }) => missing.push(info),
-            inspected => entries.push(Entry { info, inspection: inspected.ok(), has_name: true }),
+            inspected => entries.push(Entry::listed(info, inspected.ok(), true)),
         }
     }
     // Other missing channels were removed between listing and inspection.
     let nameless = health::nameless(namespace, missing)?.into_iter();
-    entries.extend(nameless.map(|info| Entry { info, inspection: None, has_name: false }));
-    entries.sort_by(|one, other| one.info.name.cmp(&other.info.name));
+    entries.extend(nameless.map(|info| Entry::listed(info, None, false)));
+    entries.sort_by(|one, other| one.channel.cmp(&other.channel));
     Ok(entries)
 }
 
-/// A channel: its entry in the registry and, unless it has been removed since, its inspection.
+/// A channel: its entry in the registry, or in a file, and its inspection, unless it can't be read
+/// or has been removed since.
 struct Entry {
-    info: ChannelInfo,
+    channel: String,
+    pid: u64,
+    incarnation: u64,
+    codec: String,
+    max_state_len: u64,
+    health: Option<Health>,
     inspection: Option<Inspection>,
-    /// Whether there is an object of its name, which can't be read if there is no inspection.
-    has_name: bool,
 }
 
 impl Entry {
-    fn health(&self) -> Option<Health> {
-        Some(match &self.inspection {
-            Some(inspection) => inspection.health(),
-            None if self.has_name => return None,
-            None => health::of_process(self.info.writer_state()),
-        })
+    /// `has_name`: whether there is an object of its name, which can't be read if there is no
+    /// inspection.
+    fn listed(info: ChannelInfo, inspection: Option<Inspection>, has_name: bool) -> Entry {
+        let health = match &inspection {
+            Some(inspection) => Some(inspection.health()),
+            None if has_name => None,
+            None => Some(health::of_process(info.writer_state())),
+        };
+        let (channel, pid, incarnation) = (info.name, info.writer_pid, info.incarnation);
+        let (codec, max_state_len) = (info.codec, info.max_state_len);
+        Entry { channel, pid, incarnation, codec, max_state_len, health, inspection }
+    }
+
+    fn saved(it: &SavedChannel) -> Entry {
+        let it = &it.inspection;
+        Entry {
+            channel: it.channel.clone(),
+            pid: it.writer_pid,
+            incarnation: it.incarnation,
+            codec: it.codec.clone(),
+            max_state_len: it.max_state_len,
+            health: Some(it.health()),
+            inspection: Some(it.clone()),
+        }
     }
 
     /// The pins that are held, and all; `None` on a channel without pins.
@@ -115,15 +160,15 @@ impl Entry {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(health::latest);
         json!({
-            "channel": self.info.name, "writer": health::word(self.health()), "pid": self.info.writer_pid,
-            "incarnation": self.info.incarnation,
+            "channel": self.channel, "writer": health::word(self.health), "pid": self.pid,
+            "incarnation": self.incarnation,
             "publication": inspection.map(|inspection| inspection.publication),
             "age_seconds": seconds(latest.and_then(|slot| slot.age)),
             "published_at": timestamp(latest.and_then(|slot| slot.published_at)),
             "rate": inspection.and_then(health::rate), "bytes": latest.map(|slot| slot.len),
             "heartbeat_age_seconds": seconds(inspection.and_then(|inspection| inspection.heartbeat_age)),
-            "codec": self.info.codec, "type_name": inspection.map(|inspection| &inspection.type_name),
-            "max_state_len": self.info.max_state_len,
+            "codec": self.codec, "type_name": inspection.map(|inspection| &inspection.type_name),
+            "max_state_len": self.max_state_len,
             "pins": self.pins().map(|(_, all)| all), "views": self.pins().map(|(held, _)| held),
         })
     }
@@ -133,15 +178,15 @@ impl Entry {
         let latest = inspection.and_then(health::latest);
         let known = |text: Option<String>| plain(text.unwrap_or_else(|| "-".into()));
         [
-            (self.info.name.clone(), style::STRONG),
-            (health::word(self.health()).into(), health::style(self.health())),
-            plain(self.info.writer_pid.to_string()),
+            (self.channel.clone(), style::STRONG),
+            (health::word(self.health).into(), health::style(self.health)),
+            plain(self.pid.to_string()),
             known(inspection.map(|inspection| inspection.publication.to_string())),
             plain(ago(latest.and_then(|slot| slot.age))),
             plain(clock(latest.and_then(|slot| slot.published_at))),
             known(inspection.and_then(health::rate).map(rate)),
             known(latest.map(|slot| bytes(slot.len))),
-            (self.info.codec.clone(), style::DIM),
+            (self.codec.clone(), style::DIM),
             known(inspection.map(|inspection| inspection.type_name.clone())),
         ]
     }

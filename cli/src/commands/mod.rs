@@ -11,6 +11,7 @@ mod ls;
 mod namespaces;
 mod postmortem;
 mod put;
+mod saved;
 mod stat;
 mod top;
 mod verify;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Postmortem(postmortem::PostmortemArguments),
     Doctor(doctor::DoctorArguments),
     Gc(gc::GcArguments),
+    Save(saved::SaveArguments),
+    Restore(saved::RestoreArguments),
     Namespaces(namespaces::NamespacesArguments),
     Export(export::ExportArguments),
     Verify(verify::VerifyArguments),
@@ -60,6 +63,8 @@ pub(crate) fn run(
         Command::Postmortem(arguments) => postmortem::run(arguments, context),
         Command::Doctor(arguments) => doctor::run(arguments, context),
         Command::Gc(arguments) => gc::run(arguments, context),
+        Command::Save(arguments) => saved::save(arguments, context),
+        Command::Restore(arguments) => saved::restore(arguments, context),
         Command::Namespaces(arguments) => namespaces::run(arguments, context),
         Command::Top(arguments) => top::run(arguments, context),
         Command::Export(arguments) => export::run(arguments, context),

@@ -1,16 +1,19 @@
 //! `tearless postmortem`: how a worker ended, and what it did last.
 
 use std::io::{self, Write};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::{
     hub::Health,
     inspect::{ChannelState, Inspection},
+    saved::Saved,
 };
 
 use super::history::{self, Past};
+use super::saved;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
@@ -29,12 +32,13 @@ Examples:
   tearless postmortem worker-7
   tearless postmortem worker-7 --last 10
   tearless postmortem worker-7 --json | jq .died_at_most_seconds_ago
+  tearless postmortem worker-7 --from report.saved
 
 Keys of --json; null: unknown:
   channel, namespace, writer (alive, stalled, stopped, dead, exited, closed, unknown), pid, incarnation, verdict \
 (a sentence), ended_seconds (since it closed the channel or exited), last_sign_seconds, died_at_most_seconds_ago \
 and died_at_least_seconds_ago (of a dead writer), published_at (UTC), unfinished (number of the publication that \
-its death interrupted), publication (number of the last one), states (as `tearless history --json` prints them, \
+its death interrupted), publication (number of the last one), saved_at (UTC, of --from: ages are of that time), states (as `tearless history --json` prints them, \
 newest first)
 
 Exit codes: 0, also if the writer lives; 3 no such channel")]
@@ -44,9 +48,21 @@ pub(crate) struct PostmortemArguments {
     /// How many of the latest states to print, as far as the channel holds them
     #[arg(short, long, value_name = "STATES", default_value_t = 3)]
     last: usize,
+    /// Reads the channel from a file of `tearless save`, not from shared memory
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    from: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &PostmortemArguments, context: &Context) -> Result<(), Failure> {
+    if let Some(file) = &arguments.from {
+        let saved = Saved::open(file)?;
+        let channel = saved::channel(&saved, &arguments.channel)?;
+        let past = history::past_of_saved(&saved, channel, arguments.last);
+        return match context.json {
+            true => Ok(print_json(&document(&channel.inspection, &past, Some(saved.origin().saved_at)))?),
+            false => print(&channel.inspection, &past, Some(&saved)),
+        };
+    }
     let namespace = context.namespace()?;
     let inspection = health::inspect(&namespace, &arguments.channel)
         .map_err(|error| resolve::unattached(&namespace, error, &context.directory))?;
@@ -54,14 +70,17 @@ pub(crate) fn run(arguments: &PostmortemArguments, context: &Context) -> Result<
     let states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context);
     let past = states.map(|mut states| history::past(&mut states, None, arguments.last));
     match context.json {
-        true => Ok(print_json(&document(&inspection, past.as_deref().unwrap_or_default()))?),
-        false => print(&inspection, &past?),
+        true => Ok(print_json(&document(&inspection, past.as_deref().unwrap_or_default(), None))?),
+        false => print(&inspection, &past?, None),
     }
 }
 
-fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
+fn print(inspection: &Inspection, past: &[Past], from: Option<&Saved>) -> Result<(), Failure> {
     let mut fields = Fields::default();
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
+    if let Some(saved) = from {
+        fields.add("saved", saved::origin(saved));
+    }
     let Inspection { writer_pid, incarnation, .. } = inspection;
     fields.add("writer", format!("process {writer_pid} (number {incarnation} of this channel)"));
     fields.styled("verdict", verdict(inspection), health::style(Some(inspection.health())));
@@ -133,7 +152,7 @@ fn death_text(at_most: Duration, at_least: Option<Duration>) -> String {
 }
 
 /// The help documents the keys.
-fn document(inspection: &Inspection, past: &[Past]) -> Value {
+fn document(inspection: &Inspection, past: &[Past], saved_at: Option<SystemTime>) -> Value {
     let death = death(inspection);
     json!({
         "channel": inspection.channel, "namespace": inspection.namespace,
@@ -144,6 +163,7 @@ fn document(inspection: &Inspection, past: &[Past]) -> Value {
         "died_at_least_seconds_ago": seconds(death.and_then(|(_, at_least)| at_least)),
         "published_at": timestamp(health::latest(inspection).and_then(|slot| slot.published_at)),
         "unfinished": inspection.unfinished(), "publication": inspection.publication,
+        "saved_at": timestamp(saved_at),
         "states": past.iter().map(Past::document).collect::<Vec<_>>(),
     })
 }

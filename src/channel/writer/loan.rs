@@ -3,6 +3,7 @@
 use super::super::PublishError;
 use super::super::segments::checksum_in_parts;
 use super::{ChannelWriter, Lent};
+use crate::clock::WriterClock;
 use crate::layout::Publication;
 use crate::memory::{LoanMut, Slot, SlotHeader, Words};
 
@@ -84,7 +85,16 @@ impl<'a> ChannelLoan<'a> {
 
     /// w3's header to w5, p1 to p3: publishes the loan and returns its number. Wait-free.
     #[inline]
-    pub(crate) fn publish(mut self) -> Result<u64, PublishError> {
+    pub(crate) fn publish(self) -> Result<u64, PublishError> {
+        self.publish_at(WriterClock::timestamp)
+    }
+
+    /// The same with this time.
+    #[inline(always)]
+    pub(super) fn publish_at(
+        mut self,
+        time: impl FnOnce(&mut WriterClock) -> u64,
+    ) -> Result<u64, PublishError> {
         if !self.writer.owner.is_ours() {
             let forked = self.writer.forked();
             return Err(self.writer.failed(forked));
@@ -96,7 +106,7 @@ impl<'a> ChannelLoan<'a> {
         let checksum = if self.writer.options.checksum { self.checksum() } else { 0 };
         let ChannelLoan { writer, publication, len, .. } = &mut self;
         let (publication, len) = (*publication, *len);
-        let (time, waiting) = (writer.clock.timestamp(), writer.waker.count());
+        let (time, waiting) = (time(&mut writer.clock), writer.waker.count());
         let header = SlotHeader { len: len as u64, time, checksum };
         match writer.lent.take() {
             None => writer.writer.publish_loan(publication, header),
