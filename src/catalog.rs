@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::block;
 use crate::channel::{
     ChannelName, ControlPage, Found, KnownChannels, Removed, check_namespace, read_text, similar,
 };
@@ -21,6 +22,8 @@ use crate::seqlock::ready::{self, Readiness};
 pub(crate) struct Catalog {
     /// Channels, by the names of their objects.
     pub(crate) channels: BTreeMap<ObjectNames, Found>,
+    /// The objects of blocks.
+    pub(crate) blocks: Vec<String>,
     others: Vec<String>,
 }
 
@@ -45,7 +48,9 @@ pub(crate) struct Object {
 pub(crate) enum Role {
     /// A part of this channel.
     Channel(String, Part),
-    /// Named like a channel's object, but no control page claims it.
+    /// This block.
+    Block(String),
+    /// Named like a channel's or a block's object, but no control page or header claims it.
     Unnamed,
     Registry,
     /// In this namespace, of unknown kind.
@@ -70,6 +75,7 @@ impl Catalog {
         for object in backend.list(&ObjectNames::prefix(namespace))? {
             match ObjectNames::of_object(&object) {
                 Some(names) => catalog.channels.entry(names).or_default().objects.push(object),
+                None if ObjectNames::is_block(&object) => catalog.blocks.push(object),
                 None => catalog.others.push(object),
             }
         }
@@ -158,6 +164,13 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
             continue;
         }
         add(if is_registry { Role::Registry } else { Role::Other }, name)?;
+    }
+    for object in catalog.blocks {
+        match block::names_of(backend, &object) {
+            Some((other, _)) if other != namespace => {}
+            Some((_, block)) => add(Role::Block(block), object)?,
+            None => add(Role::Unnamed, object)?,
+        }
     }
     for (names, Found { mut objects, .. }) in catalog.channels {
         // The page first, and the sizes after it: a channel that ends removes its segments before

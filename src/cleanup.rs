@@ -12,11 +12,13 @@
 //! # }
 //! ```
 //!
-//! A channel with a living writer is never changed.
+//! A channel with a living writer is never changed, and neither is a [block](crate::block) with a
+//! living owner. A block whose owner is dead is removed whatever the retention is.
 
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::block;
 use crate::catalog::Catalog;
 use crate::channel::{Cleanup, CleanupOutcome, instance_of};
 pub use crate::channel::{RemovalReason, Removed, Retention};
@@ -72,9 +74,10 @@ impl fmt::Display for CleanupReport {
 
 impl fmt::Display for Removed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.channel {
-            Some(channel) => write!(formatter, "channel {channel:?} of process {}", self.pid)?,
-            None => write!(formatter, "objects without a channel")?,
+        match (&self.channel, &self.block) {
+            (Some(channel), _) => write!(formatter, "channel {channel:?} of process {}", self.pid)?,
+            (None, Some(block)) => write!(formatter, "block {block:?} of process {}", self.pid)?,
+            (None, None) => write!(formatter, "objects without a channel")?,
         }
         if let Some(age) = self.age {
             write!(formatter, ", last published {age:.1?} ago")?;
@@ -98,6 +101,9 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
                 None
             }
         }));
+    }
+    for object in &catalog.blocks {
+        report.add(block::clean(backend, namespace, object, cleanup.patience));
     }
     for (object, version) in catalog.other_registries(backend.as_ref()) {
         let is_used =
@@ -139,6 +145,9 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
     let mut report = CleanupReport::default();
     for (names, found) in &catalog.channels {
         report.add(cleanup.dry_run(names, found));
+    }
+    for object in &catalog.blocks {
+        report.add(block::dry_run(cleanup.backend, cleanup.namespace, object));
     }
     for (object, version) in catalog.other_registries(cleanup.backend.as_ref()) {
         if !catalog.has_version(cleanup.backend.as_ref(), version, &report.removed) {

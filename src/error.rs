@@ -18,6 +18,7 @@
 //! * `Debug` writes the same text, because a `main` that returns an error prints its `Debug`, as
 //!   `unwrap` does.
 
+pub use crate::block::BlockError;
 pub use crate::channel::{
     AttachError, BudgetScope, CreateError, KnownChannels, NameError, OverBudget, PublishError, RemoveError,
     SizeLimit, SnapshotError,
@@ -71,6 +72,8 @@ any_of! {
     Query(QueryError),
     /// A channel could not be removed or closed.
     Remove(RemoveError),
+    /// A block could not be created, opened or removed.
+    Block(BlockError),
     /// A syncer could not be started.
     Spawn(SpawnError),
     /// A syncer could not publish its last state or end its channel.
@@ -267,6 +270,28 @@ mod tests {
         ]
     }
 
+    fn blocks() -> Vec<BlockError> {
+        use BlockError as E;
+        let (block, over) =
+            (channel, OverBudget { scope: BudgetScope::Namespace, budget: 1, used: 2, needed: 3 });
+        vec![
+            E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
+            E::AlreadyOwned { block: block(), pid: 7 },
+            E::NotFound { namespace: text(), block: block(), waited: Duration::ZERO, is_channel: true },
+            E::OwnerDied { block: block(), pid: 7, waited: Duration::ZERO },
+            E::NotReady { block: block(), waited: Duration::ZERO },
+            E::InvalidSize { block: block(), bytes: usize::MAX },
+            E::LabelTooLong { block: block(), len: 9_999 },
+            E::InvalidPermissions { block: block(), mode: 644 },
+            E::OverBudget { block: block(), over },
+            E::NameCollision { block: block(), other: text() },
+            E::LayoutVersion { block: block(), found: 1, expected: 3 },
+            E::UnknownFeatures { block: block(), bits: 1 },
+            E::Object { block: block(), source: cause() },
+            E::NoRandomness(block(), CAUSE.into()),
+        ]
+    }
+
     fn spawns() -> Vec<SpawnError> {
         let created = CreateError::Object { channel: channel(), source: cause() };
         vec![
@@ -353,6 +378,10 @@ mod tests {
             Empty Contended Closed Corrupt WrongLength OutOfRange Decode Object;
             &snapshots(), 2);
         check_all!(RemoveError: Name AlreadyOwned Left Entry Object; &removals(), 4);
+        check_all!(BlockError:
+            Name AlreadyOwned NotFound OwnerDied NotReady InvalidSize LabelTooLong InvalidPermissions
+            OverBudget NameCollision LayoutVersion UnknownFeatures Object NoRandomness;
+            &blocks(), 3);
         check_all!(ObjectError:
             NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
             OtherGroup Foreign OtherVersion OtherNamespace OtherOwner Unusable NoHugePages Limit Full Os;
@@ -390,6 +419,9 @@ mod tests {
         }
         for error in removals() {
             names_its_channel(&error, matches!(error, RemoveError::Name(_)));
+        }
+        for error in blocks() {
+            names_its_channel(&error, matches!(error, BlockError::Name(_)));
         }
         publications().iter().for_each(|error| names_its_channel(error, false));
         snapshots().iter().for_each(|error| names_its_channel(error, false));

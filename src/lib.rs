@@ -45,6 +45,7 @@
 //! * [`Reader::history`] returns the last states that a channel holds; [`Reader::field`] and
 //!   [`Reader::read_at`] a few bytes of a large state. [`Boxed`] keeps large plain states off the
 //!   stack.
+//! * A [`block`] is raw memory under a name, for tables and arrays that several processes write.
 //! * [`accept`] chooses which channels a reader accepts: those of the same type, of the same
 //!   schema, or with the fields that it needs.
 //! * [`inspect`], [`usage`] and [`cleanup`] are for operators: what exists, what it costs, what can
@@ -223,6 +224,7 @@ macro_rules! debug_as_display {
 }
 
 pub mod accept;
+pub mod block;
 mod catalog;
 mod channel;
 pub mod cleanup;

@@ -135,8 +135,8 @@ impl NamespaceMemory {
     /// `tearless_memory_objects` of the `metrics` facade.
     ///
     /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b` or
-    /// `replaced` and then comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges
-    /// of a namespace sum up to [`Self::total`].
+    /// `replaced` and then comes with `channel`, or is `blocks`, `unnamed`, `registry` or `other`.
+    /// The gauges of a namespace sum up to [`Self::total`].
     ///
     /// A recorder keeps the gauges of a channel that is gone: see [`Self::record_since`].
     ///
@@ -145,7 +145,12 @@ impl NamespaceMemory {
         for channel in &self.channels {
             self.record_channel(channel);
         }
-        let others = [("unnamed", self.unnamed), ("registry", self.registry), ("other", self.other)];
+        let others = [
+            ("blocks", self.of_blocks()),
+            ("unnamed", self.unnamed),
+            ("registry", self.registry),
+            ("other", self.other),
+        ];
         for (kind, usage) in others {
             set(usage, &[("namespace", &self.namespace), ("kind", kind)]);
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::block::{self, Block, BlockBuilder, BlockError, BlockInfo};
 use crate::catalog;
 use crate::channel::{
     self, AttachError, ChannelName, Cleanup, Format, NameError, RemoveError, Retention, WriterOptions,
@@ -328,6 +329,35 @@ impl Namespace {
         self.writer_builder(channel).syncer(initial).spawn()
     }
 
+    /// A [block](crate::block): `bytes` zeroes of raw memory under a name, which this process owns
+    /// and other processes may map. For a label, other permissions, and to open a block of another
+    /// process, see [`Namespace::block_builder`].
+    ///
+    /// # Errors
+    ///
+    /// As [`BlockBuilder::create`].
+    pub fn block(&self, name: &str, bytes: usize) -> Result<Block, BlockError> {
+        self.block_builder(name).create(bytes)
+    }
+
+    /// Options for creating a [block](crate::block), and for opening one.
+    pub fn block_builder(&self, name: &str) -> BlockBuilder {
+        let WriterOptions { access, budgets, .. } = *self.writers;
+        BlockBuilder::new(self.backend(), self.name(), name, access, budgets)
+    }
+
+    /// The [blocks](crate::block) of this namespace that this user may read, sorted by name, also
+    /// those whose owners are dead.
+    ///
+    /// Cost: a listing of the namespace's directory, and mapping each block once.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed.
+    pub fn blocks(&self) -> Result<Vec<BlockInfo>, ObjectError> {
+        block::list(self.backend(), self.name())
+    }
+
     /// All channels of this namespace, with default options and the default codec, [`MessagePack`].
     #[must_use]
     pub fn hub(&self) -> Hub {
@@ -436,13 +466,14 @@ impl Namespace {
     }
 
     /// Removes what dead and closed writers have left in this namespace: channels that were never
-    /// finished or whose objects were removed in part, objects that no channel refers to, and last
-    /// states as far as `retention` allows. The main process of a fleet calls it when it starts.
+    /// finished or whose objects were removed in part, objects that no channel refers to,
+    /// [blocks](crate::block) whose owners are dead, and last states as far as `retention` allows.
+    /// The main process of a fleet calls it when it starts.
     ///
     /// Channels with a living writer stay: a channel is changed only under its own lock, and a
-    /// channel whose object was removed by hand only if its writer is known to be dead.
-    /// Objects of other users stay, too, unless root trusts them. A writer that opens a channel
-    /// waits while the cleanup looks at it.
+    /// channel whose object was removed by hand only if its writer is known to be dead. Objects of
+    /// other users stay, too, unless root trusts them. A writer that opens a channel waits while
+    /// the cleanup looks at it.
     ///
     /// Cost: a listing of shared memory, and for each channel mapping its object once, about 13 µs;
     /// locks are taken only for channels that may have to be removed.

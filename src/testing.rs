@@ -111,6 +111,8 @@ pub struct Leak {
     pub object: String,
     /// Its channel; `None` if no control page claims the object.
     pub channel: Option<String>,
+    /// The block that it is, if it is one.
+    pub block: Option<String>,
     /// Its resident bytes.
     pub resident: u64,
 }
@@ -118,7 +120,11 @@ pub struct Leak {
 impl From<Object> for Leak {
     fn from(object: Object) -> Leak {
         let channel = channel_of(&object.role).map(str::to_owned);
-        Leak { object: object.name, channel, resident: object.size.resident }
+        let block = match object.role {
+            Role::Block(block) => Some(block),
+            _ => None,
+        };
+        Leak { object: object.name, channel, block, resident: object.size.resident }
     }
 }
 
@@ -136,15 +142,18 @@ impl fmt::Display for Leaks {
             return write!(formatter, "nothing was left in namespace {:?}", self.namespace);
         }
         writeln!(formatter, "{} objects were left in namespace {:?}:", self.left.len(), self.namespace)?;
-        for Leak { object, channel, resident } in &self.left {
-            match channel {
-                Some(channel) => writeln!(formatter, "  {object}: {resident} bytes, of channel {channel:?}")?,
-                None => writeln!(formatter, "  {object}: {resident} bytes, of no channel")?,
+        for Leak { object, channel, block, resident } in &self.left {
+            match (channel, block) {
+                (Some(channel), _) => {
+                    writeln!(formatter, "  {object}: {resident} bytes, of channel {channel:?}")?;
+                }
+                (None, Some(block)) => writeln!(formatter, "  {object}: {resident} bytes, block {block:?}")?,
+                (None, None) => writeln!(formatter, "  {object}: {resident} bytes, of no channel")?,
             }
         }
         write!(
             formatter,
-            "drop or close the writers that are open, without linger; remove what a killed writer left by \
+            "drop or close the writers and blocks that are open, without linger; remove what a killed writer left by \
              Namespace::remove_channel or Namespace::clean(Retention::Nothing); the registry is removed with the \
              last channel"
         )

@@ -9,7 +9,7 @@ use std::io::Write;
 use common::{Actor, OwnNamespace, is_root, pattern, role};
 use tearless::{
     Bytes, Namespace, Reader, Writer,
-    error::{AttachError, CreateError, ObjectError, PublishError},
+    error::{AttachError, BlockError, CreateError, ObjectError, PublishError},
 };
 use testkit::objects::{DIRECTORY, Objects};
 
@@ -180,5 +180,23 @@ fn running_out_of_inodes_is_refused_and_named() {
         fs::remove_file(format!("{DIRECTORY}/last")).unwrap();
         writer.publish(&pattern(20_000)).unwrap();
         assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(20_000));
+    });
+}
+
+#[test]
+fn a_block_that_does_not_fit_is_an_error_and_leaves_nothing() {
+    in_small_memory("a_block_that_does_not_fit_is_an_error_and_leaves_nothing", "size=1m", |namespace| {
+        for len in [1 << 20, 100 << 20] {
+            let refused = namespace.block("table", len).unwrap_err();
+            let is_full = matches!(&refused, BlockError::Object { source: ObjectError::NoSpace { .. }, .. });
+            assert!(is_full && listed().is_empty(), "{refused}");
+        }
+        let block = namespace.block("table", 512 << 10).unwrap();
+        fill_all_but(0);
+        block.write_at(0, &vec![1; 512 << 10]);
+        assert!(namespace.block("other", 1).is_err());
+        make_room();
+        block.close().unwrap();
+        assert!(listed().is_empty());
     });
 }

@@ -5,7 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 
 use tearless::error::{
-    AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SavedError, SnapshotError,
+    AttachError, BlockError, CreateError, NameError, ObjectError, PublishError, RemoveError, SavedError,
+    SnapshotError,
 };
 use tearless::inspect::may_be_unmapped;
 
@@ -164,6 +165,11 @@ from_each! {
         CreateError::Object { source: ObjectError::NotFound { .. }, .. } => NotFound
     }
     PublishError { _ => Failed }
+    BlockError (BlockError::Object { source, .. } => source) {
+        BlockError::Name(_) => Usage,
+        BlockError::AlreadyOwned { .. } => Owned,
+        BlockError::NotFound { .. } => NotFound
+    }
     RemoveError {
         RemoveError::Name(_) => Usage,
         RemoveError::AlreadyOwned { .. } => Owned,

@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 
+mod blocks;
 mod child;
 mod commands;
 mod context;

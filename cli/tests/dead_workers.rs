@@ -212,3 +212,53 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
     assert!(ran.stdout.starts_with("removed channel worker-7") && ran.stderr.is_empty(), "{ran:?}");
     assert!(fleet.run(&["gc"]).fails(3).contains("no namespace"));
 }
+
+#[test]
+fn blocks_are_shown_and_those_of_dead_owners_removed() {
+    let test = "blocks_are_shown_and_those_of_dead_owners_removed";
+    if let Some(namespace) = as_worker() {
+        let _block = namespace.block_builder("prices").label("f64[12800]").create(102_400).unwrap();
+        let mut writer = namespace.writer::<u64>("worker-7").unwrap();
+        writer.publish(&1).unwrap();
+        until_killed()
+    }
+    let fleet = Fleet::new();
+    let worker = Worker::start(test, &fleet);
+    let pid = worker.pid();
+    let text = fleet.run(&["ls"]).ok();
+    let (channels, blocks) = text.split_once("\n\n").expect("two tables");
+    assert!(channels.contains("worker-7") && !channels.contains("prices"), "{text}");
+    let row: Vec<_> = blocks.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((row[0], row[1], row[2]), ("prices", "alive", &*pid.to_string()), "{text}");
+    assert!(blocks.contains("100 KiB") && blocks.contains("f64[12800]"), "{text}");
+    let [_, document] = fleet.run(&["ls", "--json"]).json().try_into().unwrap();
+    assert_eq!((&document["block"], &document["bytes"]), (&json!("prices"), &json!(102_400)));
+    assert!(fleet.run(&["ls", "pri*"]).ok().starts_with("BLOCK"));
+    assert!(!fleet.run(&["ls", "work*"]).ok().contains("BLOCK"));
+    let text = fleet.run(&["stat", "prices"]).ok();
+    assert!(text.contains(&format!("alive, process {pid}")) && text.contains("102400 bytes"), "{text}");
+    let [of_stat] = fleet.run(&["stat", "prices", "--json"]).json().try_into().unwrap();
+    assert_eq!((&of_stat["instance"], &of_stat["object"]), (&document["instance"], &document["object"]));
+    fleet.run(&["stat", "worker-7", "--block"]).fails(3);
+    let message = fleet.run(&["gc", "prices"]).fails(6);
+    assert!(message.contains(&format!("belongs to process {pid}")), "{message}");
+    assert!(
+        fleet
+            .run(&["namespaces", "--json"])
+            .json()
+            .iter()
+            .any(|it| { it["namespace"] == fleet.name() && it["blocks"] == 1 && it["channels"] == 1 })
+    );
+    assert_eq!(findings(&fleet), []);
+
+    worker.kill();
+    assert!(fleet.run(&["ls", "prices"]).ok().contains("dead"));
+    assert!(findings(&fleet).contains(&("leftovers".to_owned(), json!(null))));
+    let foreseen = fleet.run(&["gc", "--dry-run"]).ok();
+    assert!(foreseen.starts_with(&format!("would remove block prices: its owner, process {pid}, is dead")));
+    let [document] = fleet.run(&["gc", "prices", "--json"]).json().try_into().unwrap();
+    assert_eq!((&document["block"], &document["channel"]), (&json!("prices"), &json!(null)));
+    assert!(fleet.blocks().unwrap().is_empty());
+    fleet.run(&["gc", "prices"]).fails(3);
+    assert_eq!(fleet.run(&["gc"]).ok(), "nothing to remove\n", "the channel's last state is kept");
+}

@@ -54,7 +54,7 @@ impl fmt::Display for OverBudget {
             BudgetScope::Channel => ("channel", "raise WriterBuilder::max_memory, or publish smaller states"),
             BudgetScope::Namespace => (
                 "namespace",
-                "raise NamespaceBuilder::max_memory, or remove channels (see Namespace::memory)",
+                "raise NamespaceBuilder::max_memory, or remove channels or blocks (see Namespace::memory)",
             ),
         };
         write!(
@@ -93,7 +93,7 @@ impl SizeLimit {
 
 impl Budgets {
     /// The budget that `needed` more bytes would exceed, if they would.
-    pub(super) fn exceeded(
+    pub(crate) fn exceeded(
         self,
         backend: &Arc<dyn Backend>,
         names: &ObjectNames,

@@ -34,18 +34,18 @@ pub enum Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemovalReason {
-    /// The writer died, and the retention does not keep its state.
+    /// The writer died, and the retention does not keep its state; or the owner of a block died.
     Dead,
     /// The writer's process exited without closing the channel, and the retention does not keep its
     /// state.
     Exited,
     /// The writer closed the channel and left the last state, which the retention does not keep.
     Lingered,
-    /// The creator died before the channel was whole; or it has only just begun, and then starts
-    /// again.
+    /// The creator died before the channel or block was whole; or it has only just begun, and then
+    /// starts again.
     HalfMade,
-    /// The process that removed the channel died during the removal; or a part of the channel was
-    /// removed by hand.
+    /// The process that removed the channel or block died during the removal; or a part of the
+    /// channel was removed by hand.
     HalfRemoved,
     /// No channel refers to the objects.
     Orphaned,
@@ -53,13 +53,16 @@ pub enum RemovalReason {
     OtherVersion,
 }
 
-/// Objects of one channel, or objects without a channel, that a cleanup removed.
+/// Objects of one channel, a block, or objects without a channel, that a cleanup removed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Removed {
     /// The channel's name, if it still had one.
     pub channel: Option<String>,
-    /// Process id of the last writer, in its own PID namespace; 0 if it is not known.
+    /// The block's name, if it is a [block](crate::block) that still had one.
+    pub block: Option<String>,
+    /// Process id of the last writer, or of the block's owner, in its own PID namespace; 0 if it is
+    /// not known.
     pub pid: u64,
     /// Age of the last publication, if there was one and it has a timestamp.
     pub age: Option<Duration>,
@@ -71,7 +74,7 @@ pub struct Removed {
 
 impl Removed {
     pub(crate) fn without_channel(reason: RemovalReason, objects: Vec<String>) -> Removed {
-        Removed { channel: None, pid: 0, age: None, reason, objects }
+        Removed { channel: None, block: None, pid: 0, age: None, reason, objects }
     }
 }
 
@@ -330,6 +333,7 @@ impl<'a, const W: bool> Leftovers<'a, W> {
         let is_readable = reason != RemovalReason::OtherVersion;
         Removed {
             channel: page.map(|page| page.header().channel),
+            block: None,
             pid: if is_readable { owner_of(&self.memory).pid } else { 0 },
             age: page.and_then(|page| self.age(page)),
             reason,

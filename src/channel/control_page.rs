@@ -372,11 +372,7 @@ impl<M: MemoryMut> ControlPage<M> {
         // Release: the promises above must not become visible after the owner below. Pairs with the
         // acquire fence in `owner`.
         self.fence_release();
-        self.store(control::PID, owner.pid);
-        self.store(control::START_TIME, owner.start_time);
-        self.store(control::BOOT_ID, owner.boot_id[0]);
-        self.store(control::BOOT_ID + 1, owner.boot_id[1]);
-        self.store(control::PID_NAMESPACE, owner.pid_namespace);
+        store_owner(self, owner);
         self.store(control::INCARNATION, self.incarnation().wrapping_add(1));
     }
 
@@ -499,8 +495,17 @@ pub(crate) fn instance_of(memory: &impl Memory) -> Option<u64> {
     (control::INSTANCE < memory.len()).then(|| memory.load(control::INSTANCE))
 }
 
+/// Records the owner in a page, as [`owner_of`] reads it.
+pub(crate) fn store_owner(page: &impl MemoryMut, owner: ProcessIdentity) {
+    page.store(control::PID, owner.pid);
+    page.store(control::START_TIME, owner.start_time);
+    page.store(control::BOOT_ID, owner.boot_id[0]);
+    page.store(control::BOOT_ID + 1, owner.boot_id[1]);
+    page.store(control::PID_NAMESPACE, owner.pid_namespace);
+}
+
 /// The owner that a page names, even if the page is not ready yet.
-pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
+pub(crate) fn owner_of(page: &impl Memory) -> ProcessIdentity {
     ProcessIdentity {
         pid: page.load(control::PID),
         start_time: page.load(control::START_TIME),
@@ -516,7 +521,7 @@ pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
 ///
 /// A lock does not outlive a boot. A different boot id means a container that has one of its own,
 /// and nothing is known.
-pub(super) fn is_abandoned<const W: bool>(page: &SharedWords<W>) -> bool {
+pub(crate) fn is_abandoned<const W: bool>(page: &SharedWords<W>) -> bool {
     let is_readable = !matches!(ready::check(page), Readiness::OtherVersion(_));
     let owner = owner_of(page);
     is_readable

@@ -539,7 +539,7 @@ pub enum RemoveError {
 
 debug_as_display!(RemoveError);
 
-fn process_text(pid: u64) -> String {
+pub(crate) fn process_text(pid: u64) -> String {
     match pid {
         0 => "a process that has not recorded its id yet, or has another version of tearless".into(),
         own if own == u64::from(std::process::id()) => format!("this process ({own})"),
@@ -548,7 +548,7 @@ fn process_text(pid: u64) -> String {
 }
 
 /// A hint for decimal digits that would be permissions as octal ones.
-fn octal_text(mode: u32) -> String {
+pub(crate) fn octal_text(mode: u32) -> String {
     match u32::from_str_radix(&mode.to_string(), 8) {
         Ok(meant) if meant & !0o777 == 0 && meant & 0o600 == 0o600 => {
             format!("; {mode} in decimal is not {meant:#o}")
@@ -561,7 +561,7 @@ fn slots_text(slots: Option<usize>) -> String {
     slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
 }
 
-fn waited_text(waited: Duration) -> String {
+pub(crate) fn waited_text(waited: Duration) -> String {
     if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
 }
 

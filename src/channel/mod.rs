@@ -26,10 +26,12 @@ pub(crate) use budget::Budgets;
 pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub(crate) use cleanup::{Cleanup, CleanupOutcome, Found, remove};
 pub use cleanup::{RemovalReason, Removed, Retention};
-pub(crate) use control_page::{ControlPage, Progress, instance_of, read_text, write_text};
+pub(crate) use control_page::{
+    ControlPage, Progress, instance_of, is_abandoned, owner_of, read_text, store_owner, write_text,
+};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
-pub(crate) use error::{attempts_text, removed_text};
-pub(crate) use name::{ChannelName, check_namespace};
+pub(crate) use error::{attempts_text, octal_text, process_text, removed_text, waited_text};
+pub(crate) use name::{ChannelName, check_name, check_namespace};
 pub use name::{KnownChannels, NameError, similar};
 pub(crate) use open::{open, restore};
 pub use options::{AttachPolicy, RetryPolicy};
@@ -39,7 +41,7 @@ pub use reader::SnapshotInfo;
 pub use schema::SchemaInspection;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub use status::WriterState;
-pub(crate) use status::writer_state;
+pub(crate) use status::{state_of_owner, writer_state};
 pub(crate) use view::ChannelView;
 pub(crate) use wake::WaitersPage;
 pub(crate) use writer::{ChannelLoan, ChannelWriter};

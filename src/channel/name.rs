@@ -11,13 +11,13 @@ pub enum NameError {
     /// It has no characters.
     #[error("the name of a {what} must not be empty: give it at least one character")]
     Empty {
-        /// `namespace` or `channel`.
+        /// `namespace`, `channel` or `block`.
         what: &'static str,
     },
     /// It is longer than its field in the control page.
     #[error("the name of a {what} may have at most {max} bytes, {name:?} has {len}: shorten it")]
     TooLong {
-        /// `namespace` or `channel`.
+        /// `namespace`, `channel` or `block`.
         what: &'static str,
         /// The beginning of the name.
         name: String,
@@ -32,7 +32,7 @@ pub enum NameError {
          remove it"
     )]
     ControlCharacter {
-        /// `namespace` or `channel`.
+        /// `namespace`, `channel` or `block`.
         what: &'static str,
         /// The name.
         name: String,
@@ -68,8 +68,8 @@ pub(crate) struct ChannelName {
 
 impl ChannelName {
     pub(crate) fn new(namespace: &str, channel: &str) -> Result<ChannelName, NameError> {
-        check("namespace", namespace, control::NAMESPACE.max)?;
-        check("channel", channel, control::CHANNEL.max)?;
+        check_name("namespace", namespace, control::NAMESPACE.max)?;
+        check_name("channel", channel, control::CHANNEL.max)?;
         let objects = ObjectNames::new(namespace, channel);
         Ok(ChannelName { namespace: namespace.into(), channel: channel.into(), objects })
     }
@@ -143,10 +143,11 @@ pub fn similar<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
 
 /// Checks the name of a namespace alone.
 pub(crate) fn check_namespace(name: &str) -> Result<(), NameError> {
-    check("namespace", name, control::NAMESPACE.max)
+    check_name("namespace", name, control::NAMESPACE.max)
 }
 
-fn check(what: &'static str, name: &str, max: usize) -> Result<(), NameError> {
+/// Checks the name of a `what`.
+pub(crate) fn check_name(what: &'static str, name: &str, max: usize) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { what });
     }

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::ChannelReader;
 use crate::layout::Kind;
-use crate::liveness::ProcessState;
-use crate::memory::Memory;
-use crate::object::ObjectError;
+use crate::liveness::{ProcessIdentity, ProcessState};
+use crate::memory::{Memory, ReadOnlyWords};
+use crate::object::{Backend, ObjectError};
 use crate::seqlock::ChannelState;
 
 /// State of a channel's writer.
@@ -73,7 +73,9 @@ pub(crate) fn writer_state(reader: &ChannelReader) -> Result<WriterState, Object
     // Acquire: the owner must be loaded after the state said that the channel is open. Pairs with
     // the release fence in `ControlPage::reopen`.
     page.fence_acquire();
-    match state_of_owner(reader)? {
+    let (segments, owner) = (&reader.segments, || page.owner());
+    let name = segments.names.object(Kind::Control);
+    match state_of_owner(segments.backend.as_ref(), &name, page.memory(), owner)? {
         // The writer may have closed the channel and released it since. The kernel orders the
         // release after the closing.
         WriterState::Dead | WriterState::Unknown if reader.is_closed() => Ok(WriterState::Closed),
@@ -82,23 +84,28 @@ pub(crate) fn writer_state(reader: &ChannelReader) -> Result<WriterState, Object
     }
 }
 
-/// State of the process that the control page records as owner.
-fn state_of_owner(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
-    let (page, segments) = (reader.page(), &reader.segments);
-    let name = segments.names.object(Kind::Control);
-    if segments.backend.is_claimed(&name, page.memory())? == Some(false) {
+/// State of the process that `page`, the first words of `object`, records as its `owner`. The owner
+/// is loaded after the lock was queried: a lock that a new owner holds says nothing about the
+/// former.
+pub(crate) fn state_of_owner(
+    backend: &dyn Backend,
+    object: &str,
+    page: &ReadOnlyWords,
+    owner: impl FnOnce() -> ProcessIdentity,
+) -> Result<WriterState, ObjectError> {
+    if backend.is_claimed(object, page)? == Some(false) {
         return Ok(WriterState::Dead);
     }
-    // A process holds the lock: the writer, or a fork that outlives it. Or the page has been
+    // A process holds the lock: the owner, or a fork that outlives it. Or the object has been
     // unlinked, and the lock can't be queried.
-    let owner = page.owner();
-    Ok(match owner.state_as_owner(Some(page.memory().object())) {
+    let owner = owner();
+    Ok(match owner.state_as_owner(Some(page.object())) {
         // A lock does not outlive a boot: this is a container with a boot id of its own.
         ProcessState::Dead if owner.other_boot().is_some() => WriterState::Unknown,
         ProcessState::Dead => WriterState::Dead,
         ProcessState::Stopped => WriterState::Stopped,
         ProcessState::Running => WriterState::Alive,
-        ProcessState::Unknown if !reader.is_named()? => WriterState::Unknown,
+        ProcessState::Unknown if !backend.is_named(object, page.object())? => WriterState::Unknown,
         ProcessState::Unknown => WriterState::Alive,
     })
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::report::{NamespaceInfo, ObjectInfo, ObjectKind, ObjectState};
+use crate::block;
 use crate::catalog;
+use crate::channel::ChannelName;
 use crate::layout::ObjectNames;
 use crate::memory::Memory;
 use crate::object::{Backend, ObjectError, ObjectStatus, SharedMemory, if_exists, may_be_unmapped};
@@ -165,11 +167,13 @@ impl NamespaceListing {
 fn namespace_info(owner_uid: u32, group: &[Listed]) -> NamespaceInfo {
     let of_kind = |kind| group.iter().filter(move |object| object.kind == kind);
     // The registry first: there is one, and there may be many pages.
-    let mut named = of_kind(ObjectKind::Registry).chain(of_kind(ObjectKind::Control));
+    let kinds = [ObjectKind::Registry, ObjectKind::Control, ObjectKind::Block];
+    let mut named = kinds.into_iter().flat_map(of_kind);
     NamespaceInfo {
-        name: named.find_map(Listed::names).map(|(namespace, _)| namespace),
+        name: named.find_map(Listed::namespace),
         owner_uid,
         channels: of_kind(ObjectKind::Control).count() as u64,
+        blocks: of_kind(ObjectKind::Block).count() as u64,
         objects: group.len() as u64,
         bytes: group.iter().map(|object| object.status.size.resident).sum(),
         readable: group.iter().all(Listed::is_readable),
@@ -182,15 +186,27 @@ struct KnownNames {
     /// By the prefix of the objects' names.
     namespaces: BTreeMap<String, String>,
     channels: BTreeMap<ObjectNames, String>,
+    /// By the names of their objects.
+    blocks: BTreeMap<String, String>,
 }
 
 impl KnownNames {
     fn of(listed: &[Listed]) -> KnownNames {
         let mut known = KnownNames::default();
         for object in listed {
-            let Some((namespace, channel)) = object.names() else { continue };
+            let namespace = match object.names() {
+                Some(Names::Registry(namespace)) => namespace,
+                Some(Names::Channel(name)) => {
+                    known.channels.insert(name.objects, name.channel);
+                    name.namespace
+                }
+                Some(Names::Block(namespace, block)) => {
+                    known.blocks.insert(object.name.clone(), block);
+                    namespace
+                }
+                None => continue,
+            };
             known.namespaces.insert(ObjectNames::prefix(&namespace), namespace);
-            known.channels.extend(channel);
         }
         known
     }
@@ -204,6 +220,7 @@ impl KnownNames {
             kind: object.kind,
             namespace: prefix.and_then(|prefix| self.namespaces.get(prefix).cloned()),
             channel: names.and_then(|names| self.channels.get(&names).cloned()),
+            block: self.blocks.get(&object.name).cloned(),
             owner_uid: object.status.owner,
             permissions: object.status.permissions,
             bytes: object.status.size.bytes,
@@ -212,6 +229,13 @@ impl KnownNames {
             name: object.name,
         })
     }
+}
+
+/// The full names that an object holds: the namespace's, and those of what it is.
+enum Names {
+    Registry(String),
+    Channel(ChannelName),
+    Block(String, String),
 }
 
 /// An object that was listed.
@@ -244,19 +268,30 @@ impl Listed {
         self.backend.as_ref().is_some_and(|backend| self.status.is_ours() || backend.may_read(&self.name))
     }
 
-    /// The full names that the object holds, if it is a page or a registry that may be opened: the
-    /// namespace's, and of a page the channel's.
-    fn names(&self) -> Option<(String, Option<(ObjectNames, String)>)> {
+    /// The full names that the object holds, if it is a page, a block or a registry that may be
+    /// opened.
+    fn names(&self) -> Option<Names> {
         let backend = self.backend.as_ref()?;
         match self.kind {
             ObjectKind::Control => {
                 let names = ObjectNames::of_object(&self.name)?;
-                let name = catalog::own_page(backend, &names)?.name;
-                Some((name.namespace, Some((names, name.channel))))
+                Some(Names::Channel(catalog::own_page(backend, &names)?.name))
             }
-            ObjectKind::Registry => Some((catalog::namespace_of_registry(backend, &self.name)?, None)),
+            ObjectKind::Block => {
+                let (namespace, block) = block::names_of(backend, &self.name)?;
+                Some(Names::Block(namespace, block))
+            }
+            ObjectKind::Registry => catalog::namespace_of_registry(backend, &self.name).map(Names::Registry),
             _ => None,
         }
+    }
+
+    /// The namespace that the object names.
+    fn namespace(&self) -> Option<String> {
+        Some(match self.names()? {
+            Names::Registry(namespace) | Names::Block(namespace, _) => namespace,
+            Names::Channel(name) => name.namespace,
+        })
     }
 
     /// What the object's first word shows; `None` if it has been removed.

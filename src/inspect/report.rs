@@ -212,12 +212,14 @@ impl SlotState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamespaceInfo {
-    /// Its name; `None` if no control page or registry that may be opened holds it.
+    /// Its name; `None` if no control page, block or registry that may be opened holds it.
     pub name: Option<String>,
     /// Numeric id of the user that owns the objects counted here.
     pub owner_uid: u32,
     /// Number of control pages, and thereby of channels.
     pub channels: u64,
+    /// Number of blocks.
+    pub blocks: u64,
     /// Number of objects.
     pub objects: u64,
     /// Resident bytes of those objects.
@@ -239,6 +241,8 @@ pub struct ObjectInfo {
     /// Its channel; `None` for a registry, or if no control page that may be opened claims the
     /// object.
     pub channel: Option<String>,
+    /// The block that it is, if it is one and may be opened.
+    pub block: Option<String>,
     /// Numeric id of the user that owns it.
     pub owner_uid: u32,
     /// Its permission bits, for example `0o600`.
@@ -280,6 +284,8 @@ pub enum ObjectKind {
     },
     /// The schema of a channel of an earlier layout version.
     Schema,
+    /// A [block](crate::block).
+    Block,
     /// Unknown: made by a later version, or not by this library.
     Unknown,
 }
@@ -316,6 +322,9 @@ impl ObjectKind {
     pub(super) fn of_name(object: &str) -> ObjectKind {
         if ObjectNames::chunk_of_object(object).is_some() {
             return ObjectKind::Registry;
+        }
+        if ObjectNames::is_block(object) {
+            return ObjectKind::Block;
         }
         match ObjectNames::of_object(object).and_then(|names| names.kind_of(object)) {
             Some(Kind::Control) => ObjectKind::Control,

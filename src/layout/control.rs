@@ -141,7 +141,7 @@ impl Text {
         &text[..ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0)]
     }
 
-    const fn end(self) -> usize {
+    pub(super) const fn end(self) -> usize {
         self.bytes_at() + self.max / WORD_BYTES
     }
 

@@ -130,6 +130,26 @@ fn pins() -> String {
     ])
 }
 
+fn block() -> String {
+    use super::block::{
+        CONTENTS, CREATED, FEATURES_REQUIRED, INSTANCE, LABEL, LEN, NAME, NAMESPACE, READY, STATE,
+    };
+    let text = |text: control::Text| 1 + text.max / WORD_BYTES;
+    table(&[
+        (READY, 1, "ready", "as in the control page"),
+        (INSTANCE, 1, "instance", "random; differs between the blocks that had this name"),
+        (LEN, 1, "length", "bytes of the contents"),
+        (FEATURES_REQUIRED, 1, "features required", "as in the control page; none yet"),
+        (STATE, 1, "**state**", "0, or 2: removed"),
+        (control::PID, 5, "owner", "pid, start time, boot id, pid namespace, as in the control page"),
+        (CREATED, 1, "created", "time at which the owner created the block"),
+        (NAMESPACE.word, text(NAMESPACE), "namespace", "length, then the full name"),
+        (NAME.word, text(NAME), "name", "length, then the full name"),
+        (LABEL.word, text(LABEL), "label", "length, then what the users say about the contents"),
+        (CONTENTS, 0, "contents", "padded to a page; at least one page"),
+    ])
+}
+
 fn registry_header() -> String {
     use super::registry::{self, Chunk, waiters};
     let (text, first) = (|text: control::Text| 1 + text.max / WORD_BYTES, Chunk(0));
@@ -202,7 +222,7 @@ fn sizes() -> String {
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
     let objects = [control_page(), segment_header(), registry_header(), waiters_page()];
-    for table in objects.into_iter().chain([slot_words(), sizes(), registry_chunk(), pins()]) {
+    for table in objects.into_iter().chain([slot_words(), sizes(), registry_chunk(), pins(), block()]) {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }
 }

@@ -14,7 +14,7 @@ mod publication;
 
 pub(crate) use geometry::Geometry;
 pub(crate) use name::{Kind, ObjectNames, hash as fingerprint};
-pub(crate) use objects::{pins, registry, segment};
+pub(crate) use objects::{block, pins, registry, segment};
 pub(crate) use publication::Publication;
 pub use publication::Side;
 

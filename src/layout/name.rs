@@ -4,6 +4,9 @@
 //! base 36. The registry has `r` and the layout's version after the namespace, its chunks `t`,
 //! their number and the version. The control page holds the full names, and attaching compares
 //! them: a collision of hashes is an error and never a mix-up.
+//!
+//! A block is named like a channel, of another hash and kind: a channel and a block may have one
+//! name, and no object of the one begins with the prefix of the other's.
 
 use super::{Side, VERSION};
 
@@ -16,6 +19,8 @@ const KIND_DIGITS: u32 = 1;
 const GENERATION_DIGITS: u32 = 9;
 const CHUNK_DIGITS: u32 = 1;
 const RADIX: u32 = 36;
+/// The kind of a block's object.
+const BLOCK: &str = "m";
 /// Length of the prefix that all objects of a channel share.
 const STEM: usize = PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS) as usize;
 
@@ -47,6 +52,22 @@ impl ObjectNames {
         let mut stem = ObjectNames::prefix(namespace);
         push_digits(&mut stem, hash(channel), CHANNEL_DIGITS);
         ObjectNames { stem }
+    }
+
+    /// The name of a block's object. Versions that know no blocks leave an object of this kind
+    /// alone.
+    pub(crate) fn block(namespace: &str, block: &str) -> String {
+        // No name of a channel begins with a control character.
+        let mut name = ObjectNames::new(namespace, &format!("\0{block}")).stem;
+        name.push_str(BLOCK);
+        name
+    }
+
+    /// Whether `object` is the name of a block's object.
+    pub(crate) fn is_block(object: &str) -> bool {
+        object.len() == STEM + BLOCK.len()
+            && object.ends_with(BLOCK)
+            && ObjectNames::prefix_of_object(object).is_some()
     }
 
     /// Prefix of the names of all objects of a namespace.
@@ -263,8 +284,24 @@ mod tests {
             assert_eq!(names.kind_of(&names.object(kind)), Some(kind));
             assert_eq!(ObjectNames::new("fleet", "worker-8").kind_of(&names.object(kind)), None);
         }
-        for rest in ["", "a", "c1", "s1", "d1", "a-1", "ü"] {
+        for rest in ["", "a", "c1", "s1", "d1", "m", "a-1", "ü"] {
             assert_eq!(names.kind_of(&format!("{}{rest}", names.stem())), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_block_is_no_channel_of_its_name() {
+        let block = ObjectNames::block("fleet", "worker-7");
+        assert!(ObjectNames::is_block(&block) && block.len() <= MAX, "{block}");
+        assert_eq!(ObjectNames::prefix_of_object(&block), Some(&*ObjectNames::prefix("fleet")));
+        assert_eq!(ObjectNames::of_object(&block), None);
+        assert_eq!(ObjectNames::chunk_of_object(&block), None);
+        let channel = ObjectNames::new("fleet", "worker-7");
+        assert!(!block.starts_with(channel.stem()));
+        assert_ne!(block, ObjectNames::block("fleet", "worker-8"));
+        let page = channel.object(Kind::Control);
+        for other in [&*page, "", "m", "tl_0000000m", &block[1..], &format!("{block}1")] {
+            assert!(!ObjectNames::is_block(other), "{other}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Segments, and the objects of a namespace's registry.
+//! Segments, blocks, and the objects of a namespace's registry.
 
 /// A segment. The first of each side is a part of the channel's object, without a header. A later
 /// one has an object of its own: one line of header, then the slots of its ring.
@@ -64,6 +64,37 @@ pub(crate) mod pins {
     pub(crate) const VIEWERS: usize = HOLDERS + MAX;
 
     const _: () = assert!(VIEWERS < WORDS);
+}
+
+/// A block: a page of header, then the bytes that its users share. What the header has in common
+/// with a control page is in the same place.
+pub(crate) mod block {
+    use super::super::control::{self, Text};
+    use super::super::{PAGE_BYTES, WORD_BYTES};
+
+    /// The ready word (`layout::READY`), stored last.
+    pub(crate) const READY: usize = control::READY;
+    /// Random; differs between the blocks that had the same name.
+    pub(crate) const INSTANCE: usize = control::INSTANCE;
+    /// Bytes of the contents.
+    pub(crate) const LEN: usize = INSTANCE + 1;
+    /// Required features, as bits: a process that doesn't know one of them must not open the block.
+    pub(crate) const FEATURES_REQUIRED: usize = control::FEATURES_REQUIRED;
+    /// 2 once the block's name has been, or is about to be, unlinked; else 0.
+    pub(crate) const STATE: usize = control::STATE;
+    /// Time at which the owner created the block, in nanoseconds since the machine's boot.
+    pub(crate) const CREATED: usize = control::OPENED;
+    /// The namespace's full name.
+    pub(crate) const NAMESPACE: Text = control::NAMESPACE;
+    /// The block's full name.
+    pub(crate) const NAME: Text = control::CHANNEL;
+    /// What the users say about the contents.
+    pub(crate) const LABEL: Text = Text { word: control::CODEC.word, max: 2_048 };
+    /// The first word of the contents.
+    pub(crate) const CONTENTS: usize = PAGE_BYTES / WORD_BYTES;
+
+    const _: () = assert!(LEN < control::FEATURES_REQUIRED && LABEL.word == NAME.end());
+    const _: () = assert!(READY == super::segment::READY && STATE < CREATED && LABEL.end() <= CONTENTS);
 }
 
 pub(crate) mod registry {

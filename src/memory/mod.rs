@@ -5,9 +5,9 @@
 //! reader that stores does not compile.
 //!
 //! Words never become `&T` or `&[u8]`, because another process may be changing them. The two
-//! exceptions are [`LoanMut`] and [`InPlace`], for which the user gives a promise. Single words are
-//! loaded and stored atomically. [`Memory::read`] and [`MemoryMut::write`] move whole payloads, and
-//! behave like a loop over words.
+//! exceptions are [`LoanMut`] and [`InPlace`], for which the user gives a promise; of a block,
+//! users get the address. Single words are loaded and stored atomically. [`Memory::read`] and
+//! [`MemoryMut::write`] move whole payloads, and behave like a loop over words.
 //!
 //! `#[inline(always)]` is for the accesses of a snapshot and of a publish; `seqlock` says why.
 

@@ -57,7 +57,8 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
     /// `base` must be aligned to 8 bytes, the words must be no more than `isize::MAX` bytes, and
     /// for as long as `owner` lives they must be readable, and be accessed in this process only by
     /// atomic 64-bit accesses and the copies of `copy`, but for words to which nothing else in this
-    /// process stores at the same time (`InPlace`, `LoanMut`). If `WRITABLE`, they must be
+    /// process stores at the same time (`InPlace`, `LoanMut`, and what users of a block do with its
+    /// address, as it asks them to promise). If `WRITABLE`, they must be
     /// writable, too.
     pub(crate) unsafe fn new(base: NonNull<u64>, len: usize, owner: Arc<dyn WordsOwner>) -> Self {
         debug_assert!(base.is_aligned());
@@ -107,11 +108,31 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
         SharedWords { base: self.base, len: self.len, owner: Arc::clone(&self.owner) }
     }
 
-    /// The address of the first word: for the test that a store through it faults.
-    #[cfg(test)]
+    /// Copies `into.len()` bytes from byte `at` on: one relaxed load a word, in any order.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes reach beyond the end.
+    pub(crate) fn read_bytes(&self, at: usize, into: &mut [u8]) {
+        let (first, rest) = into.split_at_mut(before_next_word(at).min(into.len()));
+        if !first.is_empty() {
+            let (word, skip) = (at / WORD_BYTES, at % WORD_BYTES);
+            first.copy_from_slice(&self.load(word).to_le_bytes()[skip..][..first.len()]);
+        }
+        if !rest.is_empty() {
+            self.read(at.div_ceil(WORD_BYTES), rest);
+        }
+    }
+
+    /// The address of the first word.
     pub(crate) fn address(&self) -> *mut u64 {
         self.base.as_ptr()
     }
+}
+
+/// Bytes from byte `at` to the next word.
+fn before_next_word(at: usize) -> usize {
+    at.next_multiple_of(WORD_BYTES) - at
 }
 
 impl<const WRITABLE: bool> Clone for SharedWords<WRITABLE> {
@@ -171,6 +192,39 @@ impl Words {
         // SAFETY: the words of the block: aligned, writable, in one allocation that lives as long
         // as the block, and accessed only as atomics.
         Some(unsafe { Words::new(base, len, block) })
+    }
+
+    /// Copies `from` to byte `at` and after: one relaxed store a word, in any order. The other
+    /// bytes of a word that is written in part keep what any process stores to them at the same
+    /// time.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes reach beyond the end.
+    pub(crate) fn write_bytes(&self, at: usize, from: &[u8]) {
+        let (first, rest) = from.split_at(before_next_word(at).min(from.len()));
+        let (whole, last) = rest.split_at(rest.len() - rest.len() % WORD_BYTES);
+        if !first.is_empty() {
+            self.merge(at / WORD_BYTES, at % WORD_BYTES, first);
+        }
+        let word = at.div_ceil(WORD_BYTES);
+        if !whole.is_empty() {
+            self.write(word, whole);
+        }
+        if !last.is_empty() {
+            self.merge(word + whole.len() / WORD_BYTES, 0, last);
+        }
+    }
+
+    /// Replaces some bytes of a word, from its byte `skip` on.
+    fn merge(&self, word: usize, skip: usize, bytes: &[u8]) {
+        let merged = |known: u64| {
+            let mut all = known.to_le_bytes();
+            all[skip..][..bytes.len()].copy_from_slice(bytes);
+            Some(u64::from_le_bytes(all))
+        };
+        // Relaxed: the bytes carry nothing but themselves, as those of whole words.
+        let _ = self.words()[word].fetch_update(Ordering::Relaxed, Ordering::Relaxed, merged);
     }
 
     /// The address of `len` words from `word` on; `None` if readers of this process load them
@@ -317,6 +371,35 @@ mod tests {
             assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err(), "{word} {len}");
         }
         assert!((0..5).all(|word| all.load(word) == 0));
+    }
+
+    #[test]
+    fn bytes_at_any_place_come_back_and_their_neighbours_stay() {
+        for at in 0..20 {
+            for len in 0..20 {
+                let (memory, mut plain) = (Words::zeroed(6), vec![0xee; 48]);
+                memory.write(0, &plain);
+                let bytes: Vec<u8> = (1..=20).take(len).collect();
+                memory.write_bytes(at, &bytes);
+                plain[at..at + len].copy_from_slice(&bytes);
+                let (mut all, mut back) = ([0; 48], vec![0; len]);
+                memory.read(0, &mut all);
+                memory.read_bytes(at, &mut back);
+                assert_eq!((all.to_vec(), back), (plain, bytes), "{len} bytes at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_of_one_word_are_written_by_several_threads() {
+        let memory = Words::zeroed(1);
+        std::thread::scope(|scope| {
+            for thread in 0..4_usize {
+                let memory = memory.clone();
+                scope.spawn(move || (0..=200).for_each(|value| memory.write_bytes(thread, &[value])));
+            }
+        });
+        assert_eq!(memory.load(0), u64::from(u32::from_le_bytes([200; 4])));
     }
 
     #[test]

@@ -130,6 +130,16 @@ impl fmt::Display for ChannelMemory {
     }
 }
 
+/// The memory of one [block](crate::block).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockMemory {
+    /// The block's name.
+    pub block: String,
+    /// Its object: a page of header, and the contents.
+    pub usage: MemoryUsage,
+}
+
 /// The memory of a namespace, by channel and by kind: see
 /// [`Namespace::memory`](crate::Namespace::memory).
 ///
@@ -141,8 +151,10 @@ pub struct NamespaceMemory {
     pub namespace: String,
     /// Its channels, sorted by name.
     pub channels: Vec<ChannelMemory>,
-    /// Objects of channels that no control page claims: channels that are being made, and
-    /// leftovers, which [`Namespace::clean`](crate::Namespace::clean) removes.
+    /// Its blocks, sorted by name.
+    pub blocks: Vec<BlockMemory>,
+    /// Objects of channels and blocks that no control page or header claims: those that are being
+    /// made, and leftovers, which [`Namespace::clean`](crate::Namespace::clean) removes.
     pub unnamed: MemoryUsage,
     /// The registry: the table of channels, and the page on which readers announce that they wait.
     pub registry: MemoryUsage,
@@ -158,6 +170,7 @@ impl NamespaceMemory {
             let usage = MemoryUsage::from(*size);
             match role {
                 Role::Channel(channel, part) => channels.entry(channel).or_default().add(*part, usage),
+                Role::Block(block) => memory.blocks.push(BlockMemory { block: block.clone(), usage }),
                 Role::Unnamed => memory.unnamed += usage,
                 Role::Registry => memory.registry += usage,
                 Role::Other => memory.other += usage,
@@ -165,6 +178,7 @@ impl NamespaceMemory {
         }
         let named = |(channel, memory)| ChannelMemory { channel: String::from(channel), ..memory };
         memory.channels = channels.into_iter().map(named).collect();
+        memory.blocks.sort_by(|one, other| one.block.cmp(&other.block));
         memory
     }
 
@@ -172,7 +186,12 @@ impl NamespaceMemory {
     #[must_use]
     pub fn total(&self) -> MemoryUsage {
         let channels = self.channels.iter().map(ChannelMemory::total);
-        channels.fold(self.unnamed + self.registry + self.other, MemoryUsage::add)
+        channels.fold(self.of_blocks() + self.unnamed + self.registry + self.other, MemoryUsage::add)
+    }
+
+    /// The sum over its blocks.
+    pub(crate) fn of_blocks(&self) -> MemoryUsage {
+        self.blocks.iter().map(|block| block.usage).fold(MemoryUsage::default(), MemoryUsage::add)
     }
 
     /// The change since `earlier`.
@@ -190,6 +209,7 @@ impl NamespaceMemory {
         });
         NamespaceMemoryChange {
             channels: changes.filter(|channel| !channel.change.is_zero()).collect(),
+            blocks: self.of_blocks().diff(&earlier.of_blocks()),
             unnamed: self.unnamed.diff(&earlier.unnamed),
             registry: self.registry.diff(&earlier.registry),
             other: self.other.diff(&earlier.other),
@@ -202,6 +222,9 @@ impl fmt::Display for NamespaceMemory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for channel in &self.channels {
             writeln!(formatter, "{channel}")?;
+        }
+        for BlockMemory { block, usage } in &self.blocks {
+            writeln!(formatter, "block {block}: {usage}")?;
         }
         let others = [("(unnamed)", self.unnamed), ("(registry)", self.registry), ("(other)", self.other)];
         for (name, usage) in others.into_iter().filter(|(_, usage)| usage.objects > 0) {
@@ -257,6 +280,8 @@ pub struct ChannelMemoryChange {
 pub struct NamespaceMemoryChange {
     /// The channels that changed, were added or were removed, sorted by name.
     pub channels: Vec<ChannelMemoryChange>,
+    /// Change of all blocks.
+    pub blocks: MemoryChange,
     /// Change of the objects without a channel.
     pub unnamed: MemoryChange,
     /// Change of the registry.
@@ -272,7 +297,12 @@ impl fmt::Display for NamespaceMemoryChange {
         for ChannelMemoryChange { channel, change } in &self.channels {
             writeln!(formatter, "{channel}: {change}")?;
         }
-        let others = [("(unnamed)", self.unnamed), ("(registry)", self.registry), ("(other)", self.other)];
+        let others = [
+            ("(blocks)", self.blocks),
+            ("(unnamed)", self.unnamed),
+            ("(registry)", self.registry),
+            ("(other)", self.other),
+        ];
         for (name, change) in others {
             if !change.is_zero() {
                 writeln!(formatter, "{name}: {change}")?;

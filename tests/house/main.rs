@@ -20,7 +20,7 @@ const RANKS: [&[&str]; 13] = [
     &["inspect", "usage"],
     &["writer", "reader", "accept", "snapshot", "view"],
     &["cleanup", "waiting", "health", "catalog", "registry"],
-    &["channel"],
+    &["block", "channel"],
     &["schema", "codec"],
     &["liveness", "clock", "object"],
     &["seqlock"],
@@ -75,8 +75,8 @@ fn the_house_keeps_its_measures() {
         small_files(&library),
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
-        lines("lines of code, src", 20_500, 20_500, &library),
-        lines("lines of code, cli/src", 7_400, 7_400, &Tree::read(&repository().join("cli/src/main.rs"))),
+        lines("lines of code, src", 23_500, 23_500, &library),
+        lines("lines of code, cli/src", 7_800, 7_800, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {
         println!("\n{}:", measure.what);

@@ -13,6 +13,8 @@ mod common;
 mod asleep;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod bad_input;
+#[cfg(feature = "schema")]
+mod blocks;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod by_name;
 #[cfg(all(feature = "schema", feature = "message-pack"))]

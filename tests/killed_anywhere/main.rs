@@ -14,6 +14,7 @@
 #![cfg(feature = "schema")]
 #![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "schema"))]
 
+mod block;
 #[path = "../common/mod.rs"]
 mod common;
 mod directory;
@@ -24,6 +25,7 @@ mod tracee;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use block::{Life, kill_with_a_block};
 use operation::{Carries, Operation, kill_anywhere};
 use publish::{
     Lent, ManyBytes, OddBytes, Pinned, Plain, PlainDepthOne, Serialized, Sunk, kill_after_every_instruction,
@@ -207,4 +209,22 @@ fn in_removal_of_a_channel_with_a_schema() {
 fn in_replacing_a_channel_by_one_with_a_schema() {
     let _turn = turn();
     kill_anywhere(Operation::Replacement, Carries::Nothing, samples());
+}
+
+#[test]
+fn in_creating_a_block() {
+    let _turn = turn();
+    kill_with_a_block(Life::Create, samples());
+}
+
+#[test]
+fn in_replacing_a_dead_owners_block() {
+    let _turn = turn();
+    kill_with_a_block(Life::Replace, samples());
+}
+
+#[test]
+fn in_closing_a_block() {
+    let _turn = turn();
+    kill_with_a_block(Life::Close, samples());
 }

@@ -13,35 +13,36 @@ use tearless::{
     inspect::{ChannelInfo, Inspection, WriterState},
 };
 
+use crate::blocks;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure, for_shells};
 use crate::health;
 use crate::output::{ago, print_all_json, printable, seconds, stderr, style};
 use crate::resolve;
 
-/// Removes what ended processes have left in shared memory; never a live channel
+/// Removes what ended processes have left in shared memory; never a live channel or block
 #[derive(Debug, Args)]
 #[command(visible_alias = "rm")]
 #[command(after_help = "\
 Removes objects that no process can use any more. The last states of dead and of lingering writers stay, unless \
---keep limits them; their number is printed on standard error, but not with --json.
+--keep limits them; their number is printed on standard error, but not with --json. Blocks of dead owners do not stay.
 
 Examples:
   tearless -n fleet gc --dry-run
   tearless -n fleet gc --keep 1day      also last states older than a day
   tearless -n fleet gc --keep nothing   also all last states
-  tearless -n fleet gc worker-7         only this channel, with its last state
+  tearless -n fleet gc worker-7         only this channel or block, with its last state
 
 Keys of --json, one object for each removal:
-  channel (null: objects without a channel), pid (0: unknown), age_seconds (null: unknown), reason (dead, exited, \
+  channel (null: objects without a channel), block (null: no block), pid (0: unknown), age_seconds (null: unknown), reason (dead, exited, \
 lingered, half-made, half-removed, orphaned, nameless: a registry entry whose objects were all unlinked), \
 objects (names in the directory)
 
 Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed, or is another user's; 3 no such namespace or \
-CHANNEL; 6 a process writes a CHANNEL: none is removed")]
+NAME; 6 a process writes or owns a NAME: none is removed")]
 pub(crate) struct GcArguments {
-    /// Removes only these channels, with their last states
-    #[arg(value_name = "CHANNEL", conflicts_with = "retention")]
+    /// Removes only these channels, with their last states, and the blocks of these names
+    #[arg(value_name = "NAME", conflicts_with = "retention")]
     channels: Vec<String>,
     /// Prints what would be removed, and removes nothing
     #[arg(long)]
@@ -66,11 +67,12 @@ fn retention(text: &str) -> Result<Retention, String> {
 type Removal = (Value, String);
 
 fn removal(removed: &Removed) -> Removal {
-    let what = match &removed.channel {
-        Some(channel) => format!("channel {}", printable(channel)),
-        None => "objects without a channel".into(),
+    let (what, role) = match (&removed.channel, &removed.block) {
+        (Some(channel), _) => (format!("channel {}", printable(channel)), "writer"),
+        (None, Some(block)) => (format!("block {}", printable(block)), "owner"),
+        (None, None) => ("objects without a channel".into(), "writer"),
     };
-    let writer = format!("its writer, process {},", removed.pid);
+    let writer = format!("its {role}, process {},", removed.pid);
     let (reason, why) = match removed.reason {
         RemovalReason::Dead => ("dead", format!("{writer} is dead")),
         RemovalReason::Exited => ("exited", format!("{writer} exited without closing it")),
@@ -87,7 +89,7 @@ fn removal(removed: &Removed) -> Removal {
     };
     let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
     let document = json!({
-        "channel": removed.channel, "pid": removed.pid, "age_seconds": seconds(removed.age),
+        "channel": removed.channel, "block": removed.block, "pid": removed.pid, "age_seconds": seconds(removed.age),
         "reason": reason, "objects": removed.objects,
     });
     (document, format!("{what}: {why}{age} ({})", printable(&removed.objects.join(", "))))
@@ -98,7 +100,7 @@ fn removal_of_entry(info: &ChannelInfo) -> Removal {
     let (channel, pid) = (&info.name, info.writer_pid);
     let why = format!("its writer, process {pid}, is dead, and its objects were unlinked by hand");
     let document = json!({
-        "channel": channel, "pid": pid, "age_seconds": null, "reason": "nameless", "objects": [],
+        "channel": channel, "block": null, "pid": pid, "age_seconds": null, "reason": "nameless", "objects": [],
     });
     (document, format!("the entry of {}: {why}", printable(channel)))
 }
@@ -138,7 +140,8 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     if is_complete { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
 }
 
-/// Removes the channels that the user named; none of them if one has a writer.
+/// Removes the channels and blocks that the user named; none of them if one has a writer or an
+/// owner.
 fn remove(
     namespace: &Namespace,
     arguments: &GcArguments,
@@ -147,10 +150,18 @@ fn remove(
     let named = &arguments.channels;
     let mut cleaned = namespace.would_clean(Retention::Nothing)?;
     cleaned.failed.clear();
-    cleaned.removed.retain(|removed| removed.channel.as_ref().is_some_and(|name| named.contains(name)));
+    let name_of = |removed: &Removed| removed.channel.clone().or_else(|| removed.block.clone());
+    cleaned.removed.retain(|removed| name_of(removed).is_some_and(|name| named.contains(&name)));
     for channel in named {
-        if !is_removed(&cleaned, channel) {
+        if !cleaned.removed.iter().any(|removed| name_of(removed).as_ref() == Some(channel)) {
             let inspected = namespace.inspect(channel);
+            if let (Err(AttachError::NotFound { .. }), Some(block)) =
+                (&inspected, blocks::named(namespace, channel))
+            {
+                let text =
+                    format!("block {channel:?} belongs to process {}: end that first", block.owner_pid);
+                return Err(Failure::new(ExitStatus::Owned, text));
+            }
             let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.directory))?;
             let (pid, owner) = (found.writer_pid, found.owner_uid);
             let (exit, why) = match has_ended(&found) {
@@ -161,7 +172,10 @@ fn remove(
         }
     }
     if !arguments.dry_run {
-        named.iter().try_for_each(|channel| namespace.remove_channel(channel).map(drop))?;
+        for removed in &cleaned.removed {
+            removed.channel.as_ref().map(|channel| namespace.remove_channel(channel)).transpose()?;
+            removed.block.as_ref().map(|block| namespace.block_builder(block).remove()).transpose()?;
+        }
     }
     Ok(cleaned)
 }

@@ -1,5 +1,6 @@
-//! `tearless ls`: the channels of a namespace.
+//! `tearless ls`: the channels and blocks of a namespace.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anstyle::Style;
@@ -14,6 +15,7 @@ use tearless::{
 };
 
 use super::saved;
+use crate::blocks;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
@@ -22,7 +24,8 @@ use crate::output::{
 };
 use crate::resolve;
 
-/// Lists the channels of a namespace: their writers, and the age of their latest states
+/// Lists the channels of a namespace, their writers and the age of their latest states; then its
+/// blocks
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -44,9 +47,13 @@ published_at (UTC), rate (publications a second, from those that the channel sti
 state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes), pins (views in place that there can be), \
 views (those that there are)
 
+Keys of --json, then one object a block:
+  block, owner_state (as WRITER), pid, created_seconds, bytes, resident (bytes of memory), label, instance, owner \
+(numeric id of the user), permissions (octal), object (file in the directory)
+
 Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
-    /// Only channels whose names match; `*` matches any characters, `?` matches one
+    /// Only channels and blocks whose names match; `*` matches any characters, `?` matches one
     pattern: Option<String>,
     /// Lists the channels of a file of `tearless save`, as they were then
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -54,23 +61,36 @@ pub(crate) struct LsArguments {
 }
 
 pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Failure> {
+    let pattern = arguments.pattern.as_deref().map(Pattern::new);
     let saved = arguments.from.as_ref().map(Saved::open).transpose()?;
-    let entries = match &saved {
-        Some(saved) => entries_of_saved(saved, arguments),
-        None => entries(&context.namespace()?, arguments, context)?,
+    let (entries, blocks) = match &saved {
+        Some(saved) => (entries_of_saved(saved, pattern.as_ref()), Vec::new()),
+        None => {
+            let namespace = context.namespace()?;
+            let entries = entries(&namespace, pattern.as_ref(), context)?;
+            (entries, blocks::matching(&namespace, pattern.as_ref())?)
+        }
     };
     if let Some(saved) = saved.as_ref().filter(|_| !context.json) {
         let dim = style::DIM;
         stderr(format_args!("{dim}saved {}{dim:#}", printable(&saved::origin(saved))));
     }
     if context.json {
-        return Ok(print_all_json(entries.iter().map(Entry::document))?);
+        let documents = entries.iter().map(Entry::document).chain(blocks.iter().map(blocks::document));
+        return Ok(print_all_json(documents)?);
+    }
+    if entries.is_empty() && !blocks.is_empty() {
+        return Ok(blocks::table(&blocks).print()?);
     }
     let columns =
         ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">AT", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
     let views = entries.iter().any(|entry| entry.pins().is_some()).then_some(">VIEWS");
     let rows = entries.iter().map(|entry| entry.cells().into_iter().chain(views.map(|_| entry.views())));
     Table::new(columns.into_iter().chain(views), rows).print()?;
+    if !blocks.is_empty() {
+        writeln!(anstream::stdout())?;
+        blocks::table(&blocks).print()?;
+    }
     if entries.is_empty() {
         let text = match arguments.pattern {
             Some(_) => "no channel matches: patterns match whole names",
@@ -82,15 +102,18 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     Ok(())
 }
 
-fn entries_of_saved(saved: &Saved, arguments: &LsArguments) -> Vec<Entry> {
-    let pattern = Pattern::new(arguments.pattern.as_deref().unwrap_or("*"));
-    saved.channels().iter().filter(|it| pattern.matches(it.name())).map(Entry::saved).collect()
+fn entries_of_saved(saved: &Saved, pattern: Option<&Pattern>) -> Vec<Entry> {
+    let matches = |it: &&SavedChannel| pattern.is_none_or(|pattern| pattern.matches(it.name()));
+    saved.channels().iter().filter(matches).map(Entry::saved).collect()
 }
 
-fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
+fn entries(
+    namespace: &Namespace,
+    pattern: Option<&Pattern>,
+    context: &Context,
+) -> Result<Vec<Entry>, Failure> {
     let mut channels = resolve::channels(namespace, &context.directory)?;
-    if let Some(pattern) = &arguments.pattern {
-        let pattern = Pattern::new(pattern);
+    if let Some(pattern) = pattern {
         channels.retain(|info| pattern.matches(&info.name));
     }
     let (mut entries, mut missing) = (Vec::new(), Vec::new());

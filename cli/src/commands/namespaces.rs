@@ -19,7 +19,7 @@ Examples:
   tearless namespaces --json | jq -r .namespace
 
 Keys of --json, one object a namespace and user:
-  namespace (null: unknown), owner (numeric id of the user), channels, objects (files in the directory), bytes (of \
+  namespace (null: unknown), owner (numeric id of the user), channels, blocks, objects (files in the directory), bytes (of \
 memory), readable (whether this user may open them)
 
 Exit codes: 0, also if there are none")]
@@ -35,17 +35,18 @@ pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Fail
             (info.name.clone().unwrap_or_else(|| "-".into()), style::STRONG),
             (info.owner_uid.to_string(), if info.readable { style::PLAIN } else { style::ODD }),
             plain(info.channels.to_string()),
+            plain(info.blocks.to_string()),
             plain(info.objects.to_string()),
             plain(bytes(info.bytes)),
         ]
     };
-    let columns = ["NAMESPACE", ">OWNER", ">CHANNELS", ">OBJECTS", ">MEMORY"];
+    let columns = ["NAMESPACE", ">OWNER", ">CHANNELS", ">BLOCKS", ">OBJECTS", ">MEMORY"];
     Ok(Table::new(columns, namespaces.iter().map(cells)).print()?)
 }
 
 fn document(info: &NamespaceInfo) -> serde_json::Value {
     json!({
-        "namespace": info.name, "owner": info.owner_uid, "channels": info.channels, "objects": info.objects,
-        "bytes": info.bytes, "readable": info.readable,
+        "namespace": info.name, "owner": info.owner_uid, "channels": info.channels, "blocks": info.blocks,
+        "objects": info.objects, "bytes": info.bytes, "readable": info.readable,
     })
 }

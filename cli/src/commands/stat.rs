@@ -8,9 +8,11 @@ use clap::Args;
 use serde_json::{Value, json};
 use tearless::{
     Bytes, MessagePack,
+    error::AttachError,
     inspect::{ChannelState, Inspection, SegmentInspection},
 };
 
+use crate::blocks;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
@@ -18,7 +20,8 @@ use crate::output::{Fields, ago, bytes, clock, duration, print_json, printable, 
 use crate::resolve;
 use crate::states::States;
 
-/// Shows what a channel records beside its states: writer, times, format, memory
+/// Shows what a channel records beside its states: writer, times, format, memory; or what a block
+/// records
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Inspects the memory of a channel of any codec and type; the writer takes no part. The rate is calculated from the \
@@ -28,6 +31,7 @@ timestamps of the few publications that the channel still holds, so a burst look
 Examples:
   tearless stat worker-7
   tearless stat worker-7 --schema
+  tearless stat prices --block
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null: unknown:
@@ -39,12 +43,15 @@ opened_seconds, heartbeat_age_seconds, heartbeat_interval_seconds, unfinished (n
 the writer's death interrupted), codec, type_name, schema_bytes (of the schema that the channel carries), \
 fingerprint (hexadecimal), checksum, max_state_len (in bytes), growths, owner, permissions (octal), timestamps \
 (precise, coarse, none), wake_mode (barriers, fences, never), pins (number), pinned (publications that readers \
-view in place), segments (of A and B: generation, depth, capacity, bytes; or null); with --schema only channel and schema_text
+view in place), segments (of A and B: generation, depth, capacity, bytes; or null); with --schema only channel and schema_text; of a block as `tearless ls` documents them
 
-Exit codes: 3 no such channel; 5 there is no schema to print")]
+Exit codes: 3 no such channel or block; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
-    /// The channel
+    /// The channel; or, if there is none of that name, the block
     channel: String,
+    /// Shows the block of that name, even if there is a channel
+    #[arg(long, conflicts_with = "schema")]
+    block: bool,
     /// Prints the schema instead, if the channel carries one
     #[arg(long)]
     schema: bool,
@@ -56,8 +63,25 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
         let states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context)?;
         return print_schema(&states, context);
     }
-    let inspection = health::inspect(&namespace, &arguments.channel)
-        .map_err(|error| resolve::unattached(&namespace, error, &context.directory))?;
+    let name = &arguments.channel;
+    let inspected = health::inspect(&namespace, name);
+    let is_no_channel = || matches!(inspected, Err(AttachError::NotFound { .. }));
+    if (arguments.block || is_no_channel())
+        && let Some(block) = blocks::named(&namespace, name)
+    {
+        return Ok(if context.json {
+            print_json(&blocks::document(&block))
+        } else {
+            blocks::fields(&block).print()
+        }?);
+    }
+    if arguments.block {
+        let text = format!("there is no block {name:?} in namespace {:?}", namespace.name());
+        return Err(
+            Failure::new(ExitStatus::NotFound, text).hint("`tearless ls` lists blocks after channels")
+        );
+    }
+    let inspection = inspected.map_err(|error| resolve::unattached(&namespace, error, &context.directory))?;
     match context.json {
         true => Ok(print_json(&document(&inspection))?),
         false => {

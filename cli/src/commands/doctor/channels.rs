@@ -88,7 +88,8 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
         Err(error) => return unusable(&error, refusals).into_iter().collect(),
     };
     let removable = cleaned.removed.iter().map(|removed| {
-        let what = format!("left by a process that was killed: {}", removed.objects.join(", "));
+        let block = removed.block.as_ref().map(|block| format!("block {block:?}, ")).unwrap_or_default();
+        let what = format!("left by a process that was killed: {block}{}", removed.objects.join(", "));
         let channel = removed.channel.clone();
         Finding { channel, ..Finding::problem("leftovers", what, format!("remove them: `{gc}`")) }
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tearless::inspect::{ObjectInfo, ObjectState, quoted};
+use tearless::inspect::{ObjectInfo, ObjectKind, ObjectState, quoted};
 
 use super::finding::{Finding, few_of_each};
 use crate::context::Context;
@@ -74,6 +74,8 @@ fn judge(object: &ObjectInfo, directory: &Directory) -> Option<Finding> {
             format!("can't open {path}: {reason}"),
             format!("find out which process created it; if no process needs it: rm {}", quoted(&path)),
         ),
+        // A block may be for several users to write.
+        _ if object.kind == ObjectKind::Block => judge_permissions(&path, object.permissions & !0o066)?,
         _ => judge_permissions(&path, object.permissions)?,
     };
     let (namespace, channel) = (object.namespace.clone(), object.channel.clone());
