@@ -33,6 +33,7 @@ pub use crate::object::{ObjectError, ResourceLimit};
 pub use crate::saved::SavedError;
 #[cfg(feature = "schema")]
 pub use crate::schema::SchemaError;
+pub use crate::sealed::DescriptorError;
 pub use crate::syncer::{ShutdownError, SpawnError};
 
 macro_rules! any_of {
@@ -82,6 +83,8 @@ any_of! {
     Object(ObjectError),
     /// Channels could not be saved to a file, or restored.
     Saved(SavedError),
+    /// A descriptor could not be sent or received.
+    Descriptor(DescriptorError),
     /// Bytes are not a schema.
     #[cfg(feature = "schema")]
     Schema(SchemaError),
@@ -321,6 +324,7 @@ mod tests {
             E::OtherVersion { object: object(), found: 1 },
             E::OtherNamespace { object: object(), namespace: text().into(), other: text().into() },
             E::OtherOwner { object: object(), owner: 7 },
+            E::NotSealed { object: object(), reason: text() },
             E::Unusable { problem: text() },
             E::NoHugePages { object: text(), reason: text() },
             E::Limit { object: object(), operation: "mmap", limit },
@@ -384,12 +388,20 @@ mod tests {
             &blocks(), 3);
         check_all!(ObjectError:
             NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
-            OtherGroup Foreign OtherVersion OtherNamespace OtherOwner Unusable NoHugePages Limit Full Os;
+            OtherGroup Foreign OtherVersion OtherNamespace OtherOwner NotSealed Unusable NoHugePages Limit
+            Full Os;
             &objects(), 1);
         check_all!(SavedError:
             File Busy Foreign OtherVersion Cut Damaged NoSuchChannel NoState Object Attach Create
             Publish Close;
             &files(), 6);
+        let descriptors = {
+            use DescriptorError as E;
+            let (reason, source) = ("a text", io::Error::other(CAUSE));
+            let os = E::Os { operation: "recvmsg", source };
+            [E::Closed, E::Lost, E::Unexpected { reason }, E::Refused { reason }, os]
+        };
+        check_all!(DescriptorError: Closed Lost Unexpected Refused Os; &descriptors, 1);
         check_all!(NameError: Empty TooLong ControlCharacter Directory UnknownGroup; &names(), 0);
         let statistics = Box::<crate::syncer::SyncerStatistics>::default;
         let removal = RemoveError::Object { channel: channel(), source: cause() };

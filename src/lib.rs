@@ -280,6 +280,7 @@ mod registry;
 pub mod saved;
 #[cfg(feature = "schema")]
 pub mod schema;
+pub mod sealed;
 mod seqlock;
 mod snapshot;
 pub mod syncer;

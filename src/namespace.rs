@@ -288,7 +288,7 @@ impl Namespace {
 
     /// Options for a writer.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, MessagePack> {
-        WriterBuilder::new(self.handle.clone(), channel, (*self.writers).clone())
+        WriterBuilder::new(Some(self.handle.clone()), channel, (*self.writers).clone())
     }
 
     /// A reader with default options and the default codec, [`MessagePack`]. `T` owns its data: a

@@ -13,11 +13,12 @@ pub(crate) use changes::Turn;
 pub use query::Field;
 
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::accept::FieldPlan;
-use crate::channel::{ChannelReader, ChannelView, SnapshotError, SnapshotInfo};
+use crate::channel::{AttachError, ChannelReader, ChannelView, SnapshotError, SnapshotInfo};
 use crate::codec::{Decode, Direct, MessagePack, Strategy};
 use crate::layout::Publication;
 use crate::seqlock::Destination;
@@ -29,8 +30,9 @@ use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 ///
 /// Made by [`Namespace::reader`](crate::Namespace::reader) or
 /// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only
-/// and holds no file descriptor, unless it [views in place](crate::view). The writer does not wait
-/// for readers, whatever they do and however they end.
+/// and holds no file descriptor, unless it [views in place](crate::view) or the channel is
+/// [sealed](crate::sealed). The writer does not wait for readers, whatever they do and however they
+/// end.
 ///
 /// A reader remembers the last publication that it returned: [`has_changed`](Reader::has_changed)
 /// and [`changed`](Reader::changed) ask for later ones.
@@ -53,6 +55,24 @@ pub struct Reader<T, C = MessagePack> {
 }
 
 impl<T, C: Decode<T>> Reader<T, C> {
+    /// A reader of the [sealed](crate::sealed) channel that a descriptor leads to, also of another
+    /// user or in another container. It is the reader's from here on, and closed with it, or if it
+    /// is refused. [`ReaderBuilder::from_descriptor`] has options.
+    ///
+    /// Nothing is trusted: the kernel must say that the memory is sealed, and all that is read is
+    /// checked. No process can make this one fault.
+    ///
+    /// Cost: some tens of system calls.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]: [`AttachError::Object`] with
+    /// [`ObjectError::NotSealed`](crate::error::ObjectError::NotSealed) if it leads to anything
+    /// else, [`AttachError::FormatMismatch`] if the states are not of type `T`.
+    pub fn from_descriptor(descriptor: OwnedFd) -> Result<Self, AttachError> {
+        ReaderBuilder::from_descriptor(descriptor)?.codec::<C>().open()
+    }
+
     /// A whole copy of the latest state.
     ///
     /// Progress: each attempt is wait-free and stores nothing in shared memory; the

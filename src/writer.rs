@@ -8,12 +8,14 @@ pub use loan::{Loan, LoanSink};
 
 use std::marker::PhantomData;
 use std::mem;
+use std::os::fd::OwnedFd;
 
 use crate::channel::{
-    self, AttachError, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError, SnapshotError,
-    WriterStatistics,
+    self, AttachError, ChannelWriter, CreateError, Format, PublishError, ReaderOptions, RemoveError,
+    SnapshotError, WriterOptions, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack, Postcard};
+use crate::object::ObjectError;
 use crate::registry::Session;
 use crate::snapshot::Snapshot;
 
@@ -30,6 +32,15 @@ pub struct Writer<T: ?Sized, C = MessagePack> {
     scratch: Vec<u8>,
     last_payload: LastPayload,
     types: PhantomData<fn(&T) -> C>,
+}
+
+impl<T: ?Sized> Writer<T> {
+    /// Options for a writer of a sealed channel: see [`sealed`](crate::sealed). It has no name, and
+    /// is read by processes that have its [descriptor](Writer::descriptor). `label` is for people:
+    /// errors and `/proc` show it, and it need not be unique.
+    pub fn sealed(label: &str) -> WriterBuilder<T> {
+        WriterBuilder::new(None, label, WriterOptions::new(Format::new("", "")))
+    }
 }
 
 impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
@@ -172,6 +183,20 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Bytes of what was prepared last.
     pub(crate) fn prepared_len(&self) -> usize {
         self.last_payload.payload.len()
+    }
+
+    /// A descriptor of a [sealed](Writer::sealed) channel, to hand out to a reader: open only for
+    /// reading, and closed in programs that this process executes. The channel's memory exists as
+    /// long as one of them, or of their copies, is open.
+    ///
+    /// Cost: a system call, and a descriptor of this process until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectError::NotSealed`] if the channel has a name, [`ObjectError::Limit`] if this process
+    /// may open no more descriptors.
+    pub fn descriptor(&self) -> Result<OwnedFd, ObjectError> {
+        self.session.backend.descriptor()
     }
 
     /// The channel's name.

@@ -8,9 +8,9 @@ use super::control_page::{ControlPage, PageProblem};
 use super::options::ReaderOptions;
 use super::segments::Segments;
 use super::{AttachError, ChannelName, ChannelReader, KnownChannels};
-use crate::layout::{self, Kind, WORD_BYTES};
+use crate::layout::{self, Kind, ObjectNames, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
-use crate::object::{Backend, Backoff, ObjectError, if_exists};
+use crate::object::{Backend, Backoff, ObjectError, Sealed, if_exists};
 use crate::seqlock::ChannelState;
 
 /// Result of looking up a channel's name once.
@@ -37,8 +37,13 @@ pub(crate) fn attach(
             Found::Ready(page) => {
                 let segments = Segments::new(backend, &name.objects, page.instance(), page.pins());
                 let source = segments.impossible_shape(Kind::Control);
+                let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
                 let reader = ChannelReader::new(page, segments, name, options);
-                return reader.ok_or_else(|| AttachError::Object { channel: name.channel.clone(), source });
+                let mut reader = reader.ok_or_else(|| failed(source))?;
+                if backend.is_sealed() {
+                    reader.admit_headers().map_err(failed)?;
+                }
+                return Ok(reader);
             }
             Found::Missing => {
                 unready_since = None;
@@ -57,6 +62,23 @@ pub(crate) fn attach(
             }
         }
         backoff.wait();
+    }
+}
+
+/// The name in the object of a sealed channel.
+pub(crate) fn name_of_sealed(sealed: &Sealed) -> Result<ChannelName, AttachError> {
+    let channel = || sealed.label().to_owned();
+    let failed = |source| AttachError::Object { channel: channel(), source };
+    let object = ObjectNames::new("", "").object(Kind::Control);
+    match ControlPage::validate(sealed.view(&object).map_err(failed)?) {
+        Ok(page) => page.name().ok_or_else(|| {
+            let reason = "it names no channel".into();
+            failed(ObjectError::Foreign { object: sealed.label().into(), reason })
+        }),
+        Err(PageProblem::OtherVersion(found)) => {
+            Err(AttachError::LayoutVersion { channel: channel(), found, expected: layout::VERSION })
+        }
+        Err(problem) => Err(failed(problem.foreign(sealed.label().into()))),
     }
 }
 
@@ -87,7 +109,10 @@ fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachE
     if header.needs_unknown_features() {
         return Err(AttachError::UnknownFeatures { channel: channel(), bits: header.features_required });
     }
-    if let Some([found, expected]) = page.owner().other_boot() {
+    // No memory without a name outlives a boot: that is another container's id of the same boot.
+    if let Some([found, expected]) = page.owner().other_boot()
+        && !backend.is_sealed()
+    {
         return Err(AttachError::OtherBoot { channel: channel(), found, expected });
     }
     // A creator gives the object its whole size shortly before the page is ready. An object that

@@ -157,6 +157,11 @@ impl<M: Memory> ControlPage<M> {
         }
     }
 
+    /// Where the first segments are, if the object has room for what its header describes.
+    pub(super) fn first(&self) -> Option<FirstSegments> {
+        self.first
+    }
+
     /// The memory of the channel's object.
     pub(crate) fn memory(&self) -> &M {
         self.page.memory()
@@ -427,11 +432,6 @@ impl<M: MemoryMut> ControlPage<M> {
 }
 
 impl<const W: bool> ControlPage<SharedWords<W>> {
-    /// Where the first segments are, if the object has room for what its header describes.
-    pub(super) fn first(&self) -> Option<FirstSegments> {
-        self.first
-    }
-
     /// The memory of the pins, if there are any.
     pub(super) fn pins_memory(&self) -> Option<SharedWords<W>> {
         self.memory().part(self.first?.pins_at()?, pins::WORDS)

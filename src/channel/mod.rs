@@ -21,7 +21,7 @@ mod view;
 mod wake;
 mod writer;
 
-pub(crate) use attach::attach;
+pub(crate) use attach::{attach, name_of_sealed};
 pub(crate) use budget::Budgets;
 pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub(crate) use cleanup::{Cleanup, CleanupOutcome, Found, remove};

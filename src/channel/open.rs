@@ -46,7 +46,7 @@ pub(crate) fn restore<E: From<CreateError>>(
     overwrite: bool,
     fill: impl FnOnce(&mut ChannelWriter) -> Result<(), E>,
 ) -> Result<Option<ChannelWriter>, E> {
-    let first = options.check(&name.channel)?;
+    let first = options.check(&name.channel, false)?;
     let created = Opening { backend, name, options, first }.create_where_free(overwrite)?;
     let Some(mut writer) = created else { return Ok(None) };
     // Dropped, it removes the channel, which no reader has seen.
@@ -61,7 +61,7 @@ pub(crate) fn open(
     name: &ChannelName,
     options: &WriterOptions,
 ) -> Result<ChannelWriter, CreateError> {
-    let first = options.check(&name.channel)?;
+    let first = options.check(&name.channel, backend.is_sealed())?;
     Opening { backend, name, options, first }.open()
 }
 
@@ -222,9 +222,10 @@ impl Opening<'_> {
             self.afford(bytes)?;
             claim.grow(self.first.object_bytes()).map_err(|source| self.failed(source))?;
             self.give_huge_pages(claim.memory(), Kind::Control)?;
-            Ok(Some((instance, access)))
+            let capacities = self.reserve(claim.as_ref()).map_err(|source| self.failed(source))?;
+            Ok(Some((instance, access, capacities)))
         });
-        let (instance, access) = match made {
+        let (instance, access, capacities) = match made {
             Ok(Some(made)) => made,
             Ok(None) => return Ok(None),
             Err(error @ CreateError::Object { source: ObjectError::NotOwner { .. }, .. }) => {
@@ -240,9 +241,28 @@ impl Opening<'_> {
             page.write_schema(schema.bytes());
         }
         let segments = self.segments(instance);
-        let Some(current) = self.current_segments(&page, &segments)? else { return Ok(None) };
+        let Some(mut current) = self.current_segments(&page, &segments)? else { return Ok(None) };
+        if let Some(capacities) = capacities {
+            for (segment, capacity) in current.sides.iter_mut().zip(capacities) {
+                segment.ring = segment.ring.with_capacity(capacity);
+            }
+        }
         let options = WriterOptions { access, ..self.options.clone() };
         Ok(Some(ChannelWriter::begin(claim, page, current, self.name, segments, options)))
+    }
+
+    /// Reserves what a new sealed channel needs: the page, and the slots for payloads that fit
+    /// without growing. The capacity of each side's slots then.
+    fn reserve(&self, claim: &dyn Claim) -> Result<Option<[usize; 2]>, ObjectError> {
+        if !self.backend.is_sealed() {
+            return Ok(None);
+        }
+        claim.reserve(0, self.first.start * WORD_BYTES)?;
+        let mut capacities = [0; 2];
+        for side in Side::BOTH {
+            capacities[side.index()] = self.first.reserve(claim, side, self.options.capacity)?;
+        }
+        Ok(Some(capacities))
     }
 
     fn header(&self, instance: u64) -> ControlHeader {

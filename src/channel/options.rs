@@ -150,7 +150,7 @@ impl WriterOptions {
     }
 
     /// The shape of the first segments, if all options are possible.
-    pub(super) fn check(&self, channel: &str) -> Result<FirstSegments, CreateError> {
+    pub(super) fn check(&self, channel: &str, is_sealed: bool) -> Result<FirstSegments, CreateError> {
         let channel = || channel.to_owned();
         for Access { mode, .. } in [self.access, self.registry_access] {
             if mode & !0o777 != 0 || mode & 0o600 != 0o600 {
@@ -172,7 +172,9 @@ impl WriterOptions {
             return Err(CreateError::TooManyPins { channel: channel(), pins: self.pins });
         }
         self.geometry(self.max_state_len).ok_or_else(|| invalid(self.max_state_len))?;
-        let geometry = Geometry::fit_first(start, self.capacity, self.depth);
+        // A sealed channel has no room for later segments.
+        let capacity = if is_sealed { self.max_state_len } else { self.capacity };
+        let geometry = Geometry::fit_first(start, capacity, self.depth);
         let geometry = geometry.and_then(|it| it.with_spares(self.pins));
         let geometry = geometry.ok_or_else(|| invalid(self.capacity))?;
         Ok(FirstSegments { start, geometry })

@@ -13,7 +13,7 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
 use crate::clock;
-use crate::layout::{Kind, Publication, Side, segment};
+use crate::layout::{Kind, Publication, Side, WORD_BYTES, segment};
 use crate::memory::{ReadOnlyWords, SlotHeader};
 use crate::object::{self, ObjectError, Slept};
 use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring, Segment};
@@ -136,6 +136,12 @@ impl ChannelReader {
     ) -> Option<ChannelReader> {
         let header = page.header();
         let sides = page.first_segments()?;
+        let sides = if segments.backend.is_sealed() {
+            // See `admit`.
+            sides.map(|it| Segment { ring: it.ring.with_capacity(0), ..it })
+        } else {
+            sides
+        };
         let (has_pins, pins) = (page.pins() > 0, ReaderPins::new(&segments.backend, options.in_place));
         let mut reader = ChannelReader {
             reader: Reader::new(page, sides),
@@ -152,6 +158,41 @@ impl ChannelReader {
             reader.leave_fast_path();
         }
         Some(reader)
+    }
+
+    /// Of a sealed channel: makes sure that everything but the payloads has memory.
+    pub(super) fn admit_headers(&mut self) -> Result<(), ObjectError> {
+        let page = self.page();
+        // No writer of ours makes a sealed channel with spare slots.
+        let first = page.first().filter(|first| first.pins() == 0);
+        let first = first.ok_or_else(|| self.segments.impossible_shape(Kind::Control))?;
+        self.segments.backend.populate(page.memory(), 0, first.start * WORD_BYTES)?;
+        for side in Side::BOTH {
+            self.admit(side, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Of a sealed channel: makes sure that slots of `side` have memory for payloads of up to `len`
+    /// bytes, and reads such payloads from here on. `false` if no slot has room for them.
+    ///
+    /// The object is sparse, and its writer is not trusted to have reserved what it announces: to
+    /// load what has no memory could kill this process.
+    pub(super) fn admit(&mut self, side: Side, len: u64) -> Result<bool, ObjectError> {
+        let (page, backend) = (self.reader.control(), &self.segments.backend);
+        let first = page.first().filter(|_| backend.is_sealed()).zip(page.first_segment(side));
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let Some((first, Segment { generation, ring })) =
+            first.filter(|(first, _)| len <= first.geometry.capacity())
+        else {
+            return Ok(false);
+        };
+        let (ranges, capacity) = first.used(side, len);
+        for range in ranges {
+            backend.populate(page.memory(), range.start, range.len())?;
+        }
+        self.reader.install(side, generation, ring.with_capacity(capacity));
+        Ok(true)
     }
 
     /// From here on, [`ChannelReader::try_fast`] never succeeds: each snapshot takes more than one
@@ -281,6 +322,11 @@ impl ChannelReader {
                 Err(self.wrong_length(publication, len, destination.bytes().len()))
             }
             Attempt::Implausible { publication, len } => {
+                let admitted = self.admit(publication.side(), len);
+                let object = |source| SnapshotError::Object { channel: self.channel.to_string(), source };
+                if admitted.map_err(object)? {
+                    return Ok(None);
+                }
                 Err(self.corrupt(publication, &format!("its slot has no room for {len} bytes")))
             }
         }
@@ -370,6 +416,7 @@ impl ChannelReader {
                         return None;
                     }
                 }
+                Attempt::Implausible { publication, len } if self.admit(publication.side(), len).ok()? => {}
                 _ => return None,
             }
         }
@@ -413,8 +460,11 @@ impl ChannelReader {
         if generation != segment::FIRST {
             return self.segments.view(side, generation);
         }
-        let first = self.page().first_segment(side);
-        first.map(|first| first.ring).ok_or_else(|| self.segments.impossible_shape(Kind::Control))
+        let first = self.page().first_segment(side).map(|first| match self.segments.backend.is_sealed() {
+            true => first.ring.with_capacity(0),
+            false => first.ring,
+        });
+        first.ok_or_else(|| self.segments.impossible_shape(Kind::Control))
     }
 
     /// Whether publications carry a checksum.

@@ -33,7 +33,8 @@ impl<M: Memory> ControlPage<M> {
         if !mark.is_some() {
             return Ok(None);
         }
-        let room = control::MAX_SCHEMA_BYTES.min((self.memory().len() - control::SCHEMA) * WORD_BYTES);
+        let end = self.first().map_or(self.memory().len(), |first| first.start);
+        let room = control::MAX_SCHEMA_BYTES.min((end - control::SCHEMA) * WORD_BYTES);
         let len = usize::try_from(mark.bytes).ok().filter(|len| *len <= room);
         let len = len.ok_or_else(|| format!("there is no room for {} bytes", mark.bytes))?;
         let mut content = vec![0; len];

@@ -1,11 +1,15 @@
 //! The segments of one channel that have objects of their own: created and opened by
 //! generation-tagged names, checked by their headers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control, segment};
+use crate::layout::segment::slot;
+use crate::layout::{
+    Geometry, Kind, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES, control, segment,
+};
 use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, SharedWords, Words};
-use crate::object::{Access, Backend, ObjectError};
+use crate::object::{Access, Backend, Claim, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ring, Segment};
 
@@ -32,6 +36,32 @@ impl FirstSegments {
     /// Bytes of the channel's object.
     pub(super) fn object_bytes(self) -> usize {
         self.geometry.first_bytes(self.start)
+    }
+
+    /// The bytes of the object that the headers of the slots of `side` and payloads of up to `len`
+    /// bytes take, in full pages, and the payload bytes for which they have room.
+    pub(super) fn used(self, side: Side, len: usize) -> (Vec<Range<usize>>, usize) {
+        let stride = self.geometry.stride_words() * WORD_BYTES;
+        let begin = (self.start + side.index() * self.geometry.words()) * WORD_BYTES;
+        let used = len.saturating_add(slot::HEADER_BYTES).next_multiple_of(PAGE_BYTES);
+        let slots = self.geometry.slots();
+        // What is left of a slot may not be worth a system call: then all is one range.
+        let (len, count, capacity) = match used.saturating_add(PAGE_BYTES) > stride {
+            true => (slots * stride, 1, self.geometry.capacity()),
+            false => (used, slots, used - slot::HEADER_BYTES),
+        };
+        let ranges = (0..count).map(|slot| begin + slot * stride).map(|first| first..first + len);
+        (ranges.collect(), capacity)
+    }
+
+    /// Reserves what payloads of up to `len` bytes take on `side`, and returns the capacity that
+    /// the slots then have.
+    pub(super) fn reserve(self, claim: &dyn Claim, side: Side, len: usize) -> Result<usize, ObjectError> {
+        let (ranges, capacity) = self.used(side, len);
+        for range in ranges {
+            claim.reserve(range.start, range.len())?;
+        }
+        Ok(capacity)
     }
 
     /// Number of pins, which is that of the spare slots.

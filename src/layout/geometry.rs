@@ -92,6 +92,11 @@ impl Geometry {
         Some(Geometry { spares, ..self })
     }
 
+    /// The same slots for payloads of at most `capacity` bytes, where not all of a slot has memory.
+    pub(crate) fn with_capacity(self, capacity: usize) -> Geometry {
+        Geometry { capacity: self.capacity.min(capacity), ..self }
+    }
+
     /// The shape of an entry of a registry.
     pub(crate) fn of_entry() -> Geometry {
         Geometry::new(entry::DEPTH, entry::STRIDE, entry::CAPACITY)

@@ -129,6 +129,18 @@ pub enum ObjectError {
         /// The namespace that it belongs to.
         other: Box<str>,
     },
+    /// A descriptor is not one of a sealed channel: another process could truncate what it leads
+    /// to, and a read would then kill this process.
+    #[error(
+        "{object} is not the descriptor of a sealed channel ({reason}): pass on what `Writer::descriptor` \
+         returns, of a writer that `Writer::sealed` opened"
+    )]
+    NotSealed {
+        /// What it was asked of.
+        object: String,
+        /// What it is.
+        reason: String,
+    },
     /// It belongs to another user.
     #[error("shared-memory object {object} belongs to user {owner}, which is not trusted: {}use another namespace",
         unmapped_text(*owner, "trust that user explicitly (NamespaceBuilder::trust_owner), or "))]
@@ -256,6 +268,7 @@ impl ObjectError {
             | ObjectError::Foreign { object, .. }
             | ObjectError::OtherVersion { object, .. }
             | ObjectError::OtherNamespace { object, .. }
+            | ObjectError::NotSealed { object, .. }
             | ObjectError::OtherOwner { object, .. }
             | ObjectError::NoHugePages { object, .. }
             | ObjectError::Limit { object, .. }
@@ -285,6 +298,9 @@ fn room_text(object: &str) -> String {
         DEFAULT_DIRECTORY => {
             "free memory in /dev/shm, or enlarge it (mount -o remount,size=… /dev/shm)".into()
         }
+        "" => "free memory, or raise the limit of this process's control group, or of the machine \
+             (vm.overcommit_memory)"
+            .into(),
         directory => format!(
             "remove files from {directory}, or enlarge it (a tmpfs: mount -o remount,size=…; hugetlbfs: sysctl \
              vm.nr_hugepages=…; a disk: its file system, or this user's quota)"

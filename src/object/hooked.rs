@@ -67,6 +67,15 @@ impl Backend for Hooked {
         self.backend.trusted()
     }
 
+    fn is_sealed(&self) -> bool {
+        self.backend.is_sealed()
+    }
+
+    fn populate(&self, words: &ReadOnlyWords, start: usize, bytes: usize) -> Result<(), ObjectError> {
+        (self.hook)("populate", "")?;
+        self.backend.populate(words, start, bytes)
+    }
+
     fn directory(&self) -> Option<&str> {
         self.backend.directory()
     }
@@ -107,6 +116,10 @@ impl Claim for HookedClaim {
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
         (self.hook)("grow", &self.object)?;
         self.claim.grow(bytes)
+    }
+    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
+        (self.hook)("reserve", &self.object)?;
+        self.claim.reserve(start, bytes)
     }
     fn remove(&self) -> Result<(), ObjectError> {
         (self.hook)("claim_remove", &self.object)?;

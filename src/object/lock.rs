@@ -48,7 +48,8 @@ pub(super) fn unlock_all(descriptor: BorrowedFd<'_>) {
 /// Whether an owner's byte is locked through another descriptor. A descriptor that is open only for
 /// reading is enough.
 pub(super) fn is_owned(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(first_locked_from(descriptor, FIRST_OWNER)?.is_some())
+    // A read lock is none of an owner's: whoever may read the object can take one.
+    Ok(first_locked(descriptor, libc::F_RDLCK, FIRST_OWNER, HOLDERS - FIRST_OWNER)?.is_some())
 }
 
 /// Locks the byte of a holder of pins; `false` if another one has this number. The descriptor must
@@ -59,7 +60,7 @@ pub(super) fn try_hold(descriptor: BorrowedFd<'_>, holder: u32) -> io::Result<bo
 
 /// Whether the byte of a holder of pins is locked through another descriptor.
 pub(super) fn is_held(descriptor: BorrowedFd<'_>, holder: u32) -> io::Result<bool> {
-    Ok(first_locked(descriptor, HOLDERS + i64::from(holder), 1)?.is_some())
+    Ok(first_locked(descriptor, libc::F_WRLCK, HOLDERS + i64::from(holder), 1)?.is_some())
 }
 
 /// The first byte after all bytes that owners have locked. No other process locks it while the
@@ -193,12 +194,18 @@ fn set(descriptor: BorrowedFd<'_>, kind: libc::c_int, byte: i64, len: i64) -> io
 
 /// End of the first owner's lock of another descriptor at or after `byte`.
 fn first_locked_from(descriptor: BorrowedFd<'_>, byte: i64) -> io::Result<Option<i64>> {
-    first_locked(descriptor, byte, HOLDERS - byte)
+    first_locked(descriptor, libc::F_WRLCK, byte, HOLDERS - byte)
 }
 
-/// End of the first lock of another descriptor among `len` bytes from `byte` on.
-fn first_locked(descriptor: BorrowedFd<'_>, byte: i64, len: i64) -> io::Result<Option<i64>> {
-    let mut request = request(libc::F_WRLCK, byte, len);
+/// End of the first lock of another descriptor, among `len` bytes from `byte` on, that forbids one
+/// of this kind.
+fn first_locked(
+    descriptor: BorrowedFd<'_>,
+    kind: libc::c_int,
+    byte: i64,
+    len: i64,
+) -> io::Result<Option<i64>> {
+    let mut request = request(kind, byte, len);
     // SAFETY: the descriptor is open (borrowed), and F_OFD_GETLK takes a pointer to a `flock`,
     // which it reads and writes.
     let answer = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_OFD_GETLK, &raw mut request) };

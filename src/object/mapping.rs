@@ -65,7 +65,7 @@ fn exceeds_addresses(bytes: usize) -> bool {
 /// Writable mappings of more than a page and up to this many bytes are made with all their pages: a
 /// writer touches all of a small object, and no publication has to wait for a fault. A single page
 /// is touched at once, and a fault costs less than asking for the page.
-const POPULATED: usize = 8 * PAGE_BYTES;
+pub(super) const POPULATED: usize = 8 * PAGE_BYTES;
 
 /// The largest pages of kernels, which map files only from a multiple of their page on: x86-64 has
 /// pages of 4 KiB, arm64 of 4, 16 or 64.
@@ -177,6 +177,17 @@ pub(super) fn read_only(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> R
     let mapping = Mapping::new(fd, 0, bytes, object, ProtFlags::READ)?;
     // SAFETY: read-only words need not be writable.
     Ok(unsafe { Arc::new(mapping).words() })
+}
+
+/// Gives memory to words of a mapping, and keeps it; an error if there is none, where a load would
+/// fault. `INVAL` before Linux 5.14.
+pub(super) fn populate(words: &ReadOnlyWords) -> Result<(), Errno> {
+    let first = words.words().as_ptr();
+    let before = first.addr() % page_bytes();
+    let bytes = before + size_of_val(words.words());
+    // SAFETY: the range begins on the page of the first word, which is mapped, and ends with the
+    // last one. The advice changes nothing that the mapping shows.
+    unsafe { madvise(first.wrapping_byte_sub(before).cast_mut().cast(), bytes, Advice::LinuxPopulateRead) }
 }
 
 impl Mapping {

@@ -28,10 +28,11 @@ pub(crate) use hooked::{hooked, hooked_backend};
 pub use huge_pages::HugePages;
 pub(crate) use lock::holds_owners_lock;
 pub(crate) use mapping::are_scarce as mappings_are_scarce;
-pub(crate) use shm::{SharedMemory, group_id};
+pub(crate) use shm::{Sealed, SharedMemory, group_id};
 pub(crate) use this_process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 use std::{fmt, fs};
@@ -240,6 +241,25 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether it is the one object of a sealed channel, which has no name. The object is sparse:
+    /// nothing is stored before [`Claim::reserve`] has given it memory, and nothing is loaded
+    /// before [`Backend::populate`] has.
+    fn is_sealed(&self) -> bool {
+        false
+    }
+
+    /// A descriptor for readers of a sealed channel, open only for reading.
+    fn descriptor(&self) -> Result<OwnedFd, ObjectError> {
+        let reason = "the channel has a name, by which readers open it".into();
+        Err(ObjectError::NotSealed { object: "the channel's object".into(), reason })
+    }
+
+    /// Makes sure that `bytes` from `start` on, of the words of a sealed object, have memory. They
+    /// keep it.
+    fn populate(&self, _words: &ReadOnlyWords, _start: usize, _bytes: usize) -> Result<(), ObjectError> {
+        Ok(())
+    }
+
     /// What errors call `object`: its path, if it is a file.
     fn path(&self, object: &str) -> String {
         self.directory().map_or_else(|| object.into(), |directory| format!("{directory}/{object}"))
@@ -362,6 +382,11 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// Makes the object of [`Size::AtLeast`] larger, and maps all of it. What it held
     /// is at the same place, the rest is zero.
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError>;
+
+    /// Reserves `bytes` of a sealed object, from `start` on.
+    fn reserve(&self, _start: usize, _bytes: usize) -> Result<(), ObjectError> {
+        Ok(())
+    }
 
     /// Unlinks the name if it still means this object. The claim is kept until it is dropped.
     fn remove(&self) -> Result<(), ObjectError>;

@@ -1,14 +1,17 @@
 //! How a reader attaches.
 
 use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Reader;
 use crate::accept::{Accept, Candidate, SameType};
 use crate::catalog;
-use crate::channel::{AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
+use crate::channel::{self, AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
 use crate::codec::{Decode, MessagePack};
 use crate::memory::TrustedWriters;
+use crate::object::Sealed;
 use crate::registry::Registry;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
@@ -31,6 +34,22 @@ pub struct ReaderBuilder<T, C = MessagePack, A = SameType> {
 type Types<T, C, A> = PhantomData<fn() -> (T, C, A)>;
 
 impl<T> ReaderBuilder<T> {
+    /// Options for a reader of the [sealed](crate::sealed) channel that a descriptor leads to. Its
+    /// name is the channel's. The clones of the builder, its readers and theirs share the
+    /// descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Object`] with
+    /// [`ObjectError::NotSealed`](crate::error::ObjectError::NotSealed) if it leads to anything
+    /// else, which is closed; [`AttachError::LayoutVersion`].
+    pub fn from_descriptor(descriptor: OwnedFd) -> Result<Self, AttachError> {
+        let channel = format!("descriptor {}", descriptor.as_raw_fd());
+        let sealed = Sealed::open(descriptor).map_err(|source| AttachError::Object { channel, source })?;
+        let name = channel::name_of_sealed(&sealed)?;
+        Ok(ReaderBuilder::new(NamespaceHandle::new(Arc::new(sealed), &name.namespace), &name.channel))
+    }
+
     pub(crate) fn new(handle: NamespaceHandle, channel: &str) -> Self {
         ReaderBuilder {
             handle,

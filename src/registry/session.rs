@@ -13,7 +13,7 @@ use crate::channel::{
 use crate::clock::Timer;
 use crate::layout::{Kind, ObjectNames, Side, segment};
 use crate::memory::Words;
-use crate::object::{Backend, ObjectError, if_exists};
+use crate::object::{Backend, ObjectError, Sealed, if_exists};
 
 /// A state that was published within this time is not removed.
 const MIN_AGE: Duration = Duration::from_secs(60);
@@ -67,11 +67,24 @@ impl Session {
         backend: &Arc<dyn Backend>,
         name: &ChannelName,
     ) -> Result<Session, CreateError> {
-        let (backend, name, check) = (Arc::clone(backend), name.clone(), Timer::new(CHECK_NAMES_AFTER));
-        let (entry, has_lost_name, not_listed) = (None, false, None);
-        let mut session = Session { channel, backend, name, entry, check, has_lost_name, not_listed };
+        let mut session = Session::unlisted(channel, Arc::clone(backend), name.clone());
         session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
+    }
+
+    /// Opens a sealed channel, which no registry has.
+    pub(crate) fn open_sealed(name: &ChannelName, options: WriterOptions) -> Result<Session, CreateError> {
+        let failed = |source| CreateError::Object { channel: name.channel.clone(), source };
+        let backend: Arc<dyn Backend> = Arc::new(Sealed::create(&name.channel).map_err(failed)?);
+        // Its last state is there as long as a process has the descriptor. Readers can't pin.
+        let options = WriterOptions { linger: true, pins: 0, ..options };
+        let channel = channel::open(&backend, name, &options)?;
+        Ok(Session::unlisted(channel, backend, name.clone()))
+    }
+
+    fn unlisted(channel: ChannelWriter, backend: Arc<dyn Backend>, name: ChannelName) -> Session {
+        let (entry, check, has_lost_name) = (None, Timer::new(CHECK_NAMES_AFTER), false);
+        Session { channel, backend, name, entry, check, has_lost_name, not_listed: None }
     }
 
     /// Opens the channel again with the same options, and ends this one for its readers. An

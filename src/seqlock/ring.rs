@@ -111,6 +111,14 @@ impl<M: Memory> Ring<M> {
         self.0.memory()
     }
 
+    /// The same ring, for payloads of at most `capacity` bytes.
+    pub(crate) fn with_capacity(&self, capacity: usize) -> Ring<M>
+    where
+        M: Clone,
+    {
+        Ring::new(self.memory().clone(), self.geometry().with_capacity(capacity))
+    }
+
     /// Sets which payloads [`Ring::try_write`] writes: those of up to `max` bytes that fit, or, if
     /// that is `None`, none.
     pub(crate) fn admit(&mut self, max: Option<usize>) {

@@ -79,6 +79,11 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
         &self.sides[side.index()].ring
     }
 
+    /// Replaces the ring of `side` by one of the same slots with another capacity.
+    pub(crate) fn set_ring(&mut self, side: Side, ring: Ring<R>) {
+        self.sides[side.index()].ring = ring;
+    }
+
     /// The current generation of `side`.
     pub(crate) fn generation(&self, side: Side) -> u64 {
         self.sides[side.index()].generation

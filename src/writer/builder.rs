@@ -21,7 +21,8 @@ use crate::{
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder).
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
-    handle: NamespaceHandle,
+    /// `None` for a sealed channel, which no namespace has.
+    handle: Option<NamespaceHandle>,
     pub(crate) channel: String,
     capacity: Option<usize>,
     type_name: Option<String>,
@@ -32,7 +33,7 @@ pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
 }
 
 impl<T: ?Sized> WriterBuilder<T> {
-    pub(crate) fn new(handle: NamespaceHandle, channel: &str, options: WriterOptions) -> Self {
+    pub(crate) fn new(handle: Option<NamespaceHandle>, channel: &str, options: WriterOptions) -> Self {
         WriterBuilder {
             handle,
             channel: channel.into(),
@@ -111,7 +112,8 @@ setters! {
     /// readers copy.
     pub fn slots(slots: usize) { options.depth = Some(slots.div_ceil(2)) }
 
-    /// Payload bytes that a state may have at most. Default: 64 MiB.
+    /// Payload bytes that a state may have at most. Default: 64 MiB. A
+    /// [sealed](Writer::sealed) channel of [`Pod`](crate::Pod) has the size of `T`.
     pub fn max_state_len(bytes: usize) { options.max_state_len = bytes }
 
     /// Whether objects of a channel that are large enough get huge pages. Default: never.
@@ -197,18 +199,31 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
         }
         let mut options = self.options;
         options.format = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
-        if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
+        let (is_sealed, len) = (self.handle.is_none(), C::fixed_len().map(|len| len.max(1)));
+        if let Some(len) = len.filter(|_| is_sealed) {
+            // The limit takes addresses.
+            options.max_state_len = len.min(options.max_state_len);
+        }
+        if let Some(capacity) = self.capacity.or(len) {
             options.capacity = capacity;
         } else {
             options.capacity = options.capacity.min(options.max_state_len);
         }
         #[cfg(feature = "schema")]
         check_schema::<T, C>(&self.channel, &options)?;
-        let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
-        let session = Session::open(self.handle.backend(), &name, &options)?;
+        let name = ChannelName::new(namespace_of(&self.handle), &self.channel)?;
+        let session = match &self.handle {
+            Some(handle) => Session::open(handle.backend(), &name, &options)?,
+            None => Session::open_sealed(&name, options)?,
+        };
         let (scratch, last_payload) = (Vec::new(), LastPayload::default());
         Ok(Writer { session, scratch, last_payload, types: PhantomData })
     }
+}
+
+/// The namespace that the control page names.
+fn namespace_of(handle: &Option<NamespaceHandle>) -> &str {
+    handle.as_ref().map_or("sealed", NamespaceHandle::namespace)
 }
 
 /// Whether readers will accept the schema, and whether it describes the states: a type can be
@@ -236,4 +251,4 @@ impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
     }
 }
 
-debug_by!(WriterBuilder<T: ?Sized, C>, |it| name: (it.handle.namespace(), &it.channel), options: it.options);
+debug_by!(WriterBuilder<T: ?Sized, C>, |it| name: (namespace_of(&it.handle), &it.channel), options: it.options);

@@ -18,7 +18,7 @@ const RANKS: [&[&str]; 13] = [
     &["namespace"],
     &["saved", "hub", "syncer"],
     &["inspect", "usage"],
-    &["writer", "reader", "accept", "snapshot", "view"],
+    &["sealed", "writer", "reader", "accept", "snapshot", "view"],
     &["cleanup", "waiting", "health", "catalog", "registry"],
     &["block", "channel"],
     &["schema", "codec"],

@@ -76,6 +76,8 @@ mod registry;
 mod removed_names;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod saved;
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
+mod sealed;
 #[cfg(feature = "schema")]
 mod selecting;
 mod squatted_names;

@@ -190,3 +190,59 @@ fn a_channel_without_its_names_keeps_its_state_but_does_not_grow() {
         "a successor's names stay"
     );
 }
+
+#[test]
+fn a_sealed_channel_that_gets_no_memory_keeps_its_state() {
+    use crate::object::{ObjectError, Sealed, hooked_backend};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    // How many calls succeed.
+    static LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
+    let no_space = |method, object: &str| {
+        let counts = ["reserve", "populate", "grow"].contains(&method);
+        match counts
+            && LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+        {
+            true => Err(ObjectError::NoSpace { object: object.into(), bytes: 4096 }),
+            false => Ok(()),
+        }
+    };
+    let mut options = options();
+    options.max_state_len = 1 << 20;
+    let sealed = || hooked_backend(Arc::new(Sealed::create("channel").unwrap()), no_space);
+    let open = |backend: &Arc<dyn Backend>| crate::channel::open(backend, &name(), &options);
+    let attach = |backend: &Arc<dyn Backend>| crate::channel::attach(backend, &name(), &reader_options());
+
+    // By the number of calls that succeed: the first failure is an error.
+    let opens = |left| {
+        LEFT.store(left, Ordering::Relaxed);
+        match open(&sealed()) {
+            Ok(_) => true,
+            Err(error) => !matches!(error, CreateError::Object { .. }),
+        }
+    };
+    assert!((0..).find(|left| opens(*left)).unwrap() > 2);
+    LEFT.store(usize::MAX, Ordering::Relaxed);
+    let backend = sealed();
+    let mut writer = open(&backend).unwrap();
+    let mut reader = attach(&backend).unwrap();
+    for round in 1..4 {
+        let (before, len) = (writer.last(), 100_000 * round);
+        writer.publish(b"small").unwrap();
+        LEFT.store(round, Ordering::Relaxed);
+        let error = writer.publish(&vec![7; len]).unwrap_err();
+        assert!(matches!(error, PublishError::Growth { .. }), "{error}");
+        assert_eq!(snapshot(&mut reader).unwrap(), (before + 1, b"small".to_vec()));
+        LEFT.store(usize::MAX, Ordering::Relaxed);
+        writer.publish(&vec![7; len]).unwrap();
+        // The reader fails at the first larger state, and reads it once there is memory.
+        LEFT.store(0, Ordering::Relaxed);
+        let error = snapshot(&mut reader).unwrap_err();
+        assert!(matches!(error, SnapshotError::Object { .. }), "{error}");
+        assert!(reader.latest_info().is_none());
+        assert!(attach(&backend).is_err());
+        LEFT.store(usize::MAX, Ordering::Relaxed);
+        assert_eq!(snapshot(&mut reader).unwrap(), (before + 2, vec![7; len]));
+    }
+    assert_eq!(writer.growths(), 0, "the segments are the first ones");
+}

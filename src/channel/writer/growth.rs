@@ -61,6 +61,13 @@ impl ChannelWriter {
             return Err(self.too_large(len, SizeLimit::MaxStateLen));
         }
         let current = self.writer.ring(side).geometry();
+        if self.segments.backend.is_sealed() {
+            let doubled = current.capacity().saturating_mul(2).max(len).min(max);
+            if len > current.capacity() {
+                self.widen(side, doubled).or_else(|_| self.widen(side, len))?;
+            }
+            return Ok(None);
+        }
         let capacity = match self.resizing[side.index()] {
             None if len <= current.capacity() => return Ok(None),
             Some(capacity) => len.max(capacity),
@@ -82,6 +89,16 @@ impl ChannelWriter {
         };
         self.resizing[side.index()] = None;
         Ok(fresh)
+    }
+
+    /// Reserves more of the slots of `side` of a sealed channel, for payloads of up to `len` bytes.
+    fn widen(&mut self, side: Side, len: usize) -> Result<(), PublishError> {
+        let page = self.writer.control();
+        let Some((first, segment)) = page.first().zip(page.first_segment(side)) else { return Ok(()) };
+        let reserved = first.reserve(self.claim.as_ref(), side, len);
+        let capacity = reserved.map_err(|source| self.cannot_grow(first.geometry, source))?;
+        self.writer.set_ring(side, segment.ring.with_capacity(capacity));
+        Ok(())
     }
 
     /// Creates the next segment of `side`. If a budget has no room for it, but the state needs one,

@@ -102,18 +102,22 @@ fn size_behind_gate(stat: &Stat, object: &str, expected: Size) -> Result<(usize,
 
 /// The descriptor that holds the locks of a claim. Dropping it releases them.
 #[derive(Debug)]
-struct OwnerLock {
-    fd: OwnedFd,
+pub(super) struct OwnerLock {
+    pub(super) fd: OwnedFd,
     token: ForkToken,
 }
 
 impl OwnerLock {
-    fn stat(&self, object: &str) -> Result<Stat, ObjectError> {
+    pub(super) fn stat(&self, object: &str) -> Result<Stat, ObjectError> {
         rustix::fs::fstat(&self.fd).map_err(|errno| failed(object, "fstat", errno))
     }
 
     /// Waits for the gate; `None` if it stays locked for too long.
-    fn pass_gate(fd: OwnedFd, object: &str, patience: Duration) -> Result<Option<OwnerLock>, ObjectError> {
+    pub(super) fn pass_gate(
+        fd: OwnedFd,
+        object: &str,
+        patience: Duration,
+    ) -> Result<Option<OwnerLock>, ObjectError> {
         let lock = OwnerLock { fd, token: ForkToken::take() };
         let begin = Instant::now();
         loop {

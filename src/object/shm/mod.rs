@@ -1,4 +1,5 @@
-//! Named shared memory: POSIX shared memory, or files in another directory.
+//! Named shared memory: POSIX shared memory, or files in another directory. And memory without a
+//! name: [`Sealed`].
 //!
 //! In `/dev/shm`, the `shared_memory` crate creates the objects that are not claimed; it knows no
 //! other directory. This room does what that crate can't, on a descriptor of its own: reserve the
@@ -11,6 +12,7 @@
 mod claim;
 mod directory;
 mod object;
+mod sealed;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,7 @@ use object::{
     reserve_range, reserved_bytes, set_access, set_size, size_of_object, stat_by_name, stat_if_named,
     status_of, unlink,
 };
+pub(crate) use sealed::Sealed;
 
 /// Maximum tries of a step that another process or a signal interrupts.
 const MAX_TRIES: usize = 1_000;

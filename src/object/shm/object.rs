@@ -83,7 +83,7 @@ pub(super) fn set_access(fd: &OwnedFd, stat: &Stat, object: &str, access: Access
 }
 
 /// An error if this process may not make the object that long: the system would kill it (SIGXFSZ).
-fn check_file_size(object: &str, bytes: usize) -> Result<(), ObjectError> {
+pub(super) fn check_file_size(object: &str, bytes: usize) -> Result<(), ObjectError> {
     match getrlimit(Resource::Fsize).current {
         Some(max) if bytes as u64 > max => Err(ObjectError::Limit {
             object: object.into(),
