@@ -9,7 +9,7 @@ use super::open::{owner_state, remove};
 use crate::channel::{RemovalReason, Removed, WriterState, is_abandoned, owner_of};
 use crate::layout::{ObjectNames, PAGE_BYTES};
 use crate::memory::SharedWords;
-use crate::object::{Backend, ClaimOptions, Mode, ObjectError, Size, if_exists};
+use crate::object::{Backend, ClaimOptions, ObjectError, Size, if_exists};
 
 /// A block of a namespace: see [`Namespace::blocks`](crate::Namespace::blocks).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) fn list(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<Bl
             owner,
             owner_pid: header.owner.pid,
             owner_uid: status.owner,
-            permissions: status.permissions as Mode,
+            permissions: status.permissions,
             object,
         });
     }

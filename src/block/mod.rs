@@ -120,7 +120,7 @@ impl BlockBuilder {
         let (access, budgets, label) = (self.access, self.budgets, &*self.label);
         let created = Creation { backend, name: &name, access, budgets, label, len: bytes }.create()?;
         let (owner, header) = created;
-        Ok(Block { shared: BlockMut::new(backend, name, header, owner.memory().clone()), owner })
+        Ok(Block { shared: BlockMut::new(backend, name, header, owner.memory()), owner })
     }
 
     /// Opens a block of another process, or of this one, for reading. The mapping is read-only.
@@ -147,7 +147,7 @@ impl BlockBuilder {
             let (header, memory) = open::find(&self.backend, &name, self.patience)?;
             // Replaced since it was found: found again.
             if let Some(words) = open::map_writable(&self.backend, &name, &memory)? {
-                return Ok(BlockMut::new(&self.backend, name, header, words));
+                return Ok(BlockMut::new(&self.backend, name, header, &words));
             }
         }
     }
@@ -320,7 +320,7 @@ pub struct BlockMut {
 }
 
 impl BlockMut {
-    fn new(backend: &Arc<dyn Backend>, name: BlockName, header: Header, memory: Words) -> BlockMut {
+    fn new(backend: &Arc<dyn Backend>, name: BlockName, header: Header, memory: &Words) -> BlockMut {
         let view = BlockView::new(backend, name, header, &memory.read_only());
         let contents = memory.part(block::CONTENTS, view.contents.len()).expect("the header was checked");
         BlockMut { view, contents }
