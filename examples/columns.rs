@@ -1,5 +1,5 @@
-//! A table of all processes of this machine, in columns: whoever needs one column copies one
-//! column. Start the writer in one terminal, and `busiest` in another:
+//! A table of all processes of this machine, in columns: a reader that needs one column copies one.
+//! Start the writer in one terminal, and `busiest` in another:
 //!
 //! ```text
 //! cargo run --release --example columns     cargo run --release --example columns busiest
@@ -118,7 +118,7 @@ fn add(table: &mut Processes, stat: &str, names: &mut Names) -> Option<()> {
 fn busiest() -> Result<(), Box<dyn Error>> {
     let builder = Namespace::open("examples")?.reader_builder::<Boxed<Processes>>("processes");
     let mut reader = builder.codec::<Pod>().attach_within(Duration::from_secs(60)).open()?;
-    let mut former = [0; MAX];
+    let mut former = HashMap::new();
     // Ends with the error that the writer has closed the channel.
     loop {
         if !reader.changed(Duration::from_secs(10))? {
@@ -130,15 +130,19 @@ fn busiest() -> Result<(), Box<dyn Error>> {
         let begin = Instant::now();
         let all = reader.snapshot()?;
         let whole = begin.elapsed();
-        let used = |index: &usize| ticks[*index].saturating_sub(former[*index]);
-        let index = (0..MAX).max_by_key(used).unwrap_or(0);
-        let (number, used) = (all.names[index] as usize, used(&index));
         // The table may have changed between the two reads.
-        if all.publication() == ticks.publication() && former != [0; MAX] {
-            let len = usize::from(all.arena[number]);
-            let name = String::from_utf8_lossy(&all.arena[number + 1..][..len]);
+        if all.publication() != ticks.publication() {
+            continue;
+        }
+        // A process is somewhere else in the table once another one has ended.
+        let rows = 0..usize::try_from(all.count)?.min(MAX);
+        let used = |row: usize| former.get(&all.pids[row]).map(|former| ticks[row].saturating_sub(*former));
+        if let Some((used, row)) = rows.clone().filter_map(|row| Some((used(row)?, row))).max() {
+            let number = all.names[row] as usize;
+            let name = &all.arena[number + 1..][..usize::from(all.arena[number])];
+            let name = String::from_utf8_lossy(name);
             println!("{name:16} {used:3} ticks; column {column:.1?}, whole table {whole:.1?}");
         }
-        former = *ticks;
+        former = rows.map(|row| (all.pids[row], ticks[row])).collect();
     }
 }

@@ -46,7 +46,8 @@
 //! and runs a barrier in the writer's process (`membarrier`, some microseconds).
 //! Each further one takes a small allocation, a few stores and a fence, whatever the size of the
 //! state; where no pin is available, a system call for each reader that has one, and a copy. A
-//! publication takes a fence, and a look at the pins, but only once a reader has begun to view.
+//! publication takes a fence and a look at the pins once a reader has begun to view; with
+//! [`WakeMode::Never`](crate::options::WakeMode) always.
 //!
 //! A reader that is stopped keeps its pins. One that was killed keeps them until another reader
 //! finds no free one. A view that is forgotten (`mem::forget`) keeps its pin as long as its process

@@ -82,11 +82,14 @@ impl Opening<'_> {
                     let segments = self.segments(page.instance());
                     match self.current_segments(&page, &segments)? {
                         Some(current) => {
-                            self.give_huge_pages(claim.memory(), Kind::Control)?;
+                            self.require_huge_pages(claim.memory(), Kind::Control)?;
                             for (side, Segment { generation, ring }) in Side::BOTH.iter().zip(&current.sides)
                             {
                                 if *generation != segment::FIRST {
-                                    self.give_huge_pages(ring.memory(), Kind::Segment(*side, *generation))?;
+                                    self.require_huge_pages(
+                                        ring.memory(),
+                                        Kind::Segment(*side, *generation),
+                                    )?;
                                 }
                             }
                             return Ok(self.take_over(claim, &page, current, segments, access));
@@ -221,7 +224,7 @@ impl Opening<'_> {
             (0..claim.memory().len()).for_each(|word| claim.memory().store(word, 0));
             self.afford(bytes)?;
             claim.grow(self.first.object_bytes()).map_err(|source| self.failed(source))?;
-            self.give_huge_pages(claim.memory(), Kind::Control)?;
+            self.require_huge_pages(claim.memory(), Kind::Control)?;
             let capacities = self.reserve(claim.as_ref()).map_err(|source| self.failed(source))?;
             Ok(Some((instance, access, capacities)))
         });
@@ -371,14 +374,17 @@ impl Opening<'_> {
         let object = segments.name(Side::A, free);
         self.backend
             .create_over_leftover(&object, self.first.object_bytes(), self.options.access)
-            .and_then(|trial| self.backend.remove(&object, &trial))
+            .and_then(|trial| {
+                let required = self.options.huge_pages.require(self.backend, &object, &trial);
+                self.backend.remove(&object, &trial).and(required)
+            })
             .and_then(|()| destroy(claim, &segments))
             .map_err(|source| self.failed(source))
     }
 
-    fn give_huge_pages(&self, words: &Words, kind: Kind) -> Result<(), CreateError> {
+    fn require_huge_pages(&self, words: &Words, kind: Kind) -> Result<(), CreateError> {
         let object = self.name.objects.object(kind);
-        let given = self.options.huge_pages.give(self.backend, &object, words);
+        let given = self.options.huge_pages.require(self.backend, &object, words);
         given.map_err(|source| self.failed(source))
     }
 

@@ -45,8 +45,15 @@ impl PinHolder {
         let (start, bytes) = (first_word * WORD_BYTES, pins::WORDS * WORD_BYTES);
         let (memory, holder) = segments.backend.hold(&name, id, start, bytes)?;
         let pins = Pins::new(memory, page.pins());
+        let has_barrier = || WakeMode::load(page.memory()) != WakeMode::Barriers || object::issue_barrier();
+        // Without one the announcement would cost the writer a look at the pins, for nothing.
+        if !has_barrier() {
+            return Ok(None);
+        }
         pins.announce();
-        if WakeMode::load(page.memory()) == WakeMode::Barriers && !object::issue_barrier() {
+        // The mode is loaded again: the announcement may have come too late for a writer that has
+        // changed it in the meantime.
+        if !has_barrier() {
             return Ok(None);
         }
         Ok(Some(PinHolder { pins, holder, owner: ForkToken::take() }))

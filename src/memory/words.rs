@@ -103,6 +103,11 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
         Some(unsafe { Self::new(first, len, Arc::clone(&self.owner)) })
     }
 
+    /// Whether other words have the same owner.
+    pub(crate) fn are_shared(&self) -> bool {
+        Arc::strong_count(&self.owner) > 1
+    }
+
     /// The same words, without the right to store to them.
     pub(crate) fn read_only(&self) -> ReadOnlyWords {
         SharedWords { base: self.base, len: self.len, owner: Arc::clone(&self.owner) }

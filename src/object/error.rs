@@ -159,7 +159,7 @@ pub enum ObjectError {
     /// It can't have the huge pages that its writer requires.
     #[error(
         "no huge pages for shared-memory object {object} ({reason}): ask for HugePages::IfPossible, or \
-         keep the namespace in a directory on hugetlbfs"
+         keep the namespace in a directory of a tmpfs or on hugetlbfs"
     )]
     NoHugePages {
         /// Its path.

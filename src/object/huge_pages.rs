@@ -1,9 +1,9 @@
 //! Huge pages: fewer faults and smaller page tables for readers of large states.
 
-use std::fs;
-use std::io;
+use std::ffi::c_void;
 use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::time::Duration;
+use std::{fs, io, thread};
 
 use rustix::io::Errno;
 
@@ -13,47 +13,49 @@ use crate::memory::{Memory, Words};
 
 /// Whether a channel's large objects get huge pages, of 2 MiB on x86-64.
 ///
-/// A reader that maps 16 MiB then takes 8 faults, not thousands, and its page table stays a page
-/// shorter for each 2 MiB. Copies are no faster. Objects of less than a huge page keep small ones,
-/// and so does what is left at the end of a larger one.
+/// A reader that maps a large state then takes a fault for each 2 MiB, where it takes one for each
+/// 64 KiB otherwise, and its page tables are smaller. Copies are no faster. Objects of less than a
+/// huge page keep small ones, and so does what is left at the end of a larger one.
 ///
-/// The kernel moves what an object holds (`MADV_COLLAPSE`, Linux 6.1), whatever the system's
-/// setting for shared memory is. That takes about 2 ms a page. In a directory on hugetlbfs all
-/// pages are huge: there is nothing to do.
+/// The kernel moves what an object in a tmpfs holds to huge pages (`MADV_COLLAPSE`, Linux 6.1),
+/// unless the system's setting for shared memory is `deny`. That takes about 2 ms a page. In a
+/// directory on hugetlbfs all pages are huge: there is nothing to do. On a disk, in a namespace
+/// inside one process and in a sealed channel there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HugePages {
-    /// Small pages, unless the file system has huge ones only. The default.
+    /// The pages that the file system has. The default.
     #[default]
     Never,
-    /// Huge pages where there are any. A thread that ends with this task asks for them, and opening
-    /// and publishing don't wait for it.
+    /// Huge pages where there are any. A thread asks for them, one after the other, and ends. A
+    /// publication may wait for the page that is just being moved.
     IfPossible,
-    /// Huge pages, or an error of opening, or of the publication for which the channel grows, which
-    /// waits for them. A namespace inside one process has none.
+    /// Huge pages, or an error of opening, or of the publication for which the channel grows. Both
+    /// wait for all of them.
     Required,
 }
 
 impl HugePages {
-    /// Gives huge pages to an object that was just created or is resumed.
-    pub(crate) fn give(
+    /// Gives huge pages to an object that was just created or is resumed, if they are required.
+    pub(crate) fn require(
         self,
         backend: &Arc<dyn Backend>,
         object: &str,
         words: &Words,
     ) -> Result<(), ObjectError> {
-        match self {
-            HugePages::Never => {}
-            HugePages::Required => backend.collapse(object, words)?,
-            HugePages::IfPossible if range(words).is_some() => {
-                let (backend, object, words) = (Arc::clone(backend), object.to_owned(), words.clone());
-                let collapse = move || drop(backend.collapse(&object, &words));
-                // Without a thread it keeps its small pages.
-                let _ = thread::Builder::new().name("tearless-pages".into()).spawn(collapse);
-            }
-            HugePages::IfPossible => {}
+        // A clone: it goes on as long as the words have another user.
+        if self == HugePages::Required { backend.collapse(object, &words.clone()) } else { Ok(()) }
+    }
+
+    /// Asks for huge pages of such an object, if they are wanted and not required.
+    pub(crate) fn ask(self, backend: &Arc<dyn Backend>, object: &str, words: &Words) {
+        if self != HugePages::IfPossible || backend.directory().is_none() || range(words).is_none() {
+            return;
         }
-        Ok(())
+        let (backend, object, words) = (Arc::clone(backend), object.to_owned(), words.clone());
+        let collapse = move || drop(backend.collapse(&object, &words));
+        // Without a thread it keeps its small pages.
+        let _ = thread::Builder::new().name("tearless-pages".into()).spawn(collapse);
     }
 }
 
@@ -75,31 +77,43 @@ fn range(words: &Words) -> Option<(usize, usize)> {
     (first < end).then(|| (first, end - first))
 }
 
-/// Moves what a mapping shows to huge pages, as far as it fills them.
+/// Moves what a mapping shows to huge pages, as far as it fills them. Stops if no other words have
+/// the mapping any more.
 pub(super) fn collapse(object: &str, words: &Words) -> Result<(), ObjectError> {
-    /// Another process may be using a page in a way that passes.
-    const TRIES: usize = 20;
     let no = |reason: String| ObjectError::NoHugePages { object: object.into(), reason };
-    if huge_page_bytes().is_none() {
-        return Err(no("this kernel has none for shared memory".into()));
-    }
+    let Some(huge) = huge_page_bytes() else {
+        return Err(no("this kernel has none for shared memory, or does not say so in /sys".into()));
+    };
     let Some((first, bytes)) = range(words) else { return Ok(()) };
+    for at in (first..first + bytes).step_by(huge).take_while(|_| words.are_shared()) {
+        let address = words.words().as_ptr().cast_mut().with_addr(at);
+        collapse_one(address.cast(), huge).map_err(|failed| {
+            no(match failed {
+                Errno::NOMEM => "none is free, or a control group allows no more memory".into(),
+                Errno::INVAL => "this file system, this kernel or a setting allows none for it".into(),
+                other => other.to_string(),
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// Moves one.
+fn collapse_one(address: *mut c_void, huge: usize) -> Result<(), Errno> {
+    /// Another process may be using a page in a way that passes.
+    const TRIES: usize = 50;
     let mut failed = Errno::AGAIN;
     for _ in 0..TRIES {
-        let address = words.words().as_ptr().cast_mut().with_addr(first);
-        // SAFETY: the range is in a mapping that `words` keep. The kernel changes where the pages
+        // SAFETY: the pages are in a mapping that the caller keeps. The kernel changes where they
         // are, and nothing that they show.
-        if unsafe { libc::madvise(address.cast(), bytes, libc::MADV_COLLAPSE) } == 0 {
+        if unsafe { libc::madvise(address, huge, libc::MADV_COLLAPSE) } == 0 {
             return Ok(());
         }
         failed = Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL);
         if !matches!(failed, Errno::AGAIN | Errno::BUSY | Errno::INTR) {
             break;
         }
+        thread::sleep(Duration::from_millis(1));
     }
-    Err(no(match failed {
-        Errno::NOMEM => "none is free, or a control group allows no more memory".into(),
-        Errno::INVAL => "this kernel, or a setting of this process, allows none for it".into(),
-        other => other.to_string(),
-    }))
+    Err(failed)
 }

@@ -78,20 +78,43 @@ pub(super) fn page_bytes() -> usize {
     usize::try_from(bytes).unwrap_or(MAX_PAGE_BYTES)
 }
 
-/// Where a mapping of so many bytes from `start` of an object on is to be: where huge pages of the
-/// object can be mapped as such, if it may have some. The kernel is free to choose another address.
-fn address_for(start: usize, bytes: usize) -> *mut c_void {
-    let Some(huge) = huge_page_bytes().filter(|huge| bytes >= *huge && start.is_multiple_of(*huge)) else {
-        return ptr::null_mut();
-    };
-    // SAFETY: a new mapping at an address of the kernel's choice, which nothing uses.
-    let free =
-        unsafe { mmap_anonymous(ptr::null_mut(), bytes + huge, ProtFlags::empty(), MapFlags::PRIVATE) };
-    let Ok(free) = free else { return ptr::null_mut() };
-    // SAFETY: the mapping that was just made.
-    let _ = unsafe { munmap(free, bytes + huge) };
-    free.map_addr(|address| address.next_multiple_of(huge))
+/// Addresses for a mapping that may have huge pages: from a multiple of their size on.
+struct Room {
+    start: *mut c_void,
+    bytes: usize,
+    aligned: *mut c_void,
 }
+
+impl Room {
+    /// `None` for a mapping that can have no huge page, or if there is no room: then the kernel
+    /// chooses the address.
+    fn reserve(start: usize, bytes: usize) -> Option<Room> {
+        // The file that says how large they are is read only for what may have some.
+        let huge = (bytes >= LARGE).then(huge_page_bytes).flatten()?;
+        if bytes < huge || !start.is_multiple_of(huge) {
+            return None;
+        }
+        let all = bytes.next_multiple_of(page_bytes()) + huge;
+        // SAFETY: a new mapping at an address of the kernel's choice, of pages that nobody uses.
+        let start =
+            unsafe { mmap_anonymous(ptr::null_mut(), all, ProtFlags::empty(), MapFlags::PRIVATE) }.ok()?;
+        Some(Room { start, bytes: all, aligned: start.map_addr(|address| address.next_multiple_of(huge)) })
+    }
+
+    /// Unmaps what is before and behind a mapping of so many bytes at the aligned address. If that
+    /// has failed, its addresses stay reserved: the kernel may have given them to another thread.
+    fn trim(self, bytes: usize) {
+        let before = self.aligned.addr() - self.start.addr();
+        let behind = before + bytes.next_multiple_of(page_bytes());
+        for part in [0..before, behind..self.bytes].into_iter().filter(|part| !part.is_empty()) {
+            // SAFETY: a part of the room, which no mapping has replaced.
+            let _ = unsafe { munmap(self.start.wrapping_byte_add(part.start), part.len()) };
+        }
+    }
+}
+
+/// No huge page is smaller.
+const LARGE: usize = 1 << 20;
 
 /// A range of addresses that shows an object. Unmapped on drop; never removes a name.
 #[derive(Debug)]
@@ -204,8 +227,16 @@ impl Mapping {
         let touches_all = bytes > PAGE_BYTES && bytes <= POPULATED && protection.contains(ProtFlags::WRITE);
         let populate = if touches_all { MapFlags::POPULATE } else { MapFlags::empty() };
         let flags = MapFlags::SHARED | populate;
-        // SAFETY: without `MAP_FIXED` a new mapping replaces nothing.
-        let address = unsafe { mmap(address_for(start, bytes), bytes, protection, flags, fd, start as u64) }?;
+        let room = Room::reserve(start, bytes);
+        let fixed = if room.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
+        let wanted = room.as_ref().map_or(ptr::null_mut(), |room| room.aligned);
+        // SAFETY: without `FIXED` a new mapping replaces nothing, and with it a part of the room,
+        // which is of no use for anything else.
+        let address = unsafe { mmap(wanted, bytes, protection, flags | fixed, fd, start as u64) };
+        if let Some(room) = room {
+            room.trim(bytes);
+        }
+        let address = address?;
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
         // Relaxed: the number orders nothing.
         LIVE.fetch_add(1, Ordering::Relaxed);

@@ -69,6 +69,8 @@ impl Session {
     ) -> Result<Session, CreateError> {
         let mut session = Session::unlisted(channel, Arc::clone(backend), name.clone());
         session.enter().inspect_err(|_| session.keep_published())?;
+        // The process has registered for barriers, which takes longer beside another thread.
+        session.channel.ask_for_all_huge_pages();
         Ok(session)
     }
 

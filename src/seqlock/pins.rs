@@ -17,7 +17,7 @@
 //! numbers are never used again, so a pin that a dead reader has left keeps one slot from being
 //! written, and no other one ever.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{Announcements, Ring, WakeMode, announce_waiter};
 use crate::layout::{Publication, Side, pins};
@@ -41,8 +41,8 @@ impl<M: CountingMemory + Clone> Pins<M> {
 }
 
 impl<M: CountingMemory> Pins<M> {
-    /// u1, u2: announces a reader that is going to pin. It may do so after the writer has run a
-    /// full barrier, too, if its wake mode asks for one.
+    /// u1, u2: announces a reader that is going to pin. It may do so once the writer has run a full
+    /// barrier, too, if the channel's wake mode asks for one: that is loaded after this call.
     pub(crate) fn announce(&self) {
         // The full fence precedes the load of the wake mode, too. Pairs with the full fence of
         // `has_viewers`.
@@ -50,7 +50,7 @@ impl<M: CountingMemory> Pins<M> {
     }
 
     /// Whether a reader has announced itself.
-    pub(super) fn has_viewers(&self) -> bool {
+    pub(crate) fn has_viewers(&self) -> bool {
         // Full: a reader that loaded the wake mode before it was stored has announced itself before
         // this load. Pairs with the full fence of `announce`.
         self.memory.fence_full();
@@ -59,7 +59,7 @@ impl<M: CountingMemory> Pins<M> {
 
     /// x0: whether a reader may pin what the writer reuses for its next publication, or later.
     #[inline]
-    pub(super) fn may_be_used(&self, wake_mode: WakeMode) -> bool {
+    pub(super) fn may_be_viewed(&self, wake_mode: WakeMode) -> bool {
         // As p2 and p3. A reader that this misses loads `published` (r1) after its barrier, and
         // finds the writer's last publication: this one reuses a slot that holds an older one.
         self.viewers.count_after(wake_mode) != 0
@@ -148,14 +148,16 @@ impl Places {
         // The table has been checked. If another program has changed it since, the slots are used
         // as in a fresh segment.
         let table = ring.table().unwrap_or_else(|| (0..slots - ring.geometry().spares()).collect());
-        let spares = (0..slots).filter(|slot| !table.contains(slot)).collect();
-        let mut held = vec![0; slots];
-        for slot in 0..slots {
+        let mut is_led_to = vec![false; slots];
+        table.iter().for_each(|slot| is_led_to[*slot] = true);
+        let spares = (0..slots).filter(|slot| !is_led_to[*slot]).collect();
+        let (mut held, mut known) = (vec![0; slots], BTreeSet::new());
+        for (slot, held) in held.iter_mut().enumerate() {
             // A writer that died between x1 and w1 leaves the odd stamp of what the slot holds.
             let number = ring.slot_at(slot).stamp().div_ceil(2);
             let is_possible = Publication::new(number).is_some_and(|it| it.side() == side) && number <= last;
             // Only another program stores a number to two slots.
-            held[slot] = if is_possible && !held.contains(&number) { number } else { 0 };
+            *held = if is_possible && known.insert(number) { number } else { 0 };
         }
         Places { table, spares, held, begun: None }
     }

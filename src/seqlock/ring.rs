@@ -1,6 +1,8 @@
 //! The slots of a segment as a ring: writing a slot, one attempt to read a slot, and inspecting
 //! one.
 
+use std::collections::BTreeSet;
+
 use crate::layout::{Geometry, Publication, Side};
 use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
 
@@ -169,8 +171,8 @@ impl<M: Memory> Ring<M> {
     pub(crate) fn table(&self) -> Option<Vec<usize>> {
         let positions = self.geometry().slots() - self.geometry().spares();
         let table: Vec<usize> = (0..positions).map(|position| self.entry(position)).collect();
-        let is_taken = |(at, slot)| table[..at].contains(slot);
-        (!table.iter().enumerate().any(is_taken)).then_some(table)
+        let distinct = table.iter().collect::<BTreeSet<_>>().len();
+        (distinct == table.len()).then_some(table)
     }
 
     /// The slot of `publication` and its header, if it holds that publication, whole. Meaningful

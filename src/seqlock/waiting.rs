@@ -60,7 +60,8 @@ pub enum WakeMode {
 }
 
 impl WakeMode {
-    /// Relaxed: a waiter that is misled by an old value wakes at the end of its slice.
+    /// Relaxed: a waiter that is misled by an old value wakes at the end of its slice. For a reader
+    /// that pins, the full fence of `Pins::announce` precedes it.
     pub(crate) fn load(control: &impl Memory) -> WakeMode {
         match control.load(control::WAKE_MODE) {
             1 => WakeMode::Barriers,
@@ -69,7 +70,7 @@ impl WakeMode {
         }
     }
 
-    /// Relaxed, as the load.
+    /// Relaxed, as the load. The full fence of `Pins::has_viewers` follows it.
     pub(crate) fn store(self, control: &impl MemoryMut) {
         control.store(control::WAKE_MODE, self as u64);
     }

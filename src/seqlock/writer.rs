@@ -92,6 +92,10 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
     /// From here on, looks at the pins only after a reader has announced itself, which it notices
     /// as `wake_mode` says. The page shows that mode already.
     pub(crate) fn await_viewers(&mut self, wake_mode: WakeMode) {
+        if self.pins.is_some() && self.places.is_none() {
+            // The former mode does not count any more.
+            self.find_places();
+        }
         let are_own = |places: &[Places; 2]| places.iter().all(Places::are_own);
         if wake_mode != WakeMode::Never
             && self.pins.as_ref().is_some_and(|pins| !pins.has_viewers())
@@ -104,7 +108,7 @@ impl<C: MemoryMut, R: CountingMemory> Writer<C, R> {
     /// x0: looks whether readers may pin, if that is not known.
     #[inline]
     fn notice_viewers(&mut self) {
-        let is_unviewed = |pins: &Pins<R>| self.places.is_none() && pins.may_be_used(self.wake_mode);
+        let is_unviewed = |pins: &Pins<R>| self.places.is_none() && pins.may_be_viewed(self.wake_mode);
         if self.pins.as_ref().is_some_and(is_unviewed) {
             self.find_places();
         }

@@ -37,7 +37,7 @@ impl OwnDirectory {
         OwnDirectory::below(Path::new("/dev/shm"))
     }
 
-    fn below(parent: &Path) -> OwnDirectory {
+    pub(super) fn below(parent: &Path) -> OwnDirectory {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("tearless-it-{}-{number}", std::process::id()));

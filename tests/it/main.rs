@@ -48,6 +48,7 @@ mod heartbeat;
 mod history;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod hub;
+#[cfg(feature = "schema")]
 mod huge_pages;
 mod inspection;
 #[cfg(all(feature = "schema", feature = "message-pack"))]

@@ -150,6 +150,7 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
         (before, more) = (now, 0);
     }
     worker.finish();
+    HEAP.store(0, Relaxed);
     assert_eq!(tracker.observe().unwrap().total(), MemoryUsage::default());
     assert_eq!(tracker.peak(), before.total());
     assert_eq!(tracker.peak_heap(), 1_000_000);

@@ -15,6 +15,7 @@ use crate::descriptors::leave;
 use crate::directory::OwnDirectory;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tearless::error::{PublishError, SnapshotError};
+use tearless::options::WakeMode;
 use tearless::view::{TrustedWriters, View};
 use tearless::{Bytes, Namespace, Reader, ReaderBuilder, Writer, WriterBuilder};
 use testkit::fork::{Forked, become_member, end_after, fork};
@@ -555,17 +556,49 @@ fn a_process_that_scribbles_over_the_pins_harms_no_state() {
     assert_eq!(objects.listed(), Vec::<String>::new());
 }
 
-/// Until then the writer looks at no pin.
+/// The writer relies on the barrier that this reader can't have.
+#[test]
+fn a_reader_without_barriers_copies() {
+    let test = "views::a_reader_without_barriers_copies";
+    if let Some((_, namespace)) = role() {
+        testkit::seccomp::forbid(libc::SYS_membarrier);
+        let mut reader = reader(&namespace);
+        let view = checked(reader.view().unwrap());
+        assert!(!view.is_in_place());
+        return say("copied");
+    }
+    let own = OwnNamespace::new(&["camera"]);
+    let mut writer = writer(&own, 1);
+    publish(&mut writer, 3);
+    let mut actor = Actor::start(test, "reader", &own);
+    actor.await_line("copied");
+    actor.finish();
+    publish(&mut writer, 3);
+    assert!(reader(&own).view().unwrap().is_in_place());
+}
+
+/// Stops the writer also if a check fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Until then the writer looks at no pin, unless it wakes no waiters.
 #[test]
 fn a_writer_that_is_flat_out_notices_the_first_view() {
     let own = OwnNamespace::new(&["camera"]);
-    let mut in_place = 0;
-    for round in 0..rounds(100, 5_000) {
-        let mut writer = writer(&own, 1);
+    let (mut in_place, mut raced) = (0, 0);
+    let modes = [WakeMode::Barriers, WakeMode::Fences, WakeMode::Never];
+    for (round, wake_mode) in (0..rounds(120, 6_000)).zip(modes.into_iter().cycle()) {
+        let mut writer = builder(&own, 1).capacity(4 * LEN).wake_mode(wake_mode).open().unwrap();
         publish(&mut writer, 2);
         let mut reader = reader(&own);
         let stop = AtomicBool::new(false);
         let view = thread::scope(|scope| {
+            let _done = Done(&stop);
             scope.spawn(|| {
                 while !stop.load(Relaxed) {
                     publish(&mut writer, 1);
@@ -575,15 +608,15 @@ fn a_writer_that_is_flat_out_notices_the_first_view() {
             (0..100 * (round % 50)).for_each(|_| std::hint::spin_loop());
             let view = checked(reader.view().unwrap());
             (0..50).for_each(|_| check(&view));
-            stop.store(true, Relaxed);
             view
         });
         in_place += u32::from(view.is_in_place());
+        raced += u32::from(view.publication() > 2);
         publish(&mut writer, 10);
         check(&view);
         assert!(writer.statistics().pinned > 0 || !view.is_in_place());
     }
-    assert!(in_place > 0);
+    assert!(in_place > 0 && raced > 0, "{in_place} in place, {raced} beside publications");
 }
 
 /// The torture: random views beside a writer that grows, shrinks and is killed.

@@ -28,8 +28,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use block::{Life, kill_with_a_block};
 use operation::{Carries, Operation, kill_anywhere};
 use publish::{
-    Lent, ManyBytes, OddBytes, Pinned, Plain, PlainDepthOne, Serialized, Sunk, kill_after_every_instruction,
-    kill_after_some_instructions, kill_in_a_view,
+    Lent, ManyBytes, OddBytes, Pinned, Plain, PlainDepthOne, Serialized, Sunk, Unviewed,
+    kill_after_every_instruction, kill_after_some_instructions, kill_in_a_view,
 };
 
 const CHANNEL: &str = "victim";
@@ -76,6 +76,12 @@ fn in_a_publish_of_bytes() {
 fn in_a_publish_that_passes_over_a_viewed_slot() {
     let _turn = turn();
     kill_after_every_instruction::<Pinned>("93 bytes beside a view", stepping());
+}
+
+#[test]
+fn in_a_publish_that_no_reader_views() {
+    let _turn = turn();
+    kill_after_every_instruction::<Unviewed>("93 bytes on a channel with a pin", stepping());
 }
 
 #[test]

@@ -75,6 +75,9 @@ pub(crate) struct Sunk;
 /// Bytes on a channel with a pin, which passes over a slot that a reader views.
 pub(crate) struct Pinned;
 
+/// Bytes on a channel with a pin that no reader has asked for.
+pub(crate) struct Unviewed;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     name: String,
@@ -186,6 +189,17 @@ impl Form for Pinned {
         let view = reader.view().unwrap();
         assert!(view.is_in_place());
         Some(view)
+    }
+}
+
+impl Form for Unviewed {
+    type State = Vec<u8>;
+    type Codec = Bytes;
+    const DEPTH: Option<usize> = Some(1);
+    const PINS: usize = 1;
+
+    fn state(publication: u64) -> Vec<u8> {
+        OddBytes::state(publication)
     }
 }
 

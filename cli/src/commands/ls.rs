@@ -39,13 +39,13 @@ for 3 of the intervals that it promised; time for which the machine slept does n
 crashed), exited (without closing the channel), closed (it left the last state on purpose), or unknown (its state \
 can't be seen from here). AT is UTC, by the clock as it is set now. RATE/s is calculated from the few publications \
 that the channel still holds, so a burst looks faster than the average; `tearless top` measures the rate. VIEWS, where a \
-channel has pins: readers that view a state in place, of as many as can.
+channel has pins: how many are taken, also by readers that were killed.
 
 Keys of --json, one object a channel; null: unknown:
   channel, writer, pid, incarnation (number of writers so far), publication (number of the last one), age_seconds, \
 published_at (UTC), rate (publications a second, from those that the channel still holds), bytes (of the last \
 state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes), pins (views in place that there can be), \
-views (those that there are)
+views (pins that are taken)
 
 Keys of --json, then one object a block:
   block, owner_state (as WRITER), pid, created_seconds, bytes, resident (bytes of memory), label, instance, owner \

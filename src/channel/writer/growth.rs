@@ -82,8 +82,10 @@ impl ChannelWriter {
         let fresh = match (geometry != current).then(create).transpose() {
             Ok(fresh) => fresh,
             Err(error) if !fits => return Err(error),
-            // A budget would refuse again at every publication: the replacement is cancelled.
+            // A budget or the system would refuse again at every publication: the replacement is
+            // cancelled.
             Err(PublishError::TooLarge { .. }) => None,
+            Err(PublishError::Growth { source: ObjectError::NoHugePages { .. }, .. }) => None,
             // The replacement stays scheduled: the next publication tries again.
             Err(_) => return Ok(None),
         };
@@ -170,12 +172,31 @@ impl ChannelWriter {
             }
             created => created,
         };
-        let given = created.and_then(|segment| {
-            let (words, object) = (segment.ring.memory(), names.object(Kind::Segment(side, generation)));
-            let given = self.options.huge_pages.give(backend, &object, words);
-            given.map(|()| segment.clone()).inspect_err(|_| drop(self.segments.unlink(side, &segment)))
+        let required = created.and_then(|segment| {
+            let object = names.object(Kind::Segment(side, generation));
+            match self.options.huge_pages.require(backend, &object, segment.ring.memory()) {
+                Ok(()) => Ok(segment),
+                Err(error) => {
+                    let _ = self.segments.unlink(side, &segment);
+                    Err(error)
+                }
+            }
         });
-        given.map_err(|source| self.cannot_grow(geometry, source))
+        let created = required.map_err(|source| self.cannot_grow(geometry, source))?;
+        self.ask_for_huge_pages(Kind::Segment(side, generation), created.ring.memory());
+        Ok(created)
+    }
+
+    /// Asks for the huge pages that the options want, and don't require, of one object.
+    fn ask_for_huge_pages(&self, kind: Kind, words: &Words) {
+        let Segments { names, backend, .. } = &self.segments;
+        self.options.huge_pages.ask(backend, &names.object(kind), words);
+    }
+
+    /// The same of all objects, once the channel is open.
+    pub(crate) fn ask_for_all_huge_pages(&self) {
+        self.ask_for_huge_pages(Kind::Control, self.claim.memory());
+        self.own_segments().for_each(|(kind, words)| self.ask_for_huge_pages(kind, words));
     }
 
     /// After a growth of `side`: counts it, and unlinks the replaced segment.

@@ -10,8 +10,9 @@ use loom::thread;
 
 use super::loom_memory::{Budget, LoomMemory};
 use super::world::{Author, Follower, Plan, Step, World};
-use super::{Fault, Seen, Verdict, Weakened};
-use crate::seqlock::WakeMode;
+use super::{Fault, Handle, Operation, Seen, Verdict, Weakened};
+use crate::layout::{control, pins};
+use crate::seqlock::{Pins, WakeMode};
 
 use Step::{Drop, Grow, Loan, Publish};
 
@@ -358,6 +359,31 @@ fn a_writer_notices_the_first_reader_that_pins() {
     for weakened in [Weakened::X0, Weakened::U2] {
         let name = format!("first views without {weakened:?}");
         FIRST_VIEWS.without(weakened).check().fails(&name, Fault::is_of_view);
+    }
+}
+
+/// A writer that stores its wake mode, and a reader that loads it after its announcement.
+fn mode_against_viewers(weakened: [Option<Operation>; 2]) -> Verdict {
+    check(None, move |_| {
+        let (page, control) = (LoomMemory::new(&[pins::VIEWERS]), LoomMemory::new(&[control::WAKE_MODE]));
+        let [writer, reader] = weakened.map(|weakened| Pins::new(page.weakened(weakened), 1));
+        let mode = control.clone();
+        let reading = thread::spawn(move || {
+            reader.announce();
+            WakeMode::load(&mode) == WakeMode::Never
+        });
+        WakeMode::Barriers.store(&control);
+        let has_none = !writer.has_viewers();
+        let needs_none = reading.join().expect("loom ends the model when a thread panics");
+        or_unwind(if has_none && needs_none { Err(Fault::Raced) } else { Ok(()) });
+    })
+}
+
+#[test]
+fn a_reader_learns_that_barriers_are_needed_or_the_writer_that_there_is_a_reader() {
+    assert_eq!(mode_against_viewers([None, None]).fault, None);
+    for weakened in [[Some(Operation::FullFence), None], [None, Some(Operation::FullFence)]] {
+        assert_eq!(mode_against_viewers(weakened).fault, Some(Fault::Raced), "{weakened:?}");
     }
 }
 
