@@ -12,7 +12,7 @@
 //! # }
 //! ```
 //!
-//! A channel with a living writer is never changed, and neither is a [block](crate::block) with a
+//! A channel with a living writer is never changed, and neither is a [block] with a
 //! living owner. A block whose owner is dead is removed whatever the retention is.
 
 use std::collections::HashSet;
