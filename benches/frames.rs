@@ -89,9 +89,10 @@ fn flat_out(holders: usize, seconds: f64) {
     others.iter_mut().for_each(|holder| holder.order("begin"));
     let figures: Vec<f64> = writer.ask("begin").split(' ').map(|it| it.parse().expect("a number")).collect();
     let [p50, p99, p999, passed, kib, segments] = figures[..] else { panic!("the writer's figures") };
-    let views: f64 = others.iter_mut().map(|holder| numbers(holder)[0]).sum();
+    let held: Vec<_> = others.iter_mut().map(numbers).collect();
+    let [views, copies] = [0, 1].map(|index| held.iter().map(|one| one[index]).sum::<f64>());
     println!(
-        "{holders:<10} {p50:>10} {p99:>10} {p999:>10} {passed:>12} {kib:>10} {segments:>10} {views:>10}"
+        "{holders:<10} {p50:>10} {p99:>10} {p999:>10} {passed:>12} {kib:>10} {segments:>10} {views:>10} {copies:>8}"
     );
     others.into_iter().chain([writer]).for_each(Child::finish);
 }

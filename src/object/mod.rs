@@ -346,8 +346,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         Ok(if_exists(self.status(object))?.is_some_and(|status| status.is_ours()))
     }
 
-    /// Moves what `words`, a mapping of `object`, show to huge pages, as far as it fills them. Stops
-    /// when no other words have the mapping.
+    /// Moves what `words`, a mapping of `object`, show to huge pages, as far as it fills them.
+    /// Stops when no other words have the mapping.
     fn collapse(&self, object: &str, words: &Words) -> Result<(), ObjectError>;
 
     /// Whether a process has the lock of the object that `view` maps; `None` if `object` no longer
