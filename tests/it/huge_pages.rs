@@ -134,7 +134,7 @@ fn small_channels_and_default_ones_have_small_pages() {
 /// A channel of another type is replaced only if the new one can have what it requires.
 #[test]
 fn a_channel_that_is_to_be_replaced_stays_if_there_are_none() {
-    let Some((_own, fleet)) = on_a_disk() else { return };
+    let Some((own, fleet)) = on_a_disk() else { return };
     let mut former = fleet.writer_builder::<[u8]>("camera").codec::<Bytes>().linger(true).open().unwrap();
     former.publish(b"the last state").unwrap();
     former.close().unwrap();
@@ -143,7 +143,17 @@ fn a_channel_that_is_to_be_replaced_stays_if_there_are_none() {
     assert!(matches!(error, CreateError::Object { source: ObjectError::NoHugePages { .. }, .. }), "{error}");
     assert_eq!(*reader(&fleet).snapshot().unwrap(), b"the last state");
     // What is too small for huge pages needs none.
-    assert_eq!(other().open().unwrap().publish(b"another").unwrap(), 1);
+    let mut writer = other().open().unwrap();
+    assert_eq!(writer.publish(b"another").unwrap(), 1);
+    let files = || fs::read_dir(&own.0).unwrap().count();
+    let before = files();
+    let error = writer.publish(&state(2, LEN)).unwrap_err();
+    assert!(
+        matches!(error, PublishError::Growth { source: ObjectError::NoHugePages { .. }, .. }),
+        "{error}"
+    );
+    assert_eq!(files(), before, "the segment that could have none is removed");
+    assert_eq!(writer.publish(b"small").unwrap(), 2);
 }
 
 #[test]
