@@ -148,10 +148,7 @@ fn a_channel_that_is_to_be_replaced_stays_if_there_are_none() {
     let files = || fs::read_dir(&own.0).unwrap().count();
     let before = files();
     let error = writer.publish(&state(2, LEN)).unwrap_err();
-    assert!(
-        matches!(error, PublishError::Growth { source: ObjectError::NoHugePages { .. }, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, PublishError::Growth { source: ObjectError::NoHugePages { .. }, .. }), "{error}");
     assert_eq!(files(), before, "the segment that could have none is removed");
     assert_eq!(writer.publish(b"small").unwrap(), 2);
 }
