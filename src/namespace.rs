@@ -165,10 +165,10 @@ setters! {
     ///
     /// A writer of a new channel fails with
     /// [`CreateError::OverBudget`](crate::error::CreateError::OverBudget) rather than exceed the
-    /// limit, a growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge).
-    /// Channels that exist continue above the limit, also after a takeover. The limit is not exact:
-    /// the registry takes a few pages more as channels are entered, and two processes that grow at
-    /// the same moment may both find room.
+    /// limit, a growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge), a new
+    /// block with [`BlockError::OverBudget`]. Channels and blocks that exist continue above the
+    /// limit, also after a takeover. The limit is not exact: the registry takes a few pages more as
+    /// channels are entered, and two processes that grow at the same moment may both find room.
     ///
     /// Every process that opens writers sets its own limit; it is not stored.
     pub fn max_memory(bytes: u64) { writers.budgets.namespace = Some(bytes) }

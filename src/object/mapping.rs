@@ -95,7 +95,7 @@ impl Room {
             return None;
         }
         let all = bytes.next_multiple_of(page_bytes()) + huge;
-        // SAFETY: a new mapping at an address of the kernel's choice, of pages that have no use yet.
+        // SAFETY: a new mapping at an address of the kernel's choice. Its pages have no use yet.
         let start =
             unsafe { mmap_anonymous(ptr::null_mut(), all, ProtFlags::empty(), MapFlags::PRIVATE) }.ok()?;
         Some(Room { start, bytes: all, aligned: start.map_addr(|address| address.next_multiple_of(huge)) })
