@@ -19,7 +19,7 @@ use std::{env, error::Error, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tearless::sealed::{receive_descriptor, send_descriptor};
-use tearless::{Reader, Writer, error::DescriptorError};
+use tearless::{Reader, Writer, error::DescriptorError, inspect::WriterState};
 
 /// What a worker has counted in the files of its folder.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ fn show() -> Result<(), Box<dyn Error>> {
         is_last = true;
         for reader in &mut readers {
             let state = reader.writer_state()?;
-            is_last &= matches!(state.name(), "dead" | "closed");
+            is_last &= !matches!(state, WriterState::Alive | WriterState::Stopped | WriterState::Unknown);
             if reader.publication() > 0 {
                 let count = reader.snapshot()?;
                 let Count { files, lines, longest } = &*count;

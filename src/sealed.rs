@@ -49,10 +49,24 @@
 //! * A reader keeps its descriptor open, by which it asks whether the writer lives. That works also
 //!   for another user, and in another container.
 //! * A clean end leaves the last state readable, as [`linger`](crate::WriterBuilder::linger) does.
-//!   The options `linger`, `permissions`, `pins` and `wake_mode` have no effect.
+//!   The options `linger`, `permissions`, `pins`, `wake_mode`, and the namespace's
+//!   `max_dead_channels` and permissions of the registry have no effect. Required `huge_pages` fail.
+//!   [`max_memory`](crate::WriterBuilder::max_memory) counts the whole length, not what is taken.
 //!
-//! It needs Linux 5.14: 5.1 for the seals, and 5.14 for readers of states that are larger than any
-//! before.
+//! # Limits
+//!
+//! * A larger state takes memory in all slots of its side, up to twice its size each if there is
+//!   room, and the channel keeps it.
+//! * Where the system gives all shared memory huge pages (`shmem_enabled` is `always`,
+//!   `within_size` or `force`), memory is not sparse.
+//! * A hostile writer can make a reader take as much memory as the channel has, again with each
+//!   larger state: the kernel counts a channel's memory, and does not say where it is.
+//! * Before Linux 6.13, who may use `/dev/udmabuf` may write to sealed memory through it.
+//! * A process of the writer's user may debug the writer (`ptrace`, `/proc/PID/mem`), and store what
+//!   it likes through it. It may also open the memory again for writing: it can't write to it, but
+//!   its lock makes a dead writer seem alive.
+//!
+//! It needs Linux 5.14: 5.1 for the seals, and 5.14 for readers.
 //!
 //! # Children
 //!
@@ -82,8 +96,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, retry_on_intr};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    SendAncillaryMessage, SendFlags, recv, recvmsg, sendmsg,
 };
+
+use crate::object::passes_processes;
 
 /// The byte that goes with each descriptor: a stream carries none without a byte.
 const MARK: u8 = b'D';
@@ -99,11 +115,12 @@ pub enum DescriptorError {
     /// The other end is closed: its process has ended, or sends nothing more.
     #[error("the other end of the socket is closed: its process has ended, or handed out all descriptors")]
     Closed,
-    /// A descriptor was under way and was dropped by the kernel: this process may open no more. It
-    /// has to be sent again.
+    /// A descriptor was under way and was dropped by the kernel: this process may open no more, or a
+    /// security module forbids it this one. It has to be sent again.
     #[error(
         "a descriptor was lost because this process has too many: raise that limit (ulimit -n, in a \
-         systemd unit LimitNOFILE=), and let the sender send it again"
+         systemd unit LimitNOFILE=), and let the sender send it again; or a security module (SELinux, AppArmor) \
+         forbids it this one: see its log"
     )]
     Lost,
     /// What was received was not sent by [`send_descriptor`].
@@ -115,8 +132,8 @@ pub enum DescriptorError {
         /// What it was.
         reason: &'static str,
     },
-    /// The kernel does not pass the descriptor on.
-    #[error("the descriptor can't be sent: {reason}")]
+    /// The descriptor can't be passed on.
+    #[error("the descriptor can't be passed on: {reason}")]
     Refused {
         /// Why not, and what to do.
         reason: &'static str,
@@ -178,7 +195,15 @@ pub fn send_descriptor(socket: impl AsFd, descriptor: impl AsFd) -> Result<(), D
 /// # Errors
 ///
 /// [`DescriptorError`]. What was received is taken from the socket and closed.
+/// [`DescriptorError::Refused`], before anything is received, if the socket has `SO_PASSPIDFD`: each
+/// message would leave a descriptor open.
 pub fn receive_descriptor(socket: impl AsFd) -> Result<OwnedFd, DescriptorError> {
+    if passes_processes(socket.as_fd()) {
+        return Err(DescriptorError::Refused {
+            reason: "the receiving socket adds a descriptor of the sender's process (SO_PASSPIDFD): switch \
+                     that off",
+        });
+    }
     let (mut space, mut byte) = ([MaybeUninit::uninit(); CONTROL_BYTES], [0]);
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let receive =
@@ -200,6 +225,12 @@ pub fn receive_descriptor(socket: impl AsFd) -> Result<OwnedFd, DescriptorError>
             Err(DescriptorError::Lost)
         }
         _ if received.flags.contains(ReturnFlags::TRUNC) => unexpected("a longer message"),
+        // The end comes again, an empty packet does not.
+        (0, None)
+            if !matches!(recv(&socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 0))) =>
+        {
+            unexpected("an empty message")
+        }
         (0, None) => Err(DescriptorError::Closed),
         (_, None) => unexpected("a byte without a descriptor"),
         _ if !descriptors.is_empty() => unexpected("several descriptors at once"),

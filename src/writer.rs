@@ -161,7 +161,8 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// [`CreateError`]; readers stay attached to the old channel, and the next call tries again.
     /// [`CreateError::AlreadyOwned`] if this channel has all of its names, or if another channel
-    /// has its name, even one without a writer.
+    /// has its name, even one without a writer. [`CreateError::Object`] for a
+    /// [sealed](Writer::sealed) channel, which has no name.
     pub fn reopen(&mut self) -> Result<(), CreateError> {
         self.session.reopen()?;
         self.last_payload = LastPayload::default();

@@ -174,9 +174,12 @@ impl WriterOptions {
         self.geometry(self.max_state_len).ok_or_else(|| invalid(self.max_state_len))?;
         // A sealed channel has no room for later segments.
         let capacity = if is_sealed { self.max_state_len } else { self.capacity };
-        let geometry = Geometry::fit_first(start, capacity, self.depth);
+        // It has as many slots as one with a name that has not grown.
+        let depth = Geometry::fit_first(start, self.capacity, self.depth)
+            .and_then(|it| usize::try_from(it.depth()).ok());
+        let geometry = depth.and_then(|depth| Geometry::fit_first(start, capacity, Some(depth)));
         let geometry = geometry.and_then(|it| it.with_spares(self.pins));
-        let geometry = geometry.ok_or_else(|| invalid(self.capacity))?;
+        let geometry = geometry.ok_or_else(|| invalid(capacity))?;
         Ok(FirstSegments { start, geometry })
     }
 

@@ -135,16 +135,12 @@ impl ChannelReader {
         options: &ReaderOptions,
     ) -> Option<ChannelReader> {
         let header = page.header();
-        let sides = page.first_segments()?;
-        let sides = if segments.backend.is_sealed() {
-            // See `admit`.
-            sides.map(|it| Segment { ring: it.ring.with_capacity(0), ..it })
-        } else {
-            sides
+        let [Some(first), Some(second)] = Side::BOTH.map(|side| first_segment(&page, &segments, side)) else {
+            return None;
         };
         let (has_pins, pins) = (page.pins() > 0, ReaderPins::new(&segments.backend, options.in_place));
         let mut reader = ChannelReader {
-            reader: Reader::new(page, sides),
+            reader: Reader::new(page, [first, second]),
             segments: Arc::new(segments),
             channel: name.channel.as_str().into(),
             format: Arc::new(header.format),
@@ -166,7 +162,9 @@ impl ChannelReader {
         // No writer of ours makes a sealed channel with spare slots.
         let first = page.first().filter(|first| first.pins() == 0);
         let first = first.ok_or_else(|| self.segments.impossible_shape(Kind::Control))?;
-        self.segments.backend.populate(page.memory(), 0, first.start * WORD_BYTES)?;
+        let bytes = first.start * WORD_BYTES;
+        self.segments.backend.must_have_memory(bytes)?;
+        self.segments.backend.populate(page.memory(), 0, bytes)?;
         for side in Side::BOTH {
             self.admit(side, 0)?;
         }
@@ -177,7 +175,7 @@ impl ChannelReader {
     /// bytes, and reads such payloads from here on. `false` if no slot has room for them.
     ///
     /// The object is sparse, and its writer is not trusted to have reserved what it announces: to
-    /// load what has no memory could kill this process.
+    /// load what has no memory could kill this process, and to ask for it could take all there is.
     pub(super) fn admit(&mut self, side: Side, len: u64) -> Result<bool, ObjectError> {
         let (page, backend) = (self.reader.control(), &self.segments.backend);
         let first = page.first().filter(|_| backend.is_sealed()).zip(page.first_segment(side));
@@ -188,6 +186,7 @@ impl ChannelReader {
             return Ok(false);
         };
         let (ranges, capacity) = first.used(side, len);
+        backend.must_have_memory(ranges.iter().map(ExactSizeIterator::len).sum())?;
         for range in ranges {
             backend.populate(page.memory(), range.start, range.len())?;
         }
@@ -460,11 +459,8 @@ impl ChannelReader {
         if generation != segment::FIRST {
             return self.segments.view(side, generation);
         }
-        let first = self.page().first_segment(side).map(|first| match self.segments.backend.is_sealed() {
-            true => first.ring.with_capacity(0),
-            false => first.ring,
-        });
-        first.ok_or_else(|| self.segments.impossible_shape(Kind::Control))
+        let first = first_segment(self.page(), &self.segments, side);
+        first.map(|first| first.ring).ok_or_else(|| self.segments.impossible_shape(Kind::Control))
     }
 
     /// Whether publications carry a checksum.
@@ -491,9 +487,10 @@ impl ChannelReader {
 
     /// A reader of the same channel that has no object mapped but the channel's.
     pub(crate) fn without_segments(mut self) -> Self {
-        for first in self.page().first_segments().into_iter().flatten().zip(Side::BOTH) {
-            let (Segment { generation, ring }, side) = first;
-            self.reader.install(side, generation, ring);
+        for side in Side::BOTH {
+            if let Some(Segment { generation, ring }) = first_segment(self.page(), &self.segments, side) {
+                self.reader.install(side, generation, ring);
+            }
         }
         self
     }
@@ -611,6 +608,18 @@ impl ChannelReader {
         let channel = self.channel.to_string();
         SnapshotError::WrongLength { channel, publication: publication.get(), len, expected }
     }
+}
+
+/// The first segment of `side`. That of a sealed channel has no room until a reader has made sure of
+/// its memory: see [`ChannelReader::admit`].
+fn first_segment(
+    page: &ControlPage<ReadOnlyWords>,
+    segments: &Segments,
+    side: Side,
+) -> Option<Segment<ReadOnlyWords>> {
+    let Segment { generation, ring } = page.first_segment(side)?;
+    let ring = if segments.backend.is_sealed() { ring.with_capacity(0) } else { ring };
+    Some(Segment { generation, ring })
 }
 
 /// Whether the checksum of a whole copy is that of its header.

@@ -328,8 +328,9 @@ impl ChannelWriter {
         self.update_admitted();
     }
 
+    /// A sealed channel lingers in any case: its memory ends with its last holder.
     pub(crate) fn set_linger(&mut self, linger: bool) {
-        self.options.linger = linger;
+        self.options.linger = linger || self.segments.backend.is_sealed();
     }
 
     /// Ends the channel as the options say. `drop` does it, too, without a result.

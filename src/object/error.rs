@@ -131,10 +131,7 @@ pub enum ObjectError {
     },
     /// A descriptor is not one of a sealed channel: another process could truncate what it leads
     /// to, and a read would then kill this process.
-    #[error(
-        "{object} is not the descriptor of a sealed channel ({reason}): pass on what `Writer::descriptor` \
-         returns, of a writer that `Writer::sealed` opened"
-    )]
+    #[error("{object} does not lead to a sealed channel: {reason}")]
     NotSealed {
         /// What it was asked of.
         object: String,

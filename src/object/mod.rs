@@ -28,7 +28,7 @@ pub(crate) use hooked::{hooked, hooked_backend};
 pub use huge_pages::HugePages;
 pub(crate) use lock::holds_owners_lock;
 pub(crate) use mapping::are_scarce as mappings_are_scarce;
-pub(crate) use shm::{Sealed, SharedMemory, group_id};
+pub(crate) use shm::{Sealed, SharedMemory, group_id, passes_processes};
 pub(crate) use this_process::{AtExit, ForkToken, OfThisProcess, at_exit, read_clock};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
@@ -250,8 +250,16 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// A descriptor for readers of a sealed channel, open only for reading.
     fn descriptor(&self) -> Result<OwnedFd, ObjectError> {
-        let reason = "the channel has a name, by which readers open it".into();
-        Err(ObjectError::NotSealed { object: "the channel's object".into(), reason })
+        let reason = "it has a name, by which readers open it; to hand out a descriptor, open it with \
+                      `Writer::sealed`"
+            .into();
+        Err(ObjectError::NotSealed { object: "the writer".into(), reason })
+    }
+
+    /// An error if a sealed object has less memory than this, so that its writer has not reserved
+    /// what it announces. Called before [`Backend::populate`], which would take the memory.
+    fn must_have_memory(&self, _bytes: usize) -> Result<(), ObjectError> {
+        Ok(())
     }
 
     /// Makes sure that `bytes` from `start` on, of the words of a sealed object, have memory. They

@@ -93,6 +93,11 @@ impl Session {
     /// error leaves everything as it was, unless an object has lost its name: then the page gives
     /// its name up, and the next call tries again.
     pub(crate) fn reopen(&mut self) -> Result<(), CreateError> {
+        if self.backend.is_sealed() {
+            let problem = "a sealed channel has no name to open it again by: open a new one (`Writer::sealed`), \
+                           and hand out its descriptor";
+            return Err(self.failed(ObjectError::Unusable { problem: problem.into() }));
+        }
         let is_whole = self.channel.has_all_names().map_err(|source| self.failed(source))?;
         if !is_whole && self.channel.owner.is_ours() {
             self.channel.claim.remove().map_err(|source| self.failed(source))?;

@@ -14,7 +14,7 @@ use crate::layout::PAGE_BYTES;
 use crate::layout::registry::{CHANGES, COUNT, DIRTY, FREE, HIGH, LAST, entry};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{MemoryMut, Words};
-use crate::object::{Heap, SharedMemory, hooked, hooked_backend};
+use crate::object::{Heap, Sealed, SharedMemory, hooked, hooked_backend};
 use crate::seqlock::models::{Handle, LoomMemory, Operation};
 
 const NAMESPACE: &str = "tests";
@@ -322,6 +322,20 @@ fn a_session_enters_its_channel_and_removes_the_entry_with_it() {
     }
     open(&heap).unwrap().abandon().unwrap();
     assert_eq!(listed(&heap).len(), 1, "the former writer's state stays, and its entry");
+}
+
+#[test]
+fn an_abandoned_sealed_channel_stays_readable() {
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    let options = WriterOptions::new(Format::new("codec", "type"));
+    let mut session = Session::open_sealed(&name, options).unwrap();
+    let sealed = Sealed::open(session.backend.descriptor().unwrap()).unwrap();
+    let name = crate::channel::name_of_sealed(&sealed).unwrap();
+    let backend: Arc<dyn Backend> = Arc::new(sealed);
+    let registry = Registry::of(&backend, &name.namespace);
+    session.abandon().unwrap();
+    let reader = registry.attach(&name, &ReaderOptions::default()).unwrap();
+    assert!(reader.is_closed() && !reader.is_removed());
 }
 
 #[test]

@@ -140,6 +140,8 @@ setters! {
     /// far as the limit allows. Shrinking is not refused. A channel of another format is replaced
     /// after a trial and counts until it is removed: if there is no room for both, remove it first.
     ///
+    /// Of a [sealed](crate::sealed) channel it counts the whole length, which is never exceeded.
+    ///
     /// Cost: opening and growing list the directory once.
     pub fn max_memory(bytes: u64) { options.budgets.channel = Some(bytes) }
 

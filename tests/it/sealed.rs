@@ -77,7 +77,16 @@ impl Meeting {
     }
 
     fn accept(&self) -> UnixStream {
-        self.listener.accept().unwrap().0
+        self.listener.set_nonblocking(true).unwrap();
+        let mut accepted = None;
+        eventually("a process comes", || {
+            accepted = self.listener.accept().ok();
+            accepted.is_some()
+        });
+        let stream = accepted.unwrap().0;
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
     }
 
     /// Hands the descriptor to the next process that comes.
@@ -137,7 +146,8 @@ fn states_of_all_sizes_are_read_and_the_last_one_stays() {
     loan.publish().unwrap();
     assert_eq!(*reader.snapshot().unwrap(), pattern(77_777));
     assert!(writer.touch().is_ok() && reader.heartbeat_age().is_some());
-    assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })));
+    let error = writer.reopen().unwrap_err().to_string();
+    assert!(error.contains("Writer::sealed"), "{error}");
     writer.close().unwrap();
     assert_eq!(reader.writer_state().unwrap(), WriterState::Closed);
     assert!(matches!(reader.changed(Duration::from_secs(60)), Err(SnapshotError::Closed { .. })));
@@ -150,16 +160,21 @@ fn states_of_all_sizes_are_read_and_the_last_one_stays() {
 
 #[test]
 fn memory_is_taken_only_as_far_as_states_need_it() {
+    let huge = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/shmem_enabled").unwrap_or_default();
+    if ["[always]", "[within_size]", "[force]"].iter().any(|it| huge.contains(it)) {
+        eprintln!("skipped: this system gives all shared memory huge pages");
+        return;
+    }
     let mut writer = Writer::sealed("sparse").codec::<Bytes>().max_state_len(64 << 20).open().unwrap();
     let file = File::from(writer.descriptor().unwrap());
     let used = || std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) * 512;
-    assert!(file.metadata().unwrap().len() > 64 << 20 && used() < 64 << 10, "{}", used());
+    assert!(file.metadata().unwrap().len() > 64 << 20 && used() < 128 << 10, "{}", used());
     let mut reader = attach(writer.descriptor().unwrap());
     writer.publish(&pattern(1 << 20)).unwrap();
     assert_eq!(reader.snapshot().unwrap().len(), 1 << 20);
     writer.publish(&pattern(10)).unwrap();
     assert_eq!(reader.snapshot().unwrap().len(), 10);
-    assert!((1 << 20..4 << 20).contains(&used()), "one side has grown: {}", used());
+    assert!((4 << 20..8 << 20).contains(&used()), "the 4 slots of one side has grown: {}", used());
 }
 
 #[test]
@@ -226,6 +241,14 @@ fn attack(namespace: &Namespace, as_user: &str) {
     assert!(is_pattern(&reader.snapshot().unwrap()));
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
     assert_eq!(attacks(descriptor.as_fd()), [""; 0]);
+    if as_user == "same" {
+        // Its owner may open it for writing again, and can do no more by that.
+        rustix::fs::fchmod(&descriptor, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+        let again = rustix::fs::open(path, OFlags::RDWR, rustix::fs::Mode::empty()).unwrap();
+        assert_eq!(attacks(again.as_fd()), [""; 0]);
+        rustix::fs::fchmod(&descriptor, rustix::fs::Mode::RUSR).unwrap();
+    }
     for flags in [OFlags::RDWR, OFlags::WRONLY, OFlags::RDWR | OFlags::TRUNC] {
         let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
         match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
@@ -361,18 +384,23 @@ fn a_reader_in_another_container_reads_and_sees_the_writers_death() {
 fn read_all(namespace: &Namespace) {
     let mut reader = attach(receive(namespace));
     say("ready");
-    let mut count = 0;
     while !reader.is_closed() {
         match reader.snapshot() {
             Ok(state) => assert!(is_pattern(&state) && state.len() == length_of(state.publication())),
-            Err(SnapshotError::Empty { .. } | SnapshotError::Contended { .. }) => continue,
+            Err(SnapshotError::Empty { .. } | SnapshotError::Contended { .. }) => {}
             Err(error) => panic!("{error}"),
         }
-        count += 1;
     }
-    assert!(count > 0);
+    // Even a reader that got no processor until now has the last one.
+    let state = reader.snapshot().unwrap();
+    assert_eq!(state.publication(), publications());
+    assert_eq!(*state, pattern(length_of(publications())));
     say("done");
     wait_for_end();
+}
+
+fn publications() -> u64 {
+    u64::from(rounds(20_000, 2_000_000))
 }
 
 /// The length of a publication: it grows in steps, up to the limit.
@@ -393,7 +421,7 @@ fn no_state_is_torn_while_the_channel_grows() {
     let mut readers: Vec<_> = (0..3).map(|_| Actor::start(test, "reader", &own)).collect();
     readers.iter().for_each(|_| meeting.hand_out(&writer));
     readers.iter_mut().for_each(|reader| reader.await_line("ready"));
-    for number in 1..=u64::from(rounds(20_000, 2_000_000)) {
+    for number in 1..=publications() {
         assert_eq!(writer.publish(&pattern(length_of(number))).unwrap(), number);
     }
     drop(writer);
@@ -490,6 +518,7 @@ fn a_hostile_object_gives_errors_or_states_and_no_signal() {
                     copy.write_all(&content).unwrap();
                 }
             }
+            reserve(&copy, bytes);
             rustix::fs::fcntl_add_seals(&copy, ALL).unwrap();
             let Ok(builder) = ReaderBuilder::<Vec<u8>>::from_descriptor(copy.into()) else { continue };
             let builder = builder.codec::<Bytes>().retry_policy(policy);
@@ -519,21 +548,46 @@ fn a_state_without_memory_is_no_signal() {
     let mut starts = (0..slots).map(|slot| usize::try_from(1536 + slot * stride).unwrap());
     let length = starts.find(|start| word(*start) == 2).unwrap() + 8;
     assert_eq!(word(length), 3);
-    for (len, is_read) in
-        [(3, true), (50_000, true), (LIMIT, true), (LIMIT + 4096, false), (usize::MAX, false)]
-    {
+    // What the writer has reserved, which is what states of 3 bytes take, and everything.
+    let first = std::os::unix::fs::MetadataExt::blocks(&written.metadata().unwrap()) * 512;
+    for (len, reserved, outcome) in [
+        (3, 4096, "foreign"),
+        (3, first, "read"),
+        (50_000, first, "foreign"),
+        (50_000, bytes, "read"),
+        (LIMIT, first, "foreign"),
+        (LIMIT, bytes, "read"),
+        (LIMIT + 4096, bytes, "corrupt"),
+        (usize::MAX, bytes, "corrupt"),
+    ] {
         let copy = File::from(memfd(&content[..1536], bytes, SealFlags::empty()));
+        if reserved > 4096 {
+            reserve(&copy, reserved);
+        }
         copy.write_all_at(&content[length - 8..][..64], length as u64 - 8).unwrap();
         copy.write_all_at(&len.to_le_bytes(), length as u64).unwrap();
         rustix::fs::fcntl_add_seals(&copy, ALL).unwrap();
-        let mut reader = attach(copy.into());
-        match reader.snapshot() {
-            Ok(state) => assert!(is_read && state.len() == len, "{len}"),
-            Err(error) => {
-                assert!(!is_read && matches!(error, SnapshotError::Corrupt { .. }), "{len}: {error}");
-            }
-        }
+        let used = copy.try_clone().unwrap();
+        let used = || std::os::unix::fs::MetadataExt::blocks(&used.metadata().unwrap()) * 512;
+        let before = used();
+        let found = match Reader::<Vec<u8>, Bytes>::from_descriptor(copy.into()) {
+            Ok(mut reader) => match reader.snapshot() {
+                Ok(state) if state.len() == len => "read",
+                Err(SnapshotError::Corrupt { .. }) => "corrupt",
+                Err(SnapshotError::Object { source: ObjectError::Foreign { .. }, .. }) => "foreign",
+                other => panic!("{len} of {reserved}: {other:?}"),
+            },
+            Err(AttachError::Object { source: ObjectError::Foreign { .. }, .. }) => "foreign",
+            Err(error) => panic!("{len} of {reserved}: {error}"),
+        };
+        assert_eq!(found, outcome, "{len} of {reserved}");
+        assert!(used() <= 2 * before, "{len} of {reserved}: its reader took {} for {before}", used());
     }
+}
+
+/// Gives the first bytes of an object memory, as its writer does.
+fn reserve(file: &File, bytes: u64) {
+    rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes).unwrap();
 }
 
 /// Sends bytes and descriptors in one message.
@@ -594,6 +648,9 @@ fn what_goes_wrong_with_descriptors_is_an_error_and_leaks_none() {
                 assert!(matches!(error, DescriptorError::Unexpected { .. }), "{error}");
             }
             if is_packet == 1 {
+                send_message(&here, b"", &[]);
+                let error = receive_descriptor(&there).unwrap_err();
+                assert!(matches!(error, DescriptorError::Unexpected { .. }), "{error}");
                 send_message(&here, b"DD", &[one]);
                 let error = receive_descriptor(&there).unwrap_err();
                 assert!(matches!(error, DescriptorError::Unexpected { .. }), "{error}");
@@ -637,6 +694,29 @@ fn what_goes_wrong_with_descriptors_is_an_error_and_leaks_none() {
         drop((idle, _other));
         assert_eq!(open_descriptors(), before, "round {round}");
     }
+}
+
+#[test]
+fn a_socket_that_adds_the_senders_process_is_refused() {
+    /// `SO_PASSPIDFD`, of Linux 6.5.
+    const PASS_PIDFD: libc::c_int = 76;
+    let (here, there) = UnixStream::pair().unwrap();
+    let set = |value: libc::c_int| {
+        // SAFETY: the kernel reads the value.
+        unsafe {
+            libc::setsockopt(there.as_raw_fd(), libc::SOL_SOCKET, PASS_PIDFD, (&raw const value).cast(), 4)
+        }
+    };
+    if set(1) != 0 {
+        eprintln!("skipped: this kernel has no SO_PASSPIDFD");
+        return;
+    }
+    let writer = writer();
+    send_descriptor(&here, writer.descriptor().unwrap()).unwrap();
+    let error = receive_descriptor(&there).unwrap_err();
+    assert!(matches!(error, DescriptorError::Refused { .. }), "{error}");
+    assert_eq!(set(0), 0);
+    attach(receive_descriptor(&there).unwrap());
 }
 
 #[test]

@@ -62,9 +62,11 @@ impl ChannelWriter {
         }
         let current = self.writer.ring(side).geometry();
         if self.segments.backend.is_sealed() {
-            let doubled = current.capacity().saturating_mul(2).max(len).min(max);
             if len > current.capacity() {
-                self.widen(side, doubled).or_else(|_| self.widen(side, len))?;
+                // What is reserved stays: what this state needs comes first. More is a favor to
+                // later ones.
+                self.widen(side, len)?;
+                let _ = self.widen(side, current.capacity().saturating_mul(2).max(len).min(max));
             }
             return Ok(None);
         }

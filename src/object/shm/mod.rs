@@ -38,7 +38,7 @@ use object::{
     reserve_range, reserved_bytes, set_access, set_size, size_of_object, stat_by_name, stat_if_named,
     status_of, unlink,
 };
-pub(crate) use sealed::Sealed;
+pub(crate) use sealed::{Sealed, passes_processes};
 
 /// Maximum tries of a step that another process or a signal interrupts.
 const MAX_TRIES: usize = 1_000;

@@ -309,6 +309,10 @@ fn limit_of(directory: &str, operation: &str, errno: Errno) -> Option<ResourceLi
 
 /// What is wrong with the directory itself, if an operation failed because of that, and what to do.
 fn problem_of(directory: &str, object: &str, operation: &str, errno: Errno) -> Option<String> {
+    if directory.is_empty() {
+        // A sealed object.
+        return None;
+    }
     let is_default = directory == DEFAULT_DIRECTORY;
     let advice = match is_default {
         true => "mount -t tmpfs -o mode=1777 tmpfs /dev/shm",

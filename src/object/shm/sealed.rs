@@ -7,7 +7,7 @@
 //! The object has its whole length from the beginning, and memory only as far as it is used:
 //! the writer reserves it, and a reader asks the kernel for it, before the first access.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FileType, MemfdFlags, Mode as FileMode, OFlags, SealFlags};
@@ -20,7 +20,7 @@ use super::object::{
     status_of,
 };
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, ObjectId, ReadOnlyWords, Words};
+use crate::memory::{ObjectId, ReadOnlyWords, Words};
 
 /// Characters of a channel's name that the kernel shows: its limit is 249 bytes.
 const SHOWN: usize = 58;
@@ -80,11 +80,24 @@ impl Sealed {
     /// it is sealed, so that it never shrinks and keeps its memory.
     pub(crate) fn open(fd: OwnedFd) -> Result<Sealed, ObjectError> {
         let label = format!("descriptor {}", fd.as_raw_fd());
-        let refused = |reason: String| ObjectError::NotSealed { object: label.clone(), reason };
+        let refused = |found: String| ObjectError::NotSealed {
+            object: label.clone(),
+            reason: format!(
+                "{found}; pass on what `Writer::descriptor` returns, of a writer that `Writer::sealed` opened"
+            ),
+        };
         let stat = rustix::fs::fstat(&fd).map_err(|errno| failed(&label, "fstat", errno))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind != FileType::RegularFile {
-            return Err(refused(format!("it is of a {kind:?}")));
+            let kind = match kind {
+                FileType::Directory => "a directory",
+                FileType::Fifo => "a pipe",
+                FileType::Socket => "a socket",
+                FileType::Symlink => "a symbolic link",
+                FileType::CharacterDevice | FileType::BlockDevice => "a device",
+                _ => "no memory",
+            };
+            return Err(refused(format!("it is of {kind}")));
         }
         let flags = rustix::fs::fcntl_getfl(&fd).map_err(|errno| failed(&label, "fcntl", errno))?;
         if flags.contains(OFlags::WRONLY) {
@@ -93,10 +106,10 @@ impl Sealed {
         let seals = rustix::fs::fcntl_get_seals(&fd);
         let seals = seals.map_err(|_| refused("it is of a file, which can't be sealed".into()))?;
         if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
-            return Err(refused(format!("with the seals {seals:?} another process could change its length")));
+            return Err(refused("its seals admit that a process changes its length".into()));
         }
         if !seals.intersects(SealFlags::FUTURE_WRITE | SealFlags::WRITE) {
-            return Err(refused(format!("with the seals {seals:?} another process could take its memory")));
+            return Err(refused("its seals admit that a process takes its memory".into()));
         }
         // Of others, huge pages, the kernel does not say in advance which have memory.
         let system = rustix::fs::fstatfs(&fd).map_err(|errno| failed(&label, "fstatfs", errno))?;
@@ -128,6 +141,22 @@ impl Sealed {
     }
 }
 
+/// Whether the kernel adds a descriptor of the sender to each message that is received, which
+/// nobody closes (`SO_PASSPIDFD`, Linux 6.5).
+pub(crate) fn passes_processes(socket: BorrowedFd<'_>) -> bool {
+    /// Of `asm-generic/socket.h`; `libc` does not have it.
+    const SO_PASSPIDFD: libc::c_int = 76;
+    let mut value: libc::c_int = 0;
+    let mut len = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+    // SAFETY: the descriptor is open (borrowed), and the kernel writes at most `len` bytes, those of
+    // `value`.
+    let answer = unsafe {
+        let value = (&raw mut value).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSPIDFD, value, &raw mut len)
+    };
+    answer == 0 && value != 0
+}
+
 fn unusable(problem: &str) -> ObjectError {
     ObjectError::Unusable { problem: problem.into() }
 }
@@ -154,22 +183,33 @@ impl Backend for Sealed {
         let bytes = self.bytes()?;
         let words = mapping::read_only(self.fd.as_fd(), bytes, self.id);
         let words = words.map_err(|errno| self.failed("mmap", errno))?;
+        self.must_have_memory(PAGE_BYTES)?;
         self.populate(&words, 0, PAGE_BYTES)?;
         Ok(words)
     }
 
+    /// To ask for memory that is not there would take it: a sparse object could announce more than
+    /// this machine has.
+    fn must_have_memory(&self, bytes: usize) -> Result<(), ObjectError> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.failed("fstat", errno))?;
+        if reserved_bytes(&stat) >= bytes {
+            return Ok(());
+        }
+        let reason = "its writer announces more than it has reserved".into();
+        Err(ObjectError::Foreign { object: self.label.clone(), reason })
+    }
+
     fn populate(&self, words: &ReadOnlyWords, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        let part = words.part(start / WORD_BYTES, bytes / WORD_BYTES);
-        match part.map_or(Err(Errno::INVAL), |part| mapping::populate(&part)) {
+        let foreign =
+            |reason: &str| Err(ObjectError::Foreign { object: self.label.clone(), reason: reason.into() });
+        let Some(part) = words.part(start / WORD_BYTES, bytes / WORD_BYTES) else {
+            return foreign("it is shorter than it says");
+        };
+        match mapping::populate(&part) {
             Ok(()) => Ok(()),
-            // Before Linux 5.14.
-            Err(Errno::INVAL) => {
-                let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.failed("fstat", errno))?;
-                let has_all = reserved_bytes(&stat) >= words.len() * WORD_BYTES;
-                let problem = "a sealed channel that has not all of its memory yet needs Linux 5.14 in its \
-                               readers: give it the capacity of its largest state (WriterBuilder::capacity)";
-                if has_all { Ok(()) } else { Err(unusable(problem)) }
-            }
+            // Nothing else tells which part of it has memory: a count of blocks includes those
+            // beyond its end.
+            Err(Errno::INVAL) => Err(unusable("readers of sealed channels need Linux 5.14")),
             Err(Errno::FAULT | Errno::NOMEM) => {
                 Err(ObjectError::NoSpace { object: self.label.clone(), bytes })
             }
