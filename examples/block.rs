@@ -80,7 +80,7 @@ fn examine() -> Result<(), Box<dyn Error>> {
     let mut next_line = 0;
     while seen < len {
         let ready = usize::try_from(block.load(READY))?.min(len);
-        if ready == seen {
+        if ready <= seen {
             if block.owner_state()? != WriterState::Alive {
                 return Err("the loader has ended before all was ready".into());
             }

@@ -355,6 +355,10 @@ mod tests {
             E::Cut { path: path(), offset: 7 },
             E::Damaged { path: path(), offset: 7, reason: text() },
             E::NoSuchChannel { pattern: channel(), place: text() },
+            E::NothingToSave {
+                namespace: channel(),
+                unsaved: vec![crate::saved::Unsaved { channel: channel(), reason: text() }],
+            },
             E::NoState { channel: channel(), reason: text() },
             E::Object(cause()),
             E::Attach(AttachError::Object { channel: channel(), source: cause() }),
@@ -392,7 +396,7 @@ mod tests {
             Full Os;
             &objects(), 1);
         check_all!(SavedError:
-            File Busy Foreign OtherVersion Cut Damaged NoSuchChannel NoState Object Attach Create
+            File Busy Foreign OtherVersion Cut Damaged NoSuchChannel NothingToSave NoState Object Attach Create
             Publish Close;
             &files(), 6);
         let descriptors = {

@@ -513,9 +513,11 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// [`SavedError::NoSuchChannel`] if a pattern matches no channel, [`SavedError::File`] if the
-    /// file can't be written, [`SavedError::Busy`] if another process is writing it. The former
-    /// file is as it was. A channel that can't be read is no error: [`SaveReport::unsaved`].
+    /// [`SavedError::NoSuchChannel`] if a pattern matches no channel,
+    /// [`SavedError::NothingToSave`] if no channel could be saved, [`SavedError::File`] if the file
+    /// can't be written, [`SavedError::Busy`] if another process is writing it. The former file is
+    /// as it was, except if its directory can't be flushed: then the new one is there. A channel
+    /// that can't be read beside others is no error: [`SaveReport::unsaved`].
     pub fn save(&self, path: impl AsRef<Path>, channels: &[Pattern]) -> Result<SaveReport, SavedError> {
         saved::save(self.backend(), self.name(), path.as_ref(), channels)
     }

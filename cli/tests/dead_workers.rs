@@ -262,3 +262,28 @@ fn blocks_are_shown_and_those_of_dead_owners_removed() {
     fleet.run(&["gc", "prices"]).fails(3);
     assert_eq!(fleet.run(&["gc"]).ok(), "nothing to remove\n", "the channel's last state is kept");
 }
+
+#[test]
+fn a_channel_and_a_block_of_one_name_are_removed_together_or_not_at_all() {
+    let test = "a_channel_and_a_block_of_one_name_are_removed_together_or_not_at_all";
+    if let Some(namespace) = as_worker() {
+        let _block = namespace.block("table", 8).unwrap();
+        let mut writers = ["prices", "both"].map(|name| namespace.writer::<u64>(name).unwrap());
+        for writer in &mut writers {
+            writer.publish(&1).unwrap();
+        }
+        until_killed()
+    }
+    let fleet = Fleet::new();
+    Worker::start(test, &fleet).kill();
+    let writer = fleet.writer::<u64>("table").unwrap();
+    assert!(fleet.run(&["gc", "table"]).fails(6).contains("channel \"table\" is written by"));
+    assert_eq!(fleet.blocks().unwrap().len(), 1, "nothing is removed");
+    drop(writer);
+    assert!(fleet.run(&["gc", "table"]).ok().starts_with("removed block table"));
+    let block = fleet.block("prices", 8).unwrap();
+    assert!(fleet.run(&["gc", "both", "prices"]).fails(6).contains("block \"prices\" belongs to"));
+    assert!(["both", "prices"].iter().all(|name| fleet.inspect(name).is_ok()), "nothing is removed");
+    drop(block);
+    assert_eq!(fleet.run(&["gc", "both", "prices"]).ok().lines().count(), 2);
+}

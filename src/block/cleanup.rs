@@ -10,6 +10,7 @@ use crate::channel::{RemovalReason, Removed, WriterState, is_abandoned, owner_of
 use crate::layout::{ObjectNames, PAGE_BYTES};
 use crate::memory::SharedWords;
 use crate::object::{Backend, ClaimOptions, ObjectError, Size, if_exists};
+use crate::seqlock::ready::{self, Readiness};
 
 /// A block of a namespace: see [`Namespace::blocks`](crate::Namespace::blocks).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +157,13 @@ fn half_made(object: &str) -> Removed {
 fn leftover<const W: bool>(namespace: &str, object: &str, memory: &SharedWords<W>) -> Option<Removed> {
     let without_name = |reason| Removed::without_channel(reason, vec![object.to_owned()]);
     match Header::read(memory) {
+        // A process that may write has changed its length or its names. It is no block any more.
+        Err(Problem::Foreign(_)) if matches!(ready::check(memory), Readiness::Ready) => {
+            Some(without_name(RemovalReason::Orphaned))
+        }
+        Ok(header) if ObjectNames::block(&header.namespace, &header.name) != object => {
+            Some(without_name(RemovalReason::Orphaned))
+        }
         Ok(header) if header.namespace != namespace => None,
         Ok(header) => {
             let reason = if is_removed(memory) { RemovalReason::HalfRemoved } else { RemovalReason::Dead };

@@ -81,14 +81,17 @@ impl Header {
             let reason = format!("it has {bytes} bytes, too few for a block of {len} bytes");
             return Err(Problem::Foreign(reason));
         };
+        let owner = owner_of(memory);
+        // The clock of another boot says nothing here.
+        let created = NonZeroU64::new(memory.load(block::CREATED)).filter(|_| owner.other_boot().is_none());
         Ok(Header {
             namespace: read_text(memory, block::NAMESPACE),
             name: read_text(memory, block::NAME),
             label: read_text(memory, block::LABEL),
             len,
             instance: memory.load(block::INSTANCE),
-            owner: owner_of(memory),
-            created: NonZeroU64::new(memory.load(block::CREATED)),
+            owner,
+            created,
             features: memory.load(block::FEATURES_REQUIRED),
         })
     }

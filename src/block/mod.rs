@@ -32,6 +32,10 @@
 //!   block was removed or its owner died. [`BlockView::is_current`] tells.
 //! * **Fixed size, zeroes first.** Memory is reserved at creation, so no store can fail later. For
 //!   another size, create the block again: that is another instance.
+//! * **Trust.** Whoever may write to the object can change all of it. One that truncates it makes
+//!   each access of the others fail (SIGBUS), also [`BlockView::read_at`], [`BlockMut::write_at`]
+//!   and [`BlockView::load`]. A block whose header is spoiled can't be opened; a cleanup removes it
+//!   after its owner's death.
 //! * **Names.** A block and a channel may have the same name. Blocks are in no registry: a listing
 //!   of the namespace's directory finds them.
 
@@ -47,12 +51,12 @@ pub use error::BlockError;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::channel::{Budgets, WriterState, state_of_owner};
 use crate::layout::{WORD_BYTES, block};
 use crate::memory::{Memory, ReadOnlyWords, Words};
-use crate::object::{Access, Backend, ObjectError};
+use crate::object::{Access, Backend, Backoff, ObjectError};
 use header::{BlockName, Header};
 use open::{Creation, Ownership};
 
@@ -143,12 +147,15 @@ impl BlockBuilder {
     /// As [`open`](Self::open), and [`BlockError::Object`] if this user may only read it.
     pub fn open_mut(self) -> Result<BlockMut, BlockError> {
         let name = self.name()?;
+        let (begin, mut backoff) = (Instant::now(), Backoff::new());
         loop {
-            let (header, memory) = open::find(&self.backend, &name, self.patience)?;
+            let patience = self.patience.saturating_sub(begin.elapsed());
+            let (header, memory) = open::find(&self.backend, &name, patience)?;
             // Replaced since it was found: found again.
             if let Some(words) = open::map_writable(&self.backend, &name, &memory)? {
                 return Ok(BlockMut::new(&self.backend, name, header, &words));
             }
+            backoff.wait();
         }
     }
 
@@ -294,8 +301,8 @@ impl BlockView {
     /// A program that makes a `&[u8]` of it promises, for as long as that slice lives: **no process
     /// and no thread stores to these bytes**. The compiler assumes that they don't change. The same
     /// holds for a `&mut [u8]` of [`as_mut_ptr`](BlockMut::as_mut_ptr): no other process or thread
-    /// loads or stores these bytes. As with every mapping, a program that truncates the object
-    /// makes accesses fail (SIGBUS).
+    /// loads or stores these bytes. Nothing but that slice may touch them, not even the methods of
+    /// this block. A program that truncates the object makes accesses fail (SIGBUS).
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.contents.address().cast::<u8>().cast_const()

@@ -47,7 +47,7 @@ pub enum RemovalReason {
     /// The process that removed the channel or block died during the removal; or a part of the
     /// channel was removed by hand.
     HalfRemoved,
-    /// No channel refers to the objects.
+    /// No channel refers to the objects, or the header of a block was spoiled.
     Orphaned,
     /// Another version of the layout made it, and no process writes it: this version can't read it.
     OtherVersion,

@@ -254,9 +254,14 @@ impl Cutting<'_> {
 
     /// The skew of a publication; `None` if it is overwritten or has no timestamp.
     fn skew_of(&mut self, publication: Publication, time: u64) -> Option<Skew> {
-        let timestamp = self.reader.info_of(publication)?.monotonic_nanos()?;
-        if timestamp > time {
-            return Some(Skew::Later(Duration::from_nanos(timestamp - time)));
+        let timestamp = self.reader.info_of(publication)?.timestamp();
+        if timestamp == 0 {
+            return None;
+        }
+        // That of a restored state may be negative: it is from before the boot.
+        let later = timestamp.cast_signed().saturating_sub(time.cast_signed());
+        if later > 0 {
+            return Some(Skew::Later(Duration::from_nanos(later.cast_unsigned())));
         }
         Some(if self.reader.page().is_precise(publication) { Skew::None } else { Skew::Coarse })
     }

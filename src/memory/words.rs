@@ -56,10 +56,10 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
     ///
     /// `base` must be aligned to 8 bytes, the words must be no more than `isize::MAX` bytes, and
     /// for as long as `owner` lives they must be readable, and be accessed in this process only by
-    /// atomic 64-bit accesses and the copies of `copy`, but for words to which nothing else in this
-    /// process stores at the same time (`InPlace`, `LoanMut`, and what users of a block do with its
-    /// address, as it asks them to promise). If `WRITABLE`, they must be
-    /// writable, too.
+    /// atomic 64-bit accesses and the copies of `copy`. Other accesses are allowed to words that
+    /// nothing else in this process stores to at the same time (`InPlace`), or touches at all
+    /// (`LoanMut`; a block's users promise either for the slices that they make of its address). If
+    /// `WRITABLE`, they must be writable, too.
     pub(crate) unsafe fn new(base: NonNull<u64>, len: usize, owner: Arc<dyn WordsOwner>) -> Self {
         debug_assert!(base.is_aligned());
         SharedWords { base, len, owner }

@@ -378,6 +378,8 @@ fn encode_inspection(fields: &mut Encoder, it: &Inspection) {
             Err(error) => {
                 let (choice, text) = match &**error {
                     ObjectError::NotFound { object } => (1, object.clone()),
+                    // Any error is read as this one, and written again as it was read.
+                    ObjectError::Unusable { problem } => (2, problem.clone()),
                     error => (2, error.to_string()),
                 };
                 fields.number(choice);

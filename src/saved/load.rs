@@ -35,7 +35,7 @@ pub struct Saved {
 impl Saved {
     /// Opens a file and checks all of it.
     ///
-    /// Cost: reads the file once. Memory: that of descriptions, without payloads.
+    /// Cost: reads the file once. Memory: that of the inspections, without payloads.
     ///
     /// # Errors
     ///

@@ -36,7 +36,10 @@
 //! The file is written beside `path` (with `.tmp` at the end of its name), flushed to the disk, and
 //! renamed. So after a kill, a loss of power or a full disk there is the former file or the new
 //! one, each whole. The next save removes what a killed one left beside. Only the own user may read
-//! it (`0o600`).
+//! it (`0o600`). A symbolic link at `path` is replaced. The directory is flushed last:
+//! if that fails, the new file is there, and a loss of power may bring back the former one.
+//!
+//! [Blocks](crate::block) are not saved.
 //!
 //! # What is restored
 //!
@@ -255,8 +258,23 @@ pub enum SavedError {
         /// The namespace, or the file.
         place: String,
     },
+    /// No channel of the namespace could be saved. The former file, if there is one, is as it was.
+    #[error(
+        "no channel of namespace {namespace:?} could be saved, and the former file, if there is one, is as it \
+         was{}",
+        reasons(unsaved)
+    )]
+    NothingToSave {
+        /// The namespace.
+        namespace: String,
+        /// The channels that can't be read; empty if there is none at all.
+        unsaved: Vec<Unsaved>,
+    },
     /// The file has no latest state of the channel, so that its numbers can't continue.
-    #[error("the file has no latest state of channel {channel:?}: when it was saved, {reason}")]
+    #[error(
+        "the file has no latest state of channel {channel:?}: when it was saved, {reason}; its next writer \
+         begins with number 1, or restore it from another file"
+    )]
     NoState {
         /// The channel.
         channel: String,
@@ -281,6 +299,10 @@ pub enum SavedError {
 }
 
 debug_as_display!(SavedError);
+
+fn reasons(unsaved: &[Unsaved]) -> String {
+    unsaved.iter().map(|it| format!("; channel {:?}: {}", it.channel, it.reason)).collect()
+}
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {

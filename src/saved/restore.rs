@@ -22,6 +22,9 @@ policy! {
     pub struct RestorePolicy {
         /// Whether to replace the state of a channel whose writer has ended. A channel with a
         /// living writer is never changed.
+        ///
+        /// The saved states are checked before the former ones are removed. These can still be
+        /// lost if a budget or a lack of memory refuses the restored channel, or by a kill.
         overwrite: bool = false,
         /// Whether only to say what would happen.
         dry_run: bool = false,
@@ -104,9 +107,8 @@ impl fmt::Display for RestoreOutcome {
                 write!(formatter, "publication {publication}, of unknown age")
             }
             RestoreOutcome::InUse { pid } => write!(formatter, "left alone: process {pid} writes it"),
-            RestoreOutcome::Exists => {
-                formatter.write_str("left alone: it has a state, of a writer that has ended")
-            }
+            RestoreOutcome::Exists => formatter
+                .write_str("left alone: it has a state, of a writer that has ended; overwriting replaces it"),
             RestoreOutcome::Empty => formatter.write_str("left out: nothing was published on it"),
             RestoreOutcome::Failed(error) => error.fmt(formatter),
         }
@@ -167,6 +169,12 @@ impl Restoring<'_> {
         let restored = RestoreOutcome::Restored { publication: latest.publication, age };
         if self.policy.dry_run {
             return Ok(self.obstacle(&name)?.unwrap_or(restored));
+        }
+        if self.policy.overwrite {
+            // The former state goes before this one is read.
+            for state in &channel.states {
+                self.saved.read_payload(state, |_, _| Ok::<_, SavedError>(()))?;
+            }
         }
         let session = Session::restore(
             self.backend,
@@ -230,8 +238,9 @@ impl Restoring<'_> {
         if own.boot_id != [0; 2] && own.boot() == origin.boot_id {
             return state.time;
         }
-        // A clock that was not set yet, or set back, says nothing.
-        let published = state.published_at.filter(|at| *at <= origin.saved_at && origin.saved_at <= self.now);
+        // A clock that was not set yet, or set back, says nothing. A state may be later than the
+        // beginning of the save.
+        let published = state.published_at.filter(|_| origin.saved_at <= self.now);
         let age = published.and_then(|at| self.now.duration_since(at).ok());
         age.map_or(0, clock::time_of_age)
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::format::{Before, Kind, VERSION, encode_channel, head};
 use super::{SavedChannel, SavedError, SavedOrigin, SavedState, Unsaved};
@@ -71,6 +72,10 @@ pub(crate) fn save(
                 report.channels += 1;
             }
         }
+    }
+    // A file without a channel must not take the place of the former one.
+    if report.channels == 0 {
+        return Err(SavedError::NothingToSave { namespace: namespace.into(), unsaved: report.unsaved });
     }
     for unsaved in &report.unsaved {
         output.record(Kind::Unsaved, &[&unsaved.encode()])?;
@@ -211,9 +216,11 @@ impl Output {
             match file {
                 Ok(file) => {
                     // Another process that finds it unlocked takes it for a leftover.
-                    let is_ours = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-                        && is_named(&beside, &file).map_err(failed)?;
-                    if is_ours {
+                    let is_locked = lock(&file).map_err(|source| {
+                        let _ = fs::remove_file(&beside);
+                        SavedError::File { path: beside.clone(), operation: "lock", source }
+                    })?;
+                    if is_locked && is_named(&beside, &file).map_err(failed)? {
                         let file = BufWriter::new(file);
                         let path = path.to_owned();
                         return Ok(Output { path, beside, file, records: 0, bytes: 0, is_renamed: false });
@@ -298,6 +305,15 @@ impl Drop for Output {
     }
 }
 
+/// Locks the file; `false` if another process has locked it.
+fn lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether the name means this file.
 fn is_named(path: &Path, file: &File) -> io::Result<bool> {
     let ours = file.metadata()?;
@@ -320,7 +336,7 @@ fn remove_leftover(beside: &Path) -> io::Result<bool> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, NOT_REGULAR));
     }
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if !lock(&file)? {
         return Ok(false);
     }
     // Under its lock, and only while the name means it.

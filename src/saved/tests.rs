@@ -1,4 +1,4 @@
-//! Arbitrary records, and descriptions with any values.
+//! Arbitrary records, and channels with any values.
 
 use super::format::{self, Before, Kind, head};
 use super::{SavedOrigin, load};
@@ -105,7 +105,11 @@ mod properties {
             let sources = [TimestampSource::Precise, TimestampSource::Coarse, TimestampSource::None];
             let segments = [0, 1].map(|_| match self.maybe(Source::segment) {
                 Some(segment) => Ok(segment),
-                None => Err(Arc::new(ObjectError::NotFound { object: self.text() })),
+                None => {
+                    let (object, problem) = (self.text(), self.text());
+                    let unusable = self.maybe(|_| ObjectError::Unusable { problem });
+                    Err(Arc::new(unusable.unwrap_or(ObjectError::NotFound { object })))
+                }
             });
             Inspection {
                 channel: self.text(),
@@ -145,7 +149,7 @@ mod properties {
 
     proptest! {
         #[test]
-        fn a_description_is_read_as_it_was_written(numbers in prop::collection::vec(any::<u64>(), 50..200)) {
+        fn a_channel_is_read_as_it_was_written(numbers in prop::collection::vec(any::<u64>(), 50..200)) {
             let mut source = Source(numbers.iter().cycle());
             let channel = SavedChannel {
                 inspection: source.inspection(),

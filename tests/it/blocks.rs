@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, is_root, orders, role, say, wait_for_end};
 use crate::directory::OwnDirectory;
@@ -293,7 +293,11 @@ fn a_fork_uses_the_block_and_removes_nothing() {
             // The fork shares the owner's lock, and outlives it.
             mem::forget(Forked::start(|| {
                 rustix::process::set_parent_process_death_signal(None).unwrap();
-                thread::sleep(Duration::from_secs(2));
+                // Until the block is replaced.
+                let begin = Instant::now();
+                while block.is_current() && begin.elapsed() < Duration::from_secs(60) {
+                    thread::sleep(Duration::from_millis(1));
+                }
             }));
             say("created");
             return wait_for_end();
@@ -413,6 +417,31 @@ fn nothing_in_a_header_is_trusted() {
     file.write_all_at(&u64::MAX.to_le_bytes(), 912).unwrap();
     assert_eq!(view(&own).unwrap().label().len(), 2_048, "a label is cut to its field");
     assert_eq!(view(&own).unwrap().len(), 5_000);
+}
+
+#[test]
+fn a_dead_owners_block_with_a_spoiled_header_is_removed() {
+    if let Some((_, namespace)) = role() {
+        return own_until_the_end(&namespace);
+    }
+    let own = OwnNamespace::new(&[]);
+    // Its length, and the lengths and the beginning of its names.
+    for (at, word) in [(16, u64::MAX), (16, 1 << 40), (512, 3), (648, 3), (656, 3)] {
+        let test = "blocks::a_dead_owners_block_with_a_spoiled_header_is_removed";
+        let mut owner = Actor::start(test, "owner", &own);
+        owner.await_line("created");
+        let path = object_of(&own);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&u64::to_le_bytes(word), at).unwrap();
+        assert!(own.clean(Retention::Nothing).unwrap().removed.is_empty(), "{at}: its owner lives");
+        owner.kill();
+        for report in [own.would_clean(Retention::UntilReplaced), own.clean(Retention::UntilReplaced)] {
+            let report = report.unwrap();
+            let [removed] = &*report.removed else { panic!("{at}: {report}") };
+            assert_eq!((removed.reason, &removed.block), (RemovalReason::Orphaned, &None), "{at}");
+        }
+        assert!(!path.exists());
+    }
 }
 
 #[test]

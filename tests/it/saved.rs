@@ -10,7 +10,7 @@ use tearless::{
     accept::Any,
     cleanup::Retention,
     error::SavedError,
-    hub::{Health, Pattern},
+    hub::{Health, Pattern, Skew},
     inspect::WriterState,
     saved::{RestoreOutcome, RestorePolicy, RestoreReport, Saved},
 };
@@ -251,6 +251,13 @@ fn a_restored_state_is_as_old_as_the_clocks_can_tell() {
     assert!(age >= long && age < long + DAY, "{age:?}");
     let apart = first.published_at().unwrap().duration_since(old.published_at().unwrap()).unwrap();
     assert!(apart > long - DAY / 24 && apart < long + DAY / 24, "{apart:?}");
+    let cut = own.hub_builder().codec::<Pod>().open().cut::<u64>(["worker"]);
+    assert_eq!((cut.states[0].skew, **cut.states[0].state.as_ref().unwrap()), (Skew::Coarse, 3));
+    // Published while it was saved.
+    let minute = Duration::from_secs(60);
+    add(&file, b"stat", 24, i64::try_from(minute.as_nanos()).unwrap());
+    let later = again().age().unwrap();
+    assert!(later >= long - minute && later < long, "{later:?}");
     let report = restore(&own, &file);
     assert!(matches!(report.channels[0].outcome, RestoreOutcome::Exists), "{report}");
     // A retention by age removes it.
@@ -299,6 +306,14 @@ fn what_is_there_is_left_alone() {
     assert!(done[2].contains(&format!("process {} writes it", std::process::id())), "{done:?}");
     assert!(done[0].contains("it has a state") && done[3].contains("nothing was published"), "{done:?}");
 
+    // A file that was damaged since it was opened costs no state.
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, b"").unwrap();
+    let report = own.restore(&saved, &[Pattern::new("ended")], policy.overwrite(true)).unwrap();
+    assert!(matches!(report.channels[0].outcome, RestoreOutcome::Failed(SavedError::Cut { .. })), "{report}");
+    assert_eq!(latest("ended"), 3);
+    fs::write(&file, whole).unwrap();
+
     let done = outcomes(policy.overwrite(true));
     assert!(done[0].starts_with("publication 2"), "{done:?}");
     assert_eq!(["ended", "gone", "living"].map(latest), [2, 2, 3]);
@@ -314,7 +329,9 @@ fn what_is_there_is_left_alone() {
     let old = fs::read(&file).unwrap();
     let error = own.save(&file, &[Pattern::new("x")]).unwrap_err();
     assert!(matches!(error, SavedError::NoSuchChannel { .. }), "{error}");
-    assert_eq!(fs::read(&file).unwrap(), old);
+    let error = OwnNamespace::new(&[]).save(&file, &[]).unwrap_err();
+    assert!(matches!(error, SavedError::NothingToSave { ref unsaved, .. } if unsaved.is_empty()), "{error}");
+    assert_eq!((fs::read(&file).unwrap(), directory.names()), (old, vec!["fleet.saved".to_owned()]));
     assert_eq!(own.save(&file, &[Pattern::new("g*")]).unwrap().channels, 1);
     assert_eq!(directory.names(), ["fleet.saved"]);
 }

@@ -152,17 +152,31 @@ fn remove(
     cleaned.failed.clear();
     let name_of = |removed: &Removed| removed.channel.clone().or_else(|| removed.block.clone());
     cleaned.removed.retain(|removed| name_of(removed).is_some_and(|name| named.contains(&name)));
+    // A channel and a block may have one name: each of the two must be removable, or absent.
     for channel in named {
-        if !cleaned.removed.iter().any(|removed| name_of(removed).as_ref() == Some(channel)) {
-            let inspected = namespace.inspect(channel);
-            if let (Err(AttachError::NotFound { .. }), Some(block)) =
-                (&inspected, blocks::named(namespace, channel))
-            {
-                let text =
-                    format!("block {channel:?} belongs to process {}: end that first", block.owner_pid);
-                return Err(Failure::new(ExitStatus::Owned, text));
-            }
-            let found = inspected.map_err(|it| resolve::unattached(namespace, it, &context.directory))?;
+        let goes = |block: bool| {
+            let name_of =
+                |removed: &Removed| if block { removed.block.clone() } else { removed.channel.clone() };
+            cleaned.removed.iter().any(|removed| name_of(removed).as_ref() == Some(channel))
+        };
+        let (has_block, has_channel) = (goes(true), goes(false));
+        if !has_block && let Some(block) = blocks::named(namespace, channel) {
+            let (pid, owner) = (block.owner_pid, block.owner_uid);
+            let (exit, why) = match block.owner {
+                WriterState::Dead => {
+                    (ExitStatus::Failed, format!("of user {owner} is left: run this as that user"))
+                }
+                _ => (ExitStatus::Owned, format!("belongs to process {pid}: end that first")),
+            };
+            return Err(Failure::new(exit, format!("block {channel:?} {why}")));
+        }
+        if !has_channel {
+            let found = match namespace.inspect(channel) {
+                Err(AttachError::NotFound { .. }) if has_block => continue,
+                inspected => {
+                    inspected.map_err(|it| resolve::unattached(namespace, it, &context.directory))?
+                }
+            };
             let (pid, owner) = (found.writer_pid, found.owner_uid);
             let (exit, why) = match has_ended(&found) {
                 true => (ExitStatus::Failed, format!("belongs to user {owner}: run this as that user")),

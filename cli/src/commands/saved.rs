@@ -20,7 +20,7 @@ use crate::resolve;
 #[command(after_help = "\
 Saves each channel with its latest states and everything that `tearless postmortem` and `ls` show of it. Workers \
 notice nothing. The file is replaced as a whole, so after a kill, a loss of power or a full disk it is the former one \
-or the new one. Only its user may read it.
+or the new one. Only its user may read it. A symbolic link at FILE is replaced. Blocks are not saved.
 
 Examples:
   tearless save /var/lib/fleet/channels.saved
@@ -31,8 +31,8 @@ Examples:
 Keys of --json:
   file, channels and states (how many), bytes, unsaved (channels that could not be saved: channel, reason)
 
-Exit codes: 1 the file can't be written, and the former one is as it was; or a channel could not be saved, and the others \
-are; 3 no such namespace or channel")]
+Exit codes: 1 the file can't be written, or no channel can be read, and the former one is as it was (if only its directory can't be flushed, the new \
+one is there); or a channel could not be saved, and the others are; 3 no such namespace or channel")]
 pub(crate) struct SaveArguments {
     /// The file
     #[arg(value_hint = clap::ValueHint::FilePath)]
@@ -83,7 +83,7 @@ fn patterns(channels: &[String]) -> Vec<Pattern> {
 
 pub(crate) fn save(arguments: &SaveArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    // An empty file would take the place of the former one.
+    // Says what there is instead, where the library only says that there is no channel.
     resolve::channels(&namespace, &context.directory)?;
     let report = namespace.save(&arguments.file, &patterns(&arguments.channels))?;
     let file = arguments.file.to_string_lossy();

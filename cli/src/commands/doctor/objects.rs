@@ -75,7 +75,19 @@ fn judge(object: &ObjectInfo, directory: &Directory) -> Option<Finding> {
             format!("find out which process created it; if no process needs it: rm {}", quoted(&path)),
         ),
         // A block may be for several users to write.
-        _ if object.kind == ObjectKind::Block => judge_permissions(&path, object.permissions & !0o066)?,
+        _ if object.kind == ObjectKind::Block => {
+            let permissions = object.permissions;
+            if !is_unusual(permissions & !0o066) {
+                return None;
+            }
+            Finding::problem(
+                "permissions",
+                format!(
+                    "{path} has permissions {permissions:o}: a block's owner needs 600, and no user executes it"
+                ),
+                format!("chmod 600 {} (660 or 666 if other users write to it)", quoted(&path)),
+            )
+        }
         _ => judge_permissions(&path, object.permissions)?,
     };
     let (namespace, channel) = (object.namespace.clone(), object.channel.clone());
