@@ -50,8 +50,9 @@
 //!   for another user, and in another container.
 //! * A clean end leaves the last state readable, as [`linger`](crate::WriterBuilder::linger) does.
 //!   The options `linger`, `permissions`, `pins`, `wake_mode`, and the namespace's
-//!   `max_dead_channels` and permissions of the registry have no effect. Required `huge_pages` fail.
-//!   [`max_memory`](crate::WriterBuilder::max_memory) counts the whole length, not what is taken.
+//!   `max_dead_channels` and permissions of the registry have no effect. Required `huge_pages`
+//!   fail. [`max_memory`](crate::WriterBuilder::max_memory) counts the whole length, not what is
+//!   taken.
 //!
 //! # Limits
 //!
@@ -62,9 +63,9 @@
 //! * A hostile writer can make a reader take as much memory as the channel has, again with each
 //!   larger state: the kernel counts a channel's memory, and does not say where it is.
 //! * Before Linux 6.13, who may use `/dev/udmabuf` may write to sealed memory through it.
-//! * A process of the writer's user may debug the writer (`ptrace`, `/proc/PID/mem`), and store what
-//!   it likes through it. It may also open the memory again for writing: it can't write to it, but
-//!   its lock makes a dead writer seem alive.
+//! * A process of the writer's user may debug the writer (`ptrace`, `/proc/PID/mem`), and store
+//!   what it likes through it. It may also open the memory again for writing: it can't write to it,
+//!   but its lock makes a dead writer seem alive.
 //!
 //! It needs Linux 5.14: 5.1 for the seals, and 5.14 for readers.
 //!
@@ -115,8 +116,8 @@ pub enum DescriptorError {
     /// The other end is closed: its process has ended, or sends nothing more.
     #[error("the other end of the socket is closed: its process has ended, or handed out all descriptors")]
     Closed,
-    /// A descriptor was under way and was dropped by the kernel: this process may open no more, or a
-    /// security module forbids it this one. It has to be sent again.
+    /// A descriptor was under way and was dropped by the kernel: this process may open no more, or
+    /// a security module forbids it this one. It has to be sent again.
     #[error(
         "a descriptor was lost because this process has too many: raise that limit (ulimit -n, in a \
          systemd unit LimitNOFILE=), and let the sender send it again; or a security module (SELinux, AppArmor) \
@@ -195,8 +196,8 @@ pub fn send_descriptor(socket: impl AsFd, descriptor: impl AsFd) -> Result<(), D
 /// # Errors
 ///
 /// [`DescriptorError`]. What was received is taken from the socket and closed.
-/// [`DescriptorError::Refused`], before anything is received, if the socket has `SO_PASSPIDFD`: each
-/// message would leave a descriptor open.
+/// [`DescriptorError::Refused`], before anything is received, if the socket has `SO_PASSPIDFD`:
+/// each message would leave a descriptor open.
 pub fn receive_descriptor(socket: impl AsFd) -> Result<OwnedFd, DescriptorError> {
     if passes_processes(socket.as_fd()) {
         return Err(DescriptorError::Refused {

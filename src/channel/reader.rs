@@ -610,8 +610,8 @@ impl ChannelReader {
     }
 }
 
-/// The first segment of `side`. That of a sealed channel has no room until a reader has made sure of
-/// its memory: see [`ChannelReader::admit`].
+/// The first segment of `side`. That of a sealed channel has no room until a reader has made sure
+/// of its memory: see [`ChannelReader::admit`].
 fn first_segment(
     page: &ControlPage<ReadOnlyWords>,
     segments: &Segments,

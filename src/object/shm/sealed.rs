@@ -142,14 +142,14 @@ impl Sealed {
 }
 
 /// Whether the kernel adds a descriptor of the sender to each message that is received, which
-/// nobody closes (`SO_PASSPIDFD`, Linux 6.5).
+/// no other code closes (`SO_PASSPIDFD`, Linux 6.5).
 pub(crate) fn passes_processes(socket: BorrowedFd<'_>) -> bool {
     /// Of `asm-generic/socket.h`; `libc` does not have it.
     const SO_PASSPIDFD: libc::c_int = 76;
     let mut value: libc::c_int = 0;
     let mut len = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
-    // SAFETY: the descriptor is open (borrowed), and the kernel writes at most `len` bytes, those of
-    // `value`.
+    // SAFETY: the descriptor is open (borrowed), and the kernel writes at most `len` bytes, those
+    // of `value`.
     let answer = unsafe {
         let value = (&raw mut value).cast();
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSPIDFD, value, &raw mut len)
@@ -207,7 +207,7 @@ impl Backend for Sealed {
         };
         match mapping::populate(&part) {
             Ok(()) => Ok(()),
-            // Nothing else tells which part of it has memory: a count of blocks includes those
+            // Nothing else says which part of it has memory: a count of blocks includes those
             // beyond its end.
             Err(Errno::INVAL) => Err(unusable("readers of sealed channels need Linux 5.14")),
             Err(Errno::FAULT | Errno::NOMEM) => {
