@@ -115,7 +115,12 @@ fn slot_words() -> String {
             "2n−1 while publication n is written, 2n when it is whole, 0 before the first, or taken back by a successor or a dropped loan",
         ),
         (slot::LENGTH, 1, "length", "payload bytes"),
-        (slot::TIME, 1, "time", "nanoseconds since boot, 0 if not recorded"),
+        (
+            slot::TIME,
+            1,
+            "time",
+            "nanoseconds since boot, 0 if not recorded; negative (two's complement) of a restored state from before the boot",
+        ),
         (slot::CHECKSUM, 1, "checksum", "CRC32C of number and payload, or 0"),
         (slot::PAYLOAD, 0, "payload", "padded with zeroes to a word"),
     ])
