@@ -252,7 +252,7 @@ fn a_restored_state_is_as_old_as_the_clocks_can_tell() {
     let apart = first.published_at().unwrap().duration_since(old.published_at().unwrap()).unwrap();
     assert!(apart > long - DAY / 24 && apart < long + DAY / 24, "{apart:?}");
     let cut = own.hub_builder().codec::<Pod>().open().cut::<u64>(["worker"]);
-    assert_eq!((cut.states[0].skew, **cut.states[0].state.as_ref().unwrap()), (Skew::Coarse, 3));
+    assert_eq!((cut.states[0].skew, **cut.states[0].state.as_ref().unwrap()), (Skew::None, 3));
     // Published while it was saved.
     let minute = Duration::from_secs(60);
     add(&file, b"stat", 24, i64::try_from(minute.as_nanos()).unwrap());
