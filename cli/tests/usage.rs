@@ -170,7 +170,9 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "heartbeat_age_seconds",
             "codec",
             "type_name",
-            "max_state_len"
+            "max_state_len",
+            "pins",
+            "views",
         ]
     );
     assert_eq!(
