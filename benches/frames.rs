@@ -90,7 +90,7 @@ fn flat_out(holders: usize, seconds: f64) {
     let figures: Vec<f64> = writer.ask("begin").split(' ').map(|it| it.parse().expect("a number")).collect();
     let [p50, p99, p999, passed, kib, segments] = figures[..] else { panic!("the writer's figures") };
     let held: Vec<_> = others.iter_mut().map(numbers).collect();
-    let [views, copies] = [0, 1].map(|index| held.iter().map(|one| one[index]).sum::<f64>());
+    let [views, copies] = [0, 1].map(|index| held.iter().fold(0.0, |sum, one| sum + one[index]));
     println!(
         "{holders:<10} {p50:>10} {p99:>10} {p999:>10} {passed:>12} {kib:>10} {segments:>10} {views:>10} {copies:>8}"
     );
@@ -234,6 +234,8 @@ fn publish_flat_out(namespace: &Namespace, seconds: f64) {
     let (passed, segments) = (writer.statistics().pinned, writer.growths());
     let kib = namespace.memory().unwrap().channels[0].total().resident >> 10;
     child::say(&format!("{p50} {p99} {p999} {passed} {kib} {segments}"));
+    // The holders may look once more.
+    child::wait_for_end();
 }
 
 /// Always holds a view, a new one after up to 10 ms.
