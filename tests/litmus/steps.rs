@@ -21,7 +21,7 @@ impl Steps {
     #[inline(never)]
     pub fn publish(&mut self, state: &TwoWords, time: u64, checksum: u64) {
         let Some(publication) = self.writer.next() else { return };
-        self.writer.publish(publication, state, time, checksum);
+        self.writer.try_publish(publication, state, time, checksum);
     }
 
     /// r1 to r5: whether `into` holds a whole publication.
@@ -52,7 +52,7 @@ impl Steps {
     ) -> bool {
         let Some(publication) = self.writer.next() else { return false };
         let before = self.announcements.count();
-        self.writer.publish(publication, state, time, checksum);
+        self.writer.try_publish(publication, state, time, checksum);
         self.answered.must_wake(before, self.announcements.count_after(wake_mode))
     }
 
