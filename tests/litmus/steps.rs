@@ -52,7 +52,9 @@ impl Steps {
     ) -> bool {
         let Some(publication) = self.writer.next() else { return false };
         let before = self.announcements.count();
-        self.writer.try_publish(publication, state, time, checksum);
+        if !self.writer.try_publish(publication, state, time, checksum) {
+            return false;
+        }
         self.answered.must_wake(before, self.announcements.count_after(wake_mode))
     }
 
