@@ -1,8 +1,7 @@
 //! The reading side of an attached channel.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff as Spins;
 
@@ -11,8 +10,7 @@ use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::pins::ReaderPins;
 use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
-use super::{AttachError, ChannelName, SnapshotError};
-use crate::clock;
+use super::{AttachError, ChannelName, SnapshotError, SnapshotInfo};
 use crate::layout::{Kind, Publication, Side, WORD_BYTES, segment};
 use crate::memory::{ReadOnlyWords, SlotHeader};
 use crate::object::{self, ObjectError, Slept};
@@ -41,80 +39,6 @@ pub(crate) struct ChannelReader {
     pub(super) retry: RetryPolicy,
     /// Counters of the typed reader. A reader that the threads of a hub share counts nothing.
     pub(super) counts: ReaderStatistics,
-}
-
-/// The publication behind a snapshot: its number, age and length.
-#[derive(Clone, Copy, Debug)]
-pub struct SnapshotInfo {
-    publication: Publication,
-    len: u64,
-    time: u64,
-    retries: u32,
-}
-
-impl SnapshotInfo {
-    #[inline(always)]
-    pub(super) fn new(publication: Publication, header: SlotHeader) -> SnapshotInfo {
-        SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 }
-    }
-
-    /// A copy that is built from its fields. If two paths of a function returned one block of
-    /// memory, both would have to fill it; this way each keeps the words in registers.
-    #[inline(always)]
-    pub(crate) fn by_field(self) -> SnapshotInfo {
-        let SnapshotInfo { publication, len, time, retries } = self;
-        SnapshotInfo { publication, len, time, retries }
-    }
-
-    /// The publication's number: 1 for the first of the channel's life.
-    #[inline]
-    #[must_use]
-    pub fn publication(&self) -> u64 {
-        self.publication.get()
-    }
-
-    /// Time since the state was published, as of now; time for which the machine slept counts.
-    /// `None` if the writer gives its publications no timestamps.
-    #[must_use]
-    pub fn age(&self) -> Option<Duration> {
-        NonZeroU64::new(self.time).map(clock::age)
-    }
-
-    /// The time of day at which the state was published, for people: the wall clock as it is set
-    /// now, minus the [age](Self::age). `None` if the writer gives its publications no timestamps.
-    #[must_use]
-    pub fn published_at(&self) -> Option<SystemTime> {
-        NonZeroU64::new(self.time).map(clock::time_of_day)
-    }
-
-    /// The timestamp of the publication in nanoseconds since the machine's boot (`CLOCK_BOOTTIME`,
-    /// which never goes back), to compare publications of several channels. `None` if the writer
-    /// gives its publications no timestamps, or if the state is a [restored](crate::saved) one from
-    /// before the boot.
-    #[inline]
-    #[must_use]
-    pub fn monotonic_nanos(&self) -> Option<u64> {
-        Some(self.time).filter(|time| time.cast_signed() > 0)
-    }
-
-    /// The timestamp as it was stored; 0 for none.
-    pub(crate) fn timestamp(&self) -> u64 {
-        self.time
-    }
-
-    /// Length of the payload in bytes.
-    #[inline]
-    #[must_use]
-    pub fn payload_len(&self) -> usize {
-        usize::try_from(self.len).unwrap_or(usize::MAX)
-    }
-
-    /// Attempts that failed before this one because the writer was faster.
-    #[inline]
-    #[must_use]
-    pub fn retries(&self) -> u32 {
-        self.retries
-    }
 }
 
 /// Why another attempt may succeed.
@@ -274,7 +198,7 @@ impl ChannelReader {
             }
             self.counts.retries += 1;
             match self.attempt(destination)? {
-                Ok(info) => return Ok(SnapshotInfo { retries, ..info }),
+                Ok(info) => return Ok(info.after(retries)),
                 Err(next) => retry = next,
             }
         }
@@ -558,7 +482,7 @@ impl ChannelReader {
     #[inline(always)]
     fn count(&mut self, info: SnapshotInfo) {
         self.counts.snapshots += 1;
-        self.counts.bytes += info.len;
+        self.counts.bytes += info.payload_len() as u64;
     }
 
     fn mismatch(&self, expected: &Format) -> AttachError {
