@@ -59,7 +59,7 @@ impl<M: CountingMemory> Pins<M> {
 
     /// x0: whether a reader may pin what the writer reuses for its next publication, or later.
     #[inline]
-    pub(super) fn may_be_viewed(&self, wake_mode: WakeMode) -> bool {
+    pub(crate) fn may_be_viewed(&self, wake_mode: WakeMode) -> bool {
         // As p2 and p3. A reader that this misses loads `published` (r1) after its barrier, and
         // finds the writer's last publication: this one reuses a slot that holds an older one.
         self.viewers.count_after(wake_mode) != 0
@@ -92,7 +92,7 @@ impl<M: CountingMemory> Pins<M> {
         self.memory.store_release(pins::PINS + pin, publication.get());
         // Full: the load of the stamp must not be satisfied before the pin is visible. Otherwise
         // the writer could miss the pin, and the reader the odd stamp. Pairs with the full fence of
-        // `Places::begin` (x2): at least one of the two finds the other's store.
+        // `is_viewed` (x2): at least one of the two finds the other's store.
         self.memory.fence_full();
         let held = ring.holds(publication);
         if held.is_none() {
@@ -106,6 +106,36 @@ impl<M: CountingMemory> Pins<M> {
         // Release: the loads of the view must not be satisfied after the writer has reused the
         // slot. Pairs with the acquire fence of `has` (x3).
         self.memory.store_release(pins::PINS + pin, 0);
+    }
+
+    /// x1 to x3: whether a reader views what a slot holds. If not, readers find the slot invalid,
+    /// and it may be filled once it has the stamp of the next publication (w1). Wait-free.
+    #[inline]
+    pub(crate) fn is_viewed<R: CountingMemory>(
+        &self,
+        ring: &Ring<R>,
+        slot: usize,
+        held: Option<Publication>,
+    ) -> bool {
+        let slot = ring.slot_at(slot);
+        if let Some(held) = held {
+            // Not the stamp of the new publication: if this writer dies before w1, its successor
+            // must find what the slot holds, because readers may go on viewing it.
+            slot.set_stamp(held.stamp_writing());
+        }
+        // Full: the loads of the pins must not be satisfied before the stamp is visible. Otherwise
+        // a reader could find the stamp whole although this writer has not found its pin. Pairs
+        // with the full fence of `pin` (v2). It is w2, too: the new payload must not become visible
+        // before the odd stamp. As that, it pairs with the acquire fence in `Ring::copy` (r4).
+        ring.memory().fence_full();
+        match held {
+            Some(held) if self.has(held.get()) => {
+                // Relaxed: the slot holds what it held, whatever else a reader sees.
+                slot.set_stamp(held.stamp_whole());
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The holder of a pin, 0 for none. Relaxed: `take` decides.
@@ -194,36 +224,13 @@ impl Places {
         self.give_up(ring);
         let own = self.table[ring.geometry().position(publication.turn())];
         let all = std::iter::once(own).chain(self.spares.iter().copied());
-        let found = all.clone().chain(all).zip(0..).find(|(slot, _)| !self.is_pinned(ring, *slot, pins));
+        let is_viewed = |slot: usize| pins.is_viewed(ring, slot, Publication::new(self.held[slot]));
+        let found = all.clone().chain(all).zip(0..).find(|(slot, _)| !is_viewed(*slot));
         let (slot, passed) = found?;
         ring.slot_at(slot).set_stamp(publication.stamp_writing());
         self.held[slot] = 0;
         self.begun = Some(slot);
         Some(passed)
-    }
-
-    /// x1 to x3: whether a reader views what the slot holds. If not, readers find it invalid.
-    fn is_pinned<M: CountingMemory>(&self, ring: &Ring<M>, slot: usize, pins: &Pins<M>) -> bool {
-        let held = Publication::new(self.held[slot]);
-        if let Some(held) = held {
-            // Not the stamp of the new publication: if this writer dies before w1, its successor
-            // must find what the slot holds, because readers may go on viewing it.
-            ring.slot_at(slot).set_stamp(held.stamp_writing());
-        }
-        // Full: the loads of the pins must not be satisfied before the stamp is visible. Otherwise
-        // a reader could find the stamp whole although this writer has not found its pin. Pairs
-        // with the full fence of `Pins::pin` (v2). It is w2, too: the new payload must not become
-        // visible before the odd stamp. As that, it pairs with the acquire fence in `Ring::copy`
-        // (r4).
-        ring.memory().fence_full();
-        match held {
-            Some(held) if pins.has(held.get()) => {
-                // Relaxed: the slot holds what it held, whatever else a reader sees.
-                ring.slot_at(slot).set_stamp(held.stamp_whole());
-                true
-            }
-            _ => false,
-        }
     }
 
     /// The slot of the publication that has begun.

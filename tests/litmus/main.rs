@@ -180,6 +180,7 @@ fn the_compiler_makes_the_instructions_of_the_programs() {
     reader(&assembly);
     waiter(&assembly);
     cut(&assembly);
+    pins(&assembly);
 }
 
 /// Names the words of a publication: the writer begins with the stamp and ends with the number.
@@ -196,16 +197,21 @@ fn writer(assembly: &str) {
     compare("publish", &of_publication(&way).steps(&way), &one_publication());
     assert_eq!(shorter.iter().map(Vec::len).max(), Some(0), "a writer without numbers stores nothing");
 
-    for (function, barrier) in [("publish_with_fence", true), ("publish_without_fence", false)] {
+    // The first reader that pins is noticed as a waiter is: x0 is p2 and p3.
+    for (function, barrier) in [
+        ("publish_with_fence", true),
+        ("publish_without_fence", false),
+        ("look_with_fence", true),
+        ("look_without_fence", false),
+    ] {
         let (way, shorter) = ways(assembly, function, 2);
         let of_all = accesses(&way);
         let mut words = Words::default();
-        words.name(of_all[0], Word::Counter);
-        words.name(of_all[1], Word::Stamp);
-        words.name(of_all[of_all.len() - 2], Word::Published);
-        words.name(of_all[of_all.len() - 1], Word::Counter);
         // p1 is before w1, p2 and p3 are behind w5.
-        let p1 = &answer_of_writer()[..1];
+        let p1 = if function.starts_with("publish") { &answer_of_writer()[..1] } else { &[] };
+        words.name(of_all[of_all.len() - 1], Word::Counter);
+        words.name(of_all[p1.len()], Word::Stamp);
+        words.name(of_all[of_all.len() - 2], Word::Published);
         let mut p2_p3 = waiting_of_writer()[1..].to_vec();
         if !barrier {
             p2_p3.retain(|step| *step != Step::barrier("ISH"));
@@ -279,6 +285,59 @@ fn cut(assembly: &str) {
     let found: Vec<_> = found.collect();
     println!("{:<24} {}", "cut", found.join(" · "));
     assert_eq!(found, program, "cut: the compiler's instructions (left) and the program's (right)");
+}
+
+fn pins(assembly: &str) {
+    let [pin, again, unpin] = ["pin", "pin-again", "unpin"].map(Program::read);
+    let whole = merged(pin.steps(0));
+    // x1 and x2, x3, and w1 to w4.
+    let (x1_x2, x3, w1_w4) = (&whole[..2], &whole[2..4], &whole[4..]);
+    let restored = &again.steps(0)[2..3];
+    let (way, shorter) = ways(assembly, "reuse", 2);
+    let mut words = Words::default();
+    words.name(accesses(&way)[0], Word::Stamp);
+    for way in shorter.iter().chain([&way]) {
+        let looks = way.iter().skip_while(|it| it.name != "DMB ISH").skip(1);
+        if way.iter().any(|it| it.name == "DMB ISHLD") {
+            looks.take_while(|it| it.name != "DMB ISHLD").for_each(|look| words.name(look, Word::Pin));
+        }
+    }
+    compare("reuse", &words.steps(&way), &whole);
+    let ways_of_programs = [
+        whole.clone(),
+        [x1_x2, x3, restored].concat(),
+        // The slot holds nothing.
+        [&x1_x2[1..], w1_w4].concat(),
+        // There are no pins.
+        [x1_x2, &x3[1..], w1_w4].concat(),
+        // There is no next number.
+        Vec::new(),
+    ];
+    let found: Vec<_> = shorter.iter().map(|way| words.steps(way)).collect();
+    for steps in &found {
+        assert!(ways_of_programs.contains(steps), "{}", show(steps));
+    }
+    assert!(found.contains(&ways_of_programs[1]), "a stamp is restored");
+
+    let (way, shorter) = ways(assembly, "view", 2);
+    let of_all = accesses(&way);
+    let mut words = Words::default();
+    words.name(of_all[0], Word::Counter);
+    words.name(of_all[1], Word::Published);
+    words.name(of_all[2], Word::Pin);
+    // Two words of payload and v4 are behind v3.
+    words.name(of_all[of_all.len() - 4], Word::Stamp);
+    let [u1_u2_r1, latest] = ["waiting", "publication"].map(|name| Program::read(name).steps(1));
+    let v1_v3 = pin.steps(1);
+    let v4 = unpin.steps(1).pop().expect("the last step");
+    let program = merged([&u1_u2_r1[..], &latest[1..2], &v1_v3[..], &[v4.clone()]].concat());
+    compare("view", &words.steps(&way), &program);
+    for way in shorter {
+        let steps = words.steps(&way);
+        // Nothing is published, or v3 finds another stamp or an implausible length.
+        let in_vain = [&program[..program.len() - 2], &[v4.clone()]].concat();
+        assert!(steps == program || steps == in_vain || steps == program[..4], "{}", show(&steps));
+    }
 }
 
 /// As compilers write it: a publication, and a loop in which the payload is loaded.

@@ -70,7 +70,7 @@ impl Program {
     fn step(&self, thread: usize, cell: &str) -> Option<Step> {
         let (operation, operands) = cell.split_once(' ').unwrap_or((cell, ""));
         match operation {
-            "" | "NOP" | "MOV" => None,
+            "" | "NOP" | "MOV" | "CBNZ" | "L0:" => None,
             "DMB" => Some(Step::barrier(operands)),
             _ => {
                 let (_, address) = operands.split_once('[').expect("an address");
@@ -90,6 +90,7 @@ fn pointer(text: &str) -> Option<((usize, String), Word)> {
         "a" | "b" | "ab" => Word::Data,
         "pub" => Word::Published,
         "cnt" => Word::Counter,
+        "pin" => Word::Pin,
         _ => return None,
     };
     Some(((thread.parse().ok()?, register.to_owned()), word))

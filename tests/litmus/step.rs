@@ -12,6 +12,8 @@ pub enum Word {
     Published,
     /// The counter of announcements.
     Counter,
+    /// A pin. The models have one, the channels more.
+    Pin,
 }
 
 /// A barrier, or an access to a word.
@@ -52,9 +54,9 @@ pub fn show(steps: &[Step]) -> String {
 }
 
 /// Any number of equal accesses to data, one after the other, is one step: the models have two
-/// words of payload, the slots have more.
+/// words of payload, the slots have more. The same with looks at pins.
 pub fn merged(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     let mut merged: Vec<Step> = steps.into_iter().collect();
-    merged.dedup_by(|next, last| next.word == Some(Word::Data) && next == last);
+    merged.dedup_by(|next, last| matches!(next.word, Some(Word::Data | Word::Pin)) && next == last);
     merged
 }

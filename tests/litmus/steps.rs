@@ -1,8 +1,10 @@
 //! The steps of the protocol as functions of their own, a part of the library in `ci/herd`.
 
-use crate::layout::WORD_BYTES;
-use crate::memory::{ReadOnlyWords, Words};
-use crate::seqlock::{Announcements, Answered, Published, Reader, WakeMode, Writer, announce_waiter};
+use crate::layout::{Publication, WORD_BYTES};
+use crate::memory::{ReadOnlyWords, SlotHeader, Words};
+use crate::seqlock::{
+    Announcements, Answered, Pins, Published, Reader, Ring, WakeMode, Writer, announce_waiter,
+};
 
 /// The steps on the memory that channels use. Nothing runs them: their instructions are compared
 /// with the programs beside this file.
@@ -11,6 +13,9 @@ pub struct Steps {
     reader: Reader<ReadOnlyWords, ReadOnlyWords>,
     announcements: Announcements<Words>,
     answered: Answered,
+    pins: Pins<Words>,
+    /// A ring with spares, as its writer and its readers have it.
+    rings: (Ring<Words>, Ring<ReadOnlyWords>),
 }
 
 /// A state of two words.
@@ -72,5 +77,54 @@ impl Steps {
     pub fn cut(&self, other: &Steps) -> bool {
         let collected = [self, other].map(|steps| steps.reader.collect());
         self.reader.is_still_at(collected[0]) && other.reader.is_still_at(collected[1])
+    }
+
+    /// w1 to w5 on a channel with pins of which no reader has announced itself, and x0 of the next
+    /// publication, with a barrier of the writer's own: whether a reader may pin.
+    #[inline(never)]
+    pub fn look_with_fence(&mut self, state: &TwoWords, time: u64, checksum: u64) -> bool {
+        self.publish_to_viewers(state, time, checksum, WakeMode::Fences)
+    }
+
+    /// The same, with the barrier of the reader.
+    #[inline(never)]
+    pub fn look_without_fence(&mut self, state: &TwoWords, time: u64, checksum: u64) -> bool {
+        self.publish_to_viewers(state, time, checksum, WakeMode::Barriers)
+    }
+
+    #[inline(always)]
+    fn publish_to_viewers(
+        &mut self,
+        state: &TwoWords,
+        time: u64,
+        checksum: u64,
+        wake_mode: WakeMode,
+    ) -> bool {
+        let Some(publication) = self.writer.next() else { return false };
+        self.writer.try_publish(publication, state, time, checksum) && self.pins.may_be_viewed(wake_mode)
+    }
+
+    /// x1 to x3 in a slot that holds publication `held`, then w1, w3 and w4, or the restored stamp.
+    #[inline(never)]
+    pub fn reuse(&self, state: &TwoWords, slot: usize, held: u64, next: u64) -> bool {
+        let (ring, held) = (&self.rings.0, Publication::new(held));
+        let Some(next) = Publication::new(next) else { return false };
+        if self.pins.is_viewed(ring, slot, held) {
+            return false;
+        }
+        let slot = ring.slot_at(slot);
+        slot.set_stamp(next.stamp_writing());
+        slot.write(state);
+        ring.finish_in(slot, next, SlotHeader::default());
+        true
+    }
+
+    /// u1, u2, r1, and v1 to v4 with the loads of the view: whether `into` holds what was viewed.
+    #[inline(never)]
+    pub fn view(&self, into: &mut TwoWords, pin: usize) -> bool {
+        self.pins.announce();
+        let latest = Published::of_channel(self.reader.control()).latest();
+        let pinned = latest.and_then(|latest| self.pins.pin(pin, latest, &self.rings.1));
+        pinned.map(|(slot, _)| slot.read(0, into)).map(|()| self.pins.unpin(pin)).is_some()
     }
 }
