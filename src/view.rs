@@ -45,13 +45,14 @@
 //! The first view of a reader opens the channel's object and keeps a descriptor and a page mapped,
 //! and runs a barrier in the writer's process (`membarrier`, some microseconds).
 //! Each further one takes a small allocation, a few stores and a fence, whatever the size of the
-//! state; where no pin is available, a system call for each reader that has one, and a copy. A
-//! publication takes a fence and a look at the pins once a reader has begun to view; with
-//! [`WakeMode::Never`](crate::options::WakeMode) always.
+//! state. Where no pin is available, it takes a copy and sometimes looks for dead readers, by a
+//! system call for each pin: at the first two such views, then after pauses of 1, 3, 7, … and at
+//! most 63 views. A publication takes a fence and a look at the pins once a reader has begun to
+//! view; with [`WakeMode::Never`](crate::options::WakeMode) always.
 //!
 //! A reader that is stopped keeps its pins. One that was killed keeps them until another reader
-//! finds no free one. A view that is forgotten (`mem::forget`) keeps its pin as long as its process
-//! lives.
+//! finds no free one and looks for dead readers: at most 63 copies later. A view that is forgotten
+//! (`mem::forget`) keeps its pin as long as its process lives.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,6 +1,7 @@
 //! The pins of a channel, as its readers take them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::control_page::ControlPage;
 use super::segments::Segments;
@@ -15,6 +16,8 @@ struct PinHolder {
     pins: Pins<Words>,
     holder: Box<dyn Holder>,
     owner: ForkToken,
+    /// Views in a row for which no pin was free.
+    refused: AtomicU32,
 }
 
 /// A pin. Dropped, it is given back.
@@ -31,6 +34,9 @@ pub(super) struct ReaderPins {
     /// `Some(None)` if the reader can't pin.
     holder: Option<Option<Arc<PinHolder>>>,
 }
+
+/// With the maximum number of pins, a refused view takes one system call on average.
+const PAUSE: u32 = pins::MAX as u32;
 
 impl PinHolder {
     /// Maps the pins, and announces their reader; `None` if the writer may not notice it. A fork of
@@ -56,22 +62,25 @@ impl PinHolder {
         if !has_barrier() {
             return Ok(None);
         }
-        Ok(Some(PinHolder { pins, holder, owner: ForkToken::take() }))
+        Ok(Some(PinHolder { pins, holder, owner: ForkToken::take(), refused: AtomicU32::new(0) }))
     }
 
-    /// A pin that no reader has, or that of a dead one.
+    /// A pin that no reader has, or else, if it is time to look for one, that of a dead reader.
     fn take(self: &Arc<Self>) -> Option<Pin> {
         let number = self.holder.number();
-        let take = |index: usize, former: u64| {
-            self.pins.take(index, former, number).then(|| Pin { holder: Arc::clone(self), index })
-        };
-        let all = || (0..self.pins.count()).map(|index| (index, self.pins.holder(index)));
-        let free = all().filter(|(_, holder)| *holder == 0);
-        if let Some(pin) = { free }.find_map(|(index, _)| take(index, 0)) {
-            return Some(pin);
-        }
-        let mut dead = all().filter(|(_, holder)| *holder != 0 && !self.holder.exists(*holder));
-        dead.find_map(|(index, holder)| take(index, holder))
+        let take_over = || self.pins.take_over(number, |holder| self.holder.exists(holder));
+        let taken = self.pins.take(number).or_else(|| self.looks().then(take_over).flatten());
+        let index = taken?;
+        // Relaxed, also below: a count that orders nothing.
+        self.refused.store(0, Relaxed);
+        Some(Pin { holder: Arc::clone(self), index })
+    }
+
+    /// Counts a view for which no pin is free; whether it looks for dead readers, which takes a
+    /// system call for each pin: the 1st, 2nd, 4th, 8th, … in a row, and each 64th.
+    fn looks(&self) -> bool {
+        let refused = self.refused.fetch_add(1, Relaxed).wrapping_add(1);
+        refused.is_power_of_two() || refused.is_multiple_of(PAUSE)
     }
 }
 
@@ -136,5 +145,69 @@ impl ReaderPins {
             };
         }
         Some((self.holder.as_ref()?.as_ref()?.take()?, promise))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::memory::MemoryMut;
+
+    /// A holder among others, of which those up to `dead` are dead. Counts the questions.
+    #[derive(Debug, Default)]
+    struct Counting {
+        dead: AtomicU64,
+        asked: AtomicU64,
+    }
+
+    impl Holder for Arc<Counting> {
+        fn number(&self) -> u64 {
+            1_000
+        }
+
+        fn exists(&self, number: u64) -> bool {
+            self.asked.fetch_add(1, Relaxed);
+            number > self.dead.load(Relaxed)
+        }
+    }
+
+    #[test]
+    fn refused_views_seldom_look_for_dead_readers_and_find_them_nevertheless() {
+        for count in [1, 8, pins::MAX] {
+            let (page, counting) = (Words::zeroed(pins::WORDS), Arc::new(Counting::default()));
+            let holder = Arc::new(PinHolder {
+                pins: Pins::new(page.clone(), count),
+                holder: Box::new(Arc::clone(&counting)),
+                owner: ForkToken::take(),
+                refused: AtomicU32::new(0),
+            });
+            (0..count).for_each(|pin| page.store(pins::HOLDERS + pin, pin as u64 + 1));
+            // How often views that are refused ask for a holder, by the number of pins.
+            let looks = |views: u32| {
+                (0..views).for_each(|_| assert!(holder.take().is_none()));
+                let asked = counting.asked.swap(0, Relaxed);
+                assert_eq!(asked % count as u64, 0);
+                asked / count as u64
+            };
+            assert_eq!(looks(1), 1, "the first one looks");
+            assert_eq!(looks(PAUSE - 1), u64::from(PAUSE.ilog2()));
+            assert_eq!(looks(100 * PAUSE), 100);
+            looks(PAUSE / 2 + 3);
+
+            // A dead reader's pin is found, and then the next refusal looks at once.
+            counting.dead.store(1, Relaxed);
+            let taken = (1..).find_map(|views| holder.take().map(|pin| (views, pin)));
+            let (views, pin) = taken.unwrap();
+            assert_eq!((views, pin.index()), (PAUSE / 2 - 3, 0));
+            counting.asked.store(0, Relaxed);
+            assert_eq!(looks(1), 1);
+
+            // A free one needs no look.
+            drop(pin);
+            assert!(holder.take().is_some());
+            assert_eq!(looks(0), 0);
+        }
     }
 }

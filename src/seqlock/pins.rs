@@ -11,6 +11,13 @@
 //!   v3  stamp = 2p ?    Relaxed        x3  is a pin q ?    Relaxed, then fence Acquire
 //!       no: v4, and r1 again               yes: stamp := 2q, and x1 with the next slot
 //!   v4  pin := 0        Release        w1  stamp := 2n-1, then w3 ... w5 as ever
+//!
+//! READER without a pin
+//!   h1  holder = 0: holder := own      by one compare-and-exchange, Acquire
+//!   h2  all have holders: does the kernel say that one is dead?
+//!   h3  holder = that: holder := own   as h1
+//! READER with a pin that is unpinned (v4)
+//!   h4  holder := 0     Release
 //! ```
 //!
 //! `docs/protocol.md` has the proof. u1 to x0 are the handshake of waiting. A pin is a number, and
@@ -63,10 +70,6 @@ impl<M: CountingMemory> Pins<M> {
         // As p2 and p3. A reader that this misses loads `published` (r1) after its barrier, and
         // finds the writer's last publication: this one reuses a slot that holds an older one.
         self.viewers.count_after(wake_mode) != 0
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.count
     }
 
     /// x3: whether a reader may be viewing publication `number`.
@@ -138,21 +141,37 @@ impl<M: CountingMemory> Pins<M> {
         }
     }
 
-    /// The holder of a pin, 0 for none. Relaxed: `take` decides.
-    pub(crate) fn holder(&self, pin: usize) -> u64 {
+    /// h1: takes a pin that no reader has. Wait-free.
+    pub(crate) fn take(&self, holder: u64) -> Option<usize> {
+        let mut free = (0..self.count).filter(|pin| self.holder(*pin) == 0);
+        free.find(|pin| self.replace(*pin, 0, holder))
+    }
+
+    /// h2, h3: takes the pin of a holder that does not exist any more. Wait-free, but for
+    /// `exists`, which is called once for each pin at most. All that a dead holder did must have
+    /// happened before it returns `false`.
+    pub(crate) fn take_over(&self, holder: u64, exists: impl Fn(u64) -> bool) -> Option<usize> {
+        let former = |pin| (pin, self.holder(pin));
+        let mut dead = (0..self.count).map(former).filter(|(_, former)| *former != 0 && !exists(*former));
+        dead.find(|(pin, former)| self.replace(*pin, *former, holder)).map(|(pin, _)| pin)
+    }
+
+    /// The holder of a pin, 0 for none. Relaxed: `replace` decides.
+    fn holder(&self, pin: usize) -> u64 {
         self.memory.load(pins::HOLDERS + pin)
     }
 
-    /// Takes a pin from `former`, which is dead, or 0 for none; `false` if another reader was
-    /// faster.
-    pub(crate) fn take(&self, pin: usize, former: u64, holder: u64) -> bool {
+    fn replace(&self, pin: usize, former: u64, holder: u64) -> bool {
+        // Acquire: the former holder's loads precede the writer's stores to the slot also if the
+        // writer finds this holder's pin, and not the former one's 0 (x3). Pairs with the release
+        // store of `give_back`.
         self.memory.replace(pins::HOLDERS + pin, former, holder)
     }
 
-    /// Gives a pin back that is unpinned.
+    /// h4: gives a pin back that is unpinned.
     pub(crate) fn give_back(&self, pin: usize) {
-        // Release: the next holder's pin must not be overwritten by this one's `unpin`. Pairs with
-        // the acquire of `replace`.
+        // Release: the next holder's pin must not be overwritten by this one's `unpin`, and the
+        // loads of this one's views precede it. Pairs with the acquire of `replace`.
         self.memory.store_release(pins::HOLDERS + pin, 0);
     }
 }

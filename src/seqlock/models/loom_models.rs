@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use loom::model::Builder;
+use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
 use super::loom_memory::{Budget, LoomMemory};
-use super::world::{Author, Follower, Plan, Step, World};
+use super::world::{Author, Follower, Last, Plan, Step, World};
 use super::{Fault, Handle, Operation, Seen, Verdict, Weakened};
 use crate::layout::{control, pins};
 use crate::seqlock::{Pins, WakeMode};
@@ -47,10 +48,8 @@ fn is_race(panic: &Box<dyn Any + Send>) -> bool {
 
 /// Ends the execution, and the search, with the fault. Not by `panic!`: the fault of a mutant is
 /// expected.
-fn or_unwind(result: Result<(), Fault>) {
-    if let Err(fault) = result {
-        resume_unwind(Box::new(fault));
-    }
+fn or_unwind<T>(result: Result<T, Fault>) -> T {
+    result.unwrap_or_else(|fault| resume_unwind(Box::new(fault)))
 }
 
 /// Starts a reader that has the first generation mapped.
@@ -359,6 +358,61 @@ fn a_writer_notices_the_first_reader_that_pins() {
     for weakened in [Weakened::X0, Weakened::U2] {
         let name = format!("first views without {weakened:?}");
         FIRST_VIEWS.without(weakened).check().fails(&name, Fault::is_of_view);
+    }
+}
+
+/// Two readers want the only pin, beside a writer. The first one dies after its `last` step.
+fn one_pin_for_two(race: Race, last: Last) -> Verdict {
+    let [unlock, ask] = match race.plan.weakened {
+        Weakened::H2 => [Ordering::Relaxed; 2],
+        _ => [Ordering::Release, Ordering::Acquire],
+    };
+    check(race.preemptions, move |seen| {
+        let world = race.prepare();
+        // The kernel's lock of the first reader: 0 once it is dead.
+        let lives = Arc::new(AtomicU64::new(1));
+        let others = [1, 2].map(|holder| {
+            let (mut follower, lives) = (Follower::attached(&world, seen), Arc::clone(&lives));
+            thread::spawn(move || {
+                let exists = |other| other != 1 || lives.load(ask) != 0;
+                let last = if holder == 1 { last } else { Last::GiveBack };
+                or_unwind(follower.view_as(holder, exists, last));
+                if holder == 1 {
+                    lives.store(0, unlock);
+                }
+            })
+        });
+        Author::take_over(&world).run(race.steps);
+        wait_for(others);
+        // Whenever it died, its pin is found.
+        let mut third = Follower::attached(&world, &Seen::default());
+        let found = or_unwind(third.view_as(3, |_| false, Last::GiveBack));
+        assert!(found, "the pin is lost");
+    })
+}
+
+/// The pin passes from the first reader to the second while the writer wants the slot that the
+/// first one viewed.
+const ONE_PIN: Race = Race { preemptions: Some(2), ..VIEWS };
+
+#[test]
+fn a_pin_has_one_holder_at_a_time_whenever_the_former_one_dies() {
+    for last in Last::ALL {
+        one_pin_for_two(ONE_PIN, last)
+            .holds(&format!("one pin for two, of which one dies after {last:?}"), 2..=4);
+    }
+}
+
+#[test]
+fn each_ordering_of_the_holders_is_necessary() {
+    for (weakened, last) in [
+        (Weakened::H1, Last::GiveBack),
+        (Weakened::Compare, Last::GiveBack),
+        (Weakened::H4, Last::GiveBack),
+        (Weakened::H2, Last::View),
+    ] {
+        let name = format!("one pin for two without {weakened:?}");
+        one_pin_for_two(ONE_PIN.without(weakened), last).fails(&name, Fault::is_of_view);
     }
 }
 

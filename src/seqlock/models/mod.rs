@@ -73,6 +73,14 @@ enum Weakened {
     V2,
     /// The release store that unpins.
     V4,
+    /// The acquire of the exchange that takes a pin.
+    H1,
+    /// The comparison of that exchange: it takes the pin from whoever has it.
+    Compare,
+    /// What the kernel orders when it says that a holder is dead: nothing.
+    H2,
+    /// The release store that gives a pin back.
+    H4,
     /// The release store of the ready word.
     Declare,
     /// The acquire fence after the ready word was loaded.
@@ -88,6 +96,9 @@ pub(crate) enum Operation {
     ReleaseFence,
     ReleaseStore,
     FullFence,
+    AcquireReplace,
+    /// The comparison of a compare-and-exchange.
+    Compare,
     /// A store of an odd stamp over the even one of the same publication.
     Mark,
     /// The same, which becomes the odd stamp of the next publication of its side.
@@ -142,17 +153,21 @@ impl Weakened {
     }
 
     /// The operations that are missing in accesses to the pins: of the writer, and of readers that
-    /// pin, that unpin, and that announce themselves.
-    fn of_pins(self) -> [Option<Operation>; 4] {
-        match self {
-            Weakened::X0 => [Some(Operation::FullFence), None, None, None],
-            Weakened::X3 => [Some(Operation::AcquireFence), None, None, None],
-            Weakened::V1 => [None, Some(Operation::ReleaseStore), None, None],
-            Weakened::V2 => [None, Some(Operation::FullFence), None, None],
-            Weakened::V4 => [None, None, Some(Operation::ReleaseStore), None],
-            Weakened::U2 => [None, None, None, Some(Operation::FullFence)],
-            _ => [None; 4],
-        }
+    /// pin, that unpin, that announce themselves, and that take pins or give them back.
+    fn of_pins(self) -> [Option<Operation>; 5] {
+        let (user, operation) = match self {
+            Weakened::X0 => (0, Operation::FullFence),
+            Weakened::X3 => (0, Operation::AcquireFence),
+            Weakened::V1 => (1, Operation::ReleaseStore),
+            Weakened::V2 => (1, Operation::FullFence),
+            Weakened::V4 => (2, Operation::ReleaseStore),
+            Weakened::U2 => (3, Operation::FullFence),
+            Weakened::H1 => (4, Operation::AcquireReplace),
+            Weakened::Compare => (4, Operation::Compare),
+            Weakened::H4 => (4, Operation::ReleaseStore),
+            _ => return [None; 5],
+        };
+        std::array::from_fn(|handle| (handle == user).then_some(operation))
     }
 
     /// The operation that is missing in accesses to a ready word.

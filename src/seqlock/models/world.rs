@@ -55,8 +55,9 @@ pub(super) struct World<M> {
     /// A word for each name: 0 while no segment has it, otherwise the index of a segment + 1.
     directory: M,
     segments: Vec<NamedSegment<M>>,
-    /// The pins: for the writer, for readers that pin, that unpin, and that announce themselves.
-    pins: [M; 4],
+    /// The pins: for the writer, for readers that pin, that unpin, that announce themselves, and
+    /// that take pins or give them back.
+    pins: [M; 5],
     pin_count: usize,
     viewers: WakeMode,
     generations: u64,
@@ -115,8 +116,8 @@ impl<M: Handle> World<M> {
         let page = make(&[header, hot].concat());
         let names: Vec<usize> = (0..name(Side::A, plan.generations + 1)).collect();
         let directory = make(&names);
-        let pins = (0..plan.pins).map(|pin| pins::PINS + pin).chain([pins::VIEWERS]);
-        let pins = make(&pins.collect::<Vec<_>>());
+        let pins = [pins::PINS, pins::HOLDERS].into_iter().flat_map(|first| first..first + plan.pins);
+        let pins = make(&pins.chain([pins::VIEWERS]).collect::<Vec<_>>());
         let segment = |&depth: &usize| {
             let geometry = Geometry::exact(depth, plan.words).with_spares(plan.pins).expect("few");
             let table = geometry.entry(0);
@@ -226,8 +227,8 @@ impl<M: Handle + CountingMemory> World<M> {
         }
     }
 
-    /// The pins, through the handle of the writer (0), of v1 to v3 (1), of v4 (2), or of u1 and u2
-    /// (3).
+    /// The pins, through the handle of the writer (0), of v1 to v3 (1), of v4 (2), of u1 and u2
+    /// (3), or of h1 to h4 (4).
     fn pins(&self, handle: usize) -> Option<Pins<M>> {
         self.has_pins().then(|| Pins::new(self.pins[handle].clone(), self.pin_count))
     }
@@ -524,6 +525,53 @@ impl<M: Handle + CountingMemory> Follower<M> {
             }
             Err(_) => Ok(()),
         }
+    }
+}
+
+/// What a reader does before it dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Last {
+    Take,
+    Pin,
+    View,
+    Unpin,
+    GiveBack,
+}
+
+impl Last {
+    pub(super) const ALL: [Last; 5] = [Last::Take, Last::Pin, Last::View, Last::Unpin, Last::GiveBack];
+}
+
+impl<M: Handle + CountingMemory> Follower<M> {
+    /// Announces itself, takes a pin, also of a holder that does not exist, views the latest
+    /// publication, and gives the pin back; all that up to `last`. Returns whether there was a pin.
+    pub(super) fn view_as(
+        &mut self,
+        holder: u64,
+        exists: impl Fn(u64) -> bool,
+        last: Last,
+    ) -> Result<bool, Fault> {
+        let pins = |handle| self.world.pins(handle).expect("a channel with pins");
+        let [pinning, unpinning, viewing, taking] = [1, 2, 3, 4].map(pins);
+        viewing.announce();
+        let Some(pin) = taking.take(holder).or_else(|| taking.take_over(holder, exists)) else {
+            return Ok(false);
+        };
+        if last >= Last::Pin
+            && let Ok((publication, slot, header)) = self.reader.pin(&pinning, pin)
+        {
+            if last >= Last::View {
+                self.world.verify_view(publication, &slot, header)?;
+                self.see(publication);
+            }
+            if last >= Last::Unpin {
+                unpinning.unpin(pin);
+            }
+        }
+        if last == Last::GiveBack {
+            taking.give_back(pin);
+        }
+        Ok(true)
     }
 }
 
