@@ -218,6 +218,33 @@ fn history_is_found_through_the_table() {
 }
 
 #[test]
+fn what_is_viewed_is_in_the_history_until_its_place_is_taken() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, &pinned(1)).unwrap();
+    publish(&mut writer, 1..=2);
+    let mut reader = attach(&heap).unwrap();
+    let viewed = view(&mut reader);
+    publish(&mut writer, 3..=3);
+    let mut finds = |is_viewed: bool| {
+        let second = crate::layout::Publication::new(2).unwrap();
+        let found = reader.read_publication(second, &mut &mut Vec::new()).unwrap();
+        assert_eq!(found.is_some(), is_viewed);
+    };
+    let loan = writer.loan(LEN).unwrap();
+    finds(true);
+    drop(loan);
+    finds(true);
+    publish(&mut writer, 4..=4);
+    finds(false);
+    drop(viewed);
+    // Without a view it ends where the loan begins.
+    publish(&mut writer, 5..=5);
+    drop(writer.loan(LEN).unwrap());
+    let fourth = crate::layout::Publication::new(4).unwrap();
+    assert!(reader.read_publication(fourth, &mut &mut Vec::new()).unwrap().is_none());
+}
+
+#[test]
 fn loans_pass_over_what_is_viewed() {
     let heap = Heap::new();
     let mut writer = open(&heap, &pinned(2)).unwrap();
