@@ -20,6 +20,7 @@ mod common;
 mod directory;
 mod operation;
 mod publish;
+mod sealed;
 mod trace;
 mod tracee;
 
@@ -31,6 +32,7 @@ use publish::{
     Lent, ManyBytes, OddBytes, Pinned, Plain, PlainDepthOne, Serialized, Sunk, Unviewed,
     kill_after_every_instruction, kill_after_some_instructions, kill_in_a_view,
 };
+use sealed::{Sealed, kill_at_a_sealed_channel};
 
 const CHANNEL: &str = "victim";
 
@@ -233,4 +235,28 @@ fn in_replacing_a_dead_owners_block() {
 fn in_closing_a_block() {
     let _turn = turn();
     kill_with_a_block(Life::Close, samples());
+}
+
+#[test]
+fn in_a_publish_on_a_sealed_channel() {
+    let _turn = turn();
+    kill_at_a_sealed_channel(Sealed::Publish, u64::MAX);
+}
+
+#[test]
+fn in_a_growth_of_a_sealed_channel() {
+    let _turn = turn();
+    kill_at_a_sealed_channel(Sealed::Grow, samples());
+}
+
+#[test]
+fn in_opening_the_descriptor_of_a_sealed_channel() {
+    let _turn = turn();
+    kill_at_a_sealed_channel(Sealed::Open, samples());
+}
+
+#[test]
+fn in_reading_the_first_larger_state_of_a_sealed_channel() {
+    let _turn = turn();
+    kill_at_a_sealed_channel(Sealed::ReadLarger, samples());
 }
