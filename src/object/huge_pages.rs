@@ -28,7 +28,8 @@ pub enum HugePages {
     #[default]
     Never,
     /// Huge pages where there are any. A thread asks for them, one after the other, and ends. A
-    /// publication may wait for the page that is just being moved.
+    /// publication may wait for the page that is just being moved. So does the memory of a segment
+    /// that is replaced, or of a channel that is closed, in the meantime.
     IfPossible,
     /// Huge pages, or an error of opening, or of the publication for which the channel grows. Both
     /// wait for all of them.
@@ -85,9 +86,9 @@ pub(super) fn collapse(object: &str, words: &Words) -> Result<(), ObjectError> {
         return Err(no("this kernel has none for shared memory, or does not say so in /sys".into()));
     };
     let Some((first, bytes)) = range(words) else { return Ok(()) };
-    for at in (first..first + bytes).step_by(huge).take_while(|_| words.are_shared()) {
+    for at in (first..first + bytes).step_by(huge) {
         let address = words.words().as_ptr().cast_mut().with_addr(at);
-        collapse_one(address.cast(), huge).map_err(|failed| {
+        collapse_one(address.cast(), huge, || words.are_shared()).map_err(|failed| {
             no(match failed {
                 Errno::NOMEM => "none is free, or a control group allows no more memory".into(),
                 Errno::INVAL => "this file system, this kernel or a setting allows none for it".into(),
@@ -98,12 +99,15 @@ pub(super) fn collapse(object: &str, words: &Words) -> Result<(), ObjectError> {
     Ok(())
 }
 
-/// Moves one.
-fn collapse_one(address: *mut c_void, huge: usize) -> Result<(), Errno> {
+/// Moves one, as long as it `is_wanted`.
+fn collapse_one(address: *mut c_void, huge: usize, is_wanted: impl Fn() -> bool) -> Result<(), Errno> {
     /// Another process may be using a page in a way that passes.
     const TRIES: usize = 50;
     let mut failed = Errno::AGAIN;
     for _ in 0..TRIES {
+        if !is_wanted() {
+            return Ok(());
+        }
         // SAFETY: the pages are in a mapping that the caller keeps. The kernel changes where they
         // are, and nothing that they show.
         if unsafe { libc::madvise(address, huge, libc::MADV_COLLAPSE) } == 0 {
