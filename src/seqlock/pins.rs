@@ -85,6 +85,9 @@ impl<M: CountingMemory> Pins<M> {
     /// v1 to v3: pins `publication`, which is or was the latest, if a slot of `ring` still holds
     /// it. Then that slot keeps it until [`Pins::unpin`]. Only for the holder of the pin.
     /// Wait-free.
+    //
+    // Inlined so that `ci/herd` finds the steps of a view in one function.
+    #[inline(always)]
     pub(crate) fn pin<'a, R: Memory>(
         &self,
         pin: usize,
@@ -164,7 +167,7 @@ impl<M: CountingMemory> Pins<M> {
     fn replace(&self, pin: usize, former: u64, holder: u64) -> bool {
         // Acquire: the former holder's loads precede the writer's stores to the slot also if the
         // writer finds this holder's pin, and not the former one's 0 (x3). Pairs with the release
-        // store of `give_back`.
+        // store of `give_back`. (The fence of r1, which comes before v1, would do, too.)
         self.memory.replace(pins::HOLDERS + pin, former, holder)
     }
 

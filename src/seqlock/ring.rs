@@ -177,6 +177,9 @@ impl<M: Memory> Ring<M> {
 
     /// The slot of `publication` and its header, if it holds that publication, whole. Meaningful
     /// while no process writes, or while the publication is pinned.
+    //
+    // Inlined as `Pins::pin`.
+    #[inline(always)]
     pub(crate) fn holds(&self, publication: Publication) -> Option<(Slot<'_, M>, SlotHeader)> {
         let slot = self.find(publication);
         let header = slot.header();

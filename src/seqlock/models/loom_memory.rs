@@ -201,10 +201,9 @@ impl CountingMemory for LoomMemory {
     }
 
     fn replace(&self, word: usize, from: u64, to: u64) -> bool {
-        let ordering = if self.orders(Operation::AcquireReplace) { Acquire } else { Relaxed };
         // A compare and a store that are two steps.
         let from = if self.orders(Operation::Compare) { from } else { self.newest(word) };
-        self.word(word).value.compare_exchange(from, to, ordering, Relaxed).is_ok()
+        self.word(word).value.compare_exchange(from, to, Acquire, Relaxed).is_ok()
     }
 
     fn fence_full(&self) {

@@ -405,12 +405,9 @@ fn a_pin_has_one_holder_at_a_time_whenever_the_former_one_dies() {
 
 #[test]
 fn each_ordering_of_the_holders_is_necessary() {
-    for (weakened, last) in [
-        (Weakened::H1, Last::GiveBack),
-        (Weakened::Compare, Last::GiveBack),
-        (Weakened::H4, Last::GiveBack),
-        (Weakened::H2, Last::View),
-    ] {
+    for (weakened, last) in
+        [(Weakened::Compare, Last::GiveBack), (Weakened::H4, Last::GiveBack), (Weakened::H2, Last::View)]
+    {
         let name = format!("one pin for two without {weakened:?}");
         one_pin_for_two(ONE_PIN.without(weakened), last).fails(&name, Fault::is_of_view);
     }

@@ -73,9 +73,7 @@ enum Weakened {
     V2,
     /// The release store that unpins.
     V4,
-    /// The acquire of the exchange that takes a pin.
-    H1,
-    /// The comparison of that exchange: it takes the pin from whoever has it.
+    /// The comparison of the exchange that takes a pin: it takes the pin from whoever has it.
     Compare,
     /// What the kernel orders when it says that a holder is dead: nothing.
     H2,
@@ -96,7 +94,6 @@ pub(crate) enum Operation {
     ReleaseFence,
     ReleaseStore,
     FullFence,
-    AcquireReplace,
     /// The comparison of a compare-and-exchange.
     Compare,
     /// A store of an odd stamp over the even one of the same publication.
@@ -162,7 +159,6 @@ impl Weakened {
             Weakened::V2 => (1, Operation::FullFence),
             Weakened::V4 => (2, Operation::ReleaseStore),
             Weakened::U2 => (3, Operation::FullFence),
-            Weakened::H1 => (4, Operation::AcquireReplace),
             Weakened::Compare => (4, Operation::Compare),
             Weakened::H4 => (4, Operation::ReleaseStore),
             _ => return [None; 5],
