@@ -333,7 +333,7 @@ fn pins(assembly: &str) {
     };
     let [u1_u2_r1, latest] = ["waiting", "publication"].map(|name| Program::read(name).steps(1));
     let v4 = unpin.steps(1).pop().expect("the last step");
-    let program = merged([&u1_u2_r1[..], &latest[1..2], &pin.steps(1), &[v4.clone()]].concat());
+    let program = merged([&u1_u2_r1[..], &latest[1..2], &pin.steps(1), std::slice::from_ref(&v4)].concat());
     // Two words of payload and v4 are behind v3.
     compare("view", &steps(&way, 4), &program);
     // Whichever way: nothing is published, or v3 finds another stamp or an impossible length.
