@@ -25,6 +25,8 @@ pub(crate) struct Effort {
     pub(crate) contended_rounds: usize,
     /// The duration of a peer's turn in one of these rounds.
     pub(crate) contended: Duration,
+    /// The seconds for which a way of frames runs in one of these rounds.
+    pub(crate) frames: f64,
     /// How many channels are read in turn.
     pub(crate) channels: usize,
 }
@@ -34,6 +36,7 @@ const FULL: Effort = Effort {
     batch: Duration::from_millis(10),
     contended_rounds: 5,
     contended: Duration::from_millis(600),
+    frames: 4.0,
     channels: 1_000,
 };
 
@@ -42,6 +45,7 @@ const QUICK: Effort = Effort {
     batch: Duration::from_micros(300),
     contended_rounds: 1,
     contended: Duration::from_millis(30),
+    frames: 0.3,
     channels: 1_000,
 };
 

@@ -4,6 +4,8 @@
 //! the same loops, in rounds in which each has a turn. The main process reads on one CPU. Processes
 //! that publish or answer run on another CPU.
 //!
+//! * `frames`: a camera and three displays, a process each: processor time, frames seen, memory.
+//! * `in place`: large states, filled and read where they lie, beside copies.
 //! * `uncontended`: plain data of 64 B to 64 MiB, both ends in one process. `read` ends with a
 //!   private copy in memory. If the second column says so, it reads the state in place instead.
 //!   `publish` publishes the same bytes again, `changing` a state of which a word has changed.
@@ -23,6 +25,7 @@
 //! `ringfire` pass states by value, which is one more copy if the compiler can't avoid it.
 //! `mmap-sync` writes into a file and flushes it; its writer sleeps 1 µs if it meets a reader, not
 //! a second as by default.
+//! iceoryx2's samples and mmap-sync's guards promise less than views: see [`in_place`].
 //! `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes
 //! are of a state that does not change.
 
@@ -36,7 +39,9 @@ mod contended;
 mod cpus;
 mod dispatch;
 mod effort;
+mod frames;
 mod goals;
+mod in_place;
 mod machine;
 mod peer;
 mod peers;
@@ -87,11 +92,14 @@ fn run() {
     if arguments.quick {
         println!("**Measured for a moment only (`--quick`): these figures are no evidence.**\n");
     }
+    let ground = Ground::new();
+    let mut report = Report::default();
+    // Processes inherit the pinning, and these are not pinned.
+    frames::measure(&arguments, &ground, &mut report);
     if let Some(pair) = cpus {
         cpus::pin(pair.reader);
     }
-    let ground = Ground::new();
-    let mut report = Report::default();
+    in_place::measure(&arguments, &ground, &mut report);
     uncontended::measure(&arguments, &ground, &mut report);
     serde_states::measure(&arguments, &ground, &mut report);
     contended::measure(&arguments, &ground, cpus, &mut report);
@@ -119,6 +127,7 @@ fn work(assignment: Assignment) {
         Job::Read { peer, words, place } => reading::run(&peer, words, &place),
         Job::Answer { jobs, socket: Some(place) } => answering::at_socket(jobs, &place),
         Job::Answer { jobs, socket: None } => answering::by_pipe(jobs),
+        Job::Frames { way, role, seconds, place } => frames::work(way, role, seconds, &place),
         Job::KeepChannels { count, place } => channels::keep(count, &place),
         Job::ReadChannels { count, place } => channels::read_round(count, &place),
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use testkit::child::Child;
 
+use crate::frames::{Role, Way};
 use crate::place::Place;
 
 /// The variable with the job, and the one with the CPU.
@@ -32,6 +33,8 @@ pub(crate) enum Job {
     Read { peer: String, words: usize, place: Place },
     /// Answers requests for the state of `jobs` jobs, at a socket or by its output.
     Answer { jobs: Option<usize>, socket: Option<Place> },
+    /// Films, or displays for so many seconds.
+    Frames { way: Way, role: Role, seconds: f64, place: Place },
     /// Keeps `count` channels.
     KeepChannels { count: usize, place: Place },
     /// Reads `count` channels in turn.

@@ -51,7 +51,7 @@ impl Board {
 }
 
 /// A node whose files belong to the run.
-fn node(place: &Place) -> Node<ipc::Service> {
+pub(super) fn node(place: &Place) -> Node<ipc::Service> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
     let directory = place.directory().join("iceoryx2");
@@ -62,7 +62,7 @@ fn node(place: &Place) -> Node<ipc::Service> {
     builder.create().expect("the run's directory is there")
 }
 
-fn service_name(place: &Place) -> ServiceName {
+pub(super) fn service_name(place: &Place) -> ServiceName {
     place.name().try_into().expect("it is a name")
 }
 
