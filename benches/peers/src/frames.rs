@@ -3,8 +3,8 @@
 //! The camera fills a whole frame, writes its number in front, and publishes it, 60 times a second.
 //! Each display waits for the next frame and looks at a byte of each page. *In place*, the frame is
 //! filled in the memory that is published, and a display holds the newest frame until it has the
-//! next one. *Copied*, the camera copies the frame out of its own memory, and each display copies it
-//! into its own.
+//! next one. *Copied*, the camera copies the frame out of its own memory, and each display into its
+//! own.
 //!
 //! Reported are processor time for each frame (all that the process does for it, including the
 //! filling and the looking), the share of the frames that displays have seen, and memory: shared,

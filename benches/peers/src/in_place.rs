@@ -14,7 +14,7 @@
 //!   and after the grace period overwrites what the guard shows: so a guard is `unsafe` to take. It
 //!   does get a late reader the latest state.
 //! * iceoryx2's blackboard copies. Its entry has one size, and a read stores to a shared line.
-//! * memcpy protects nobody.
+//! * memcpy protects no reader.
 
 use std::cell::RefCell;
 use std::hint::black_box;

@@ -74,7 +74,7 @@ impl Sender {
         sample.send().expect("the subscribers live");
     }
 
-    /// Puts `number` at both ends of a sample, whose other bytes were filled before, and sends it.
+    /// Puts `number` at both ends of a sample that was filled before, and sends it.
     #[allow(unsafe_code, reason = "the peer has no other way to send what was filled elsewhere")]
     #[inline]
     pub(crate) fn send_ends(&mut self, number: u64) {

@@ -40,7 +40,7 @@ impl Loans {
         loan.publish().expect("the writer was not forked");
     }
 
-    /// Puts `number` at both ends of a state, whose other bytes were filled before, and publishes it.
+    /// Puts `number` at both ends of a state that was filled before, and publishes it.
     #[inline]
     pub(crate) fn publish_ends(&mut self, number: u64) {
         let mut loan = self.writer.loan(self.len).expect("the state fits");
