@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tearless::view::View;
 use tearless::{Bytes, Writer, WriterBuilder};
 use testkit::child::{self, Child};
@@ -32,7 +32,11 @@ use crate::effort::Arguments;
 use crate::peers::{Alarm, Held, Loans, Receiver, Sender, Views, Waker, writer_builder};
 use crate::place::{Ground, Place};
 use crate::report::{Report, Table, figure, median};
-use crate::worker::{Job, Worker};
+use crate::worker::{
+    Job, Role,
+    Way::{self, Copied, Counter, InPlace, Lock, PubSub},
+    Worker,
+};
 
 const BYTES: usize = 8 << 20;
 const PAGE: usize = 4096;
@@ -42,32 +46,8 @@ const HERTZ: f64 = 60.0;
 const PATIENCE: Duration = Duration::from_millis(100);
 const PYTHON: &str = include_str!("../frames.py");
 
-/// A way for frames to go from the camera to the displays.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Way {
-    /// tearless, by loans and views.
-    InPlace,
-    /// tearless, by publications and snapshots.
-    Copied,
-    /// iceoryx2, by loans and samples.
-    PubSub,
-    /// Python's `shared_memory` under a lock.
-    Lock,
-    /// Python's `shared_memory` with a counter.
-    Counter,
-}
-
-use Way::{Copied, Counter, InPlace, Lock, PubSub};
-
-/// A process of a way, and its work.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) enum Role {
-    Camera,
-    Display,
-}
-
 /// What the processes of a way report.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Outcome {
     /// By the camera, and by each display, apart from the beginning.
     frames: Vec<f64>,
@@ -116,10 +96,10 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, report: &mut Repor
     let rows: Vec<_> = figures.into_iter().map(|values| values.map(median)).collect();
     for (way, row) in ways.iter().zip(&rows) {
         for (name, value) in COLUMNS.iter().zip(row) {
-            report.add(format!("frames/{}/{name}", way.name()), *value);
+            report.add(format!("frames/{}/{name}", name_of(*way)), *value);
         }
         let cells = row.iter().copied().chain([row[SUM] / rows[0][SUM]]).map(figure);
-        table.row([way.name().into()].into_iter().chain(cells).collect());
+        table.row([name_of(*way).into()].into_iter().chain(cells).collect());
     }
     table.print();
 }
@@ -128,15 +108,13 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, report: &mut Repor
 const COLUMNS: [&str; 6] = ["camera µs", "a display µs", "sum µs", "seen %", "shared MiB", "private MiB"];
 const SUM: usize = 2;
 
-impl Way {
-    fn name(self) -> &'static str {
-        match self {
-            InPlace => "tearless, in place",
-            Copied => "tearless, copied",
-            PubSub => "iceoryx2 publish-subscribe, in place",
-            Lock => "Python shared_memory, a lock",
-            Counter => "Python shared_memory, a counter",
-        }
+fn name_of(way: Way) -> &'static str {
+    match way {
+        InPlace => "tearless, in place",
+        Copied => "tearless, copied",
+        PubSub => "iceoryx2 publish-subscribe, in place",
+        Lock => "Python shared_memory, a lock",
+        Counter => "Python shared_memory, a counter",
     }
 }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use testkit::child::Child;
 
-use crate::frames::{Role, Way};
 use crate::place::Place;
 
 /// The variable with the job, and the one with the CPU.
@@ -39,6 +38,28 @@ pub(crate) enum Job {
     KeepChannels { count: usize, place: Place },
     /// Reads `count` channels in turn.
     ReadChannels { count: usize, place: Place },
+}
+
+/// A way for frames to go from the camera to the displays.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// tearless, by loans and views.
+    InPlace,
+    /// tearless, by publications and snapshots.
+    Copied,
+    /// iceoryx2, by loans and samples.
+    PubSub,
+    /// Python's `shared_memory` under a lock.
+    Lock,
+    /// Python's `shared_memory` with a counter.
+    Counter,
+}
+
+/// A process of a way, and its work.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Role {
+    Camera,
+    Display,
 }
 
 /// A job, and the CPU for it.

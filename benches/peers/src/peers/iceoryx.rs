@@ -54,7 +54,8 @@ impl Board {
 pub(super) fn node(place: &Place) -> Node<ipc::Service> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
-    let directory = place.directory().join("iceoryx2");
+    // Short: the path of a socket has at most 108 bytes, and iceoryx2 repeats the prefix in it.
+    let directory = place.directory().join("iox2");
     let path = Path::new(directory.to_string_lossy().as_bytes()).expect("it is a path");
     config.global.set_root_path(&path);
     config.global.prefix = FileName::new(place.prefix().as_bytes()).expect("it is a name");
