@@ -78,7 +78,9 @@ def film(way, name, seconds, hertz, changed, begin, end, results):
         publish(number)
         begin.wait()
         began = tick = time.monotonic()
-        while not end.is_set() and time.monotonic() < began + seconds * 1.25 + GRACE:
+        last = began + seconds * 1.25 + GRACE
+        # On a busy machine the displays may end before the camera has filmed anything.
+        while not (end.is_set() and counted and number > counted[0]) and time.monotonic() < last:
             if counted is None and time.monotonic() >= began + seconds / 4:
                 counted = number, time.process_time()
             number += 1
