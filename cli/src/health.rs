@@ -77,6 +77,24 @@ pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
     whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.publication)
 }
 
+/// How many pins are held, also by readers that were killed, and how many there are, by what
+/// [`Inspection::pinned`] says; `None` for a channel without pins.
+pub(crate) fn views(pinned: &[u64]) -> Option<(usize, usize)> {
+    (!pinned.is_empty()).then(|| (viewed(pinned).count(), pinned.len()))
+}
+
+/// The publications that readers view in place.
+pub(crate) fn viewed(pinned: &[u64]) -> impl Iterator<Item = u64> {
+    pinned.iter().copied().filter(|number| *number != 0)
+}
+
+/// The number of pins, and what they keep.
+pub(crate) fn pins(pinned: &[u64]) -> String {
+    let numbers: Vec<_> = viewed(pinned).map(|number| number.to_string()).collect();
+    let viewed = if numbers.is_empty() { "nothing".into() } else { numbers.join(", ") };
+    format!("{}; pinned for readers: {viewed}", pinned.len())
+}
+
 /// Publications a second, by the timestamps of those that the channel still holds. These are few,
 /// so a burst looks faster than the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {

@@ -230,7 +230,7 @@ fn a_successor_is_judged_by_its_own_silence(fleet: &Fleet, case: &Case) {
 }
 
 #[test]
-fn views_are_shown_by_ls_stat_and_doctor() {
+fn views_are_shown_by_ls_stat_top_and_doctor() {
     let fleet = Fleet::new();
     let builder = fleet.writer_builder::<[u8]>("camera").codec::<Bytes>().capacity(8 << 10).pins(1);
     let mut camera = builder.open().unwrap();
@@ -253,6 +253,12 @@ fn views_are_shown_by_ls_stat_and_doctor() {
     let rows: Vec<&str> = table.lines().map(|line| line.trim_end().rsplit(' ').next().unwrap()).collect();
     assert_eq!(rows, ["VIEWS", "1/1", "-"], "{table}");
     assert_eq!(fleet.run(&["stat", "camera", "--json"]).json()[0]["pinned"][0], 1);
+    let top = |arguments: &[&str]| fleet.run(&[&["top", "--once", "--interval", "10ms"], arguments].concat());
+    let [camera, plain] = top(&["--json", "--sort", "views"]).json().try_into().unwrap();
+    assert_eq!((&camera["views"], &camera["pins"], &plain["pins"]), (&json!(1), &json!(1), &json!(null)));
+    let table = top(&[]).ok();
+    assert!(table.contains("VIEWS") && table.contains(" 1/1 "), "{table}");
+    assert!(fleet.run(&["stat", "camera"]).ok().contains("1; pinned for readers: 1\n"));
     let findings = fleet.run(&["doctor", "--json"]).json();
     let finding = findings.iter().find(|finding| finding["check"] == "pins").expect("all pins are taken");
     assert_eq!((&finding["severity"], &finding["channel"]), (&json!("note"), &json!("camera")));

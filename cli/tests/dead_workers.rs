@@ -239,6 +239,15 @@ fn blocks_are_shown_and_those_of_dead_owners_removed() {
     assert!(text.contains(&format!("alive, process {pid}")) && text.contains("102400 bytes"), "{text}");
     let [of_stat] = fleet.run(&["stat", "prices", "--json"]).json().try_into().unwrap();
     assert_eq!((&of_stat["instance"], &of_stat["object"]), (&document["instance"], &document["object"]));
+    let top = |arguments: &[&str]| fleet.run(&[&["top", "--once", "--interval", "10ms"], arguments].concat());
+    let table = top(&["--sort", "kind"]).ok();
+    let rows: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][..6], ["WORKER", "STATE", "KIND", "PID", "RATE/s", "AGE"], "{table}");
+    let pid_text = &*pid.to_string();
+    assert_eq!(rows[1], ["prices", "alive", "block", pid_text, "-", "-", "100", "KiB", "-", "-"], "{table}");
+    assert_eq!(rows[2][..4], ["worker-7", "alive", "channel", pid_text], "{table}");
+    let [of_top] = top(&["--filter", "block", "--json"]).json().try_into().unwrap();
+    assert_eq!((&of_top["instance"], &of_top["bytes"]), (&document["instance"], &document["bytes"]));
     fleet.run(&["stat", "worker-7", "--block"]).fails(3);
     let message = fleet.run(&["gc", "prices"]).fails(6);
     assert!(message.contains(&format!("belongs to process {pid}")), "{message}");
@@ -253,6 +262,7 @@ fn blocks_are_shown_and_those_of_dead_owners_removed() {
 
     worker.kill();
     assert!(fleet.run(&["ls", "prices"]).ok().contains("dead"));
+    assert!(top(&["--filter", "block dead"]).ok().contains("prices"));
     assert!(findings(&fleet).contains(&("leftovers".to_owned(), json!(null))));
     let foreseen = fleet.run(&["gc", "--dry-run"]).ok();
     assert!(foreseen.starts_with(&format!("would remove block prices: its owner, process {pid}, is dead")));

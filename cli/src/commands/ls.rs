@@ -171,8 +171,7 @@ impl Entry {
 
     /// The pins that are held, and all; `None` on a channel without pins.
     fn pins(&self) -> Option<(usize, usize)> {
-        let pinned = &self.inspection.as_ref().filter(|it| !it.pinned.is_empty())?.pinned;
-        Some((pinned.iter().filter(|publication| **publication != 0).count(), pinned.len()))
+        health::views(&self.inspection.as_ref()?.pinned)
     }
 
     fn views(&self) -> (String, Style) {

@@ -181,18 +181,10 @@ fn about_memory(fields: &mut Fields, inspection: &Inspection) {
     }
     fields.add("growths", inspection.growths.to_string());
     if !inspection.pinned.is_empty() {
-        let (pins, viewed) = (inspection.pinned.len(), viewed(inspection).map(|number| number.to_string()));
-        let viewed = viewed.collect::<Vec<_>>().join(", ");
-        let viewed = if viewed.is_empty() { "nothing".into() } else { viewed };
-        fields.add("pins", format!("{pins}; pinned for readers: {viewed}"));
+        fields.add("pins", health::pins(&inspection.pinned));
     }
     fields.add("max state", bytes(inspection.max_state_len));
     fields.add("owner", format!("user {}, permissions {:o}", inspection.owner_uid, inspection.permissions));
-}
-
-/// The publications that readers view in place.
-fn viewed(inspection: &Inspection) -> impl Iterator<Item = u64> {
-    inspection.pinned.iter().copied().filter(|number| *number != 0)
 }
 
 fn segment_text(segment: &SegmentInspection) -> String {
@@ -231,7 +223,7 @@ fn document(inspection: &Inspection) -> Value {
         "schema_bytes": inspection.schema_bytes, "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum, "max_state_len": inspection.max_state_len,
         "growths": inspection.growths, "pins": inspection.pinned.len(),
-        "pinned": viewed(inspection).collect::<Vec<_>>(), "owner": inspection.owner_uid,
+        "pinned": health::viewed(&inspection.pinned).collect::<Vec<_>>(), "owner": inspection.owner_uid,
         "permissions": format!("{:o}", inspection.permissions), "timestamps": word(inspection.timestamps),
         "wake_mode": word(inspection.wake_mode), "segments": segments.collect::<Vec<_>>(),
     })

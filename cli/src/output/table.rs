@@ -3,6 +3,7 @@
 use super::printable::printable;
 use super::style;
 use anstyle::Style;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
@@ -95,6 +96,11 @@ impl Fields {
     /// Adds a line in a colour.
     pub(crate) fn styled(&mut self, name: &'static str, text: impl Into<String>, style: Style) {
         self.0.push((name, text.into(), style));
+    }
+
+    /// The names and texts of all lines, for output elsewhere.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+        self.0.iter().map(|(name, text, _)| (*name, printable(text)))
     }
 
     /// Prints all lines.

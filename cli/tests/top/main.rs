@@ -79,6 +79,44 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     tmux.assert_restored();
 }
 
+#[test]
+#[ignore = "needs tmux; ci/top runs it"]
+fn blocks_are_beside_workers_and_their_owners_die() {
+    if play() {
+        return;
+    }
+    let test = "blocks_are_beside_workers_and_their_owners_die";
+    let own = OwnNamespace::new();
+    let _live = Worker::start(test, &own, &["alpha", "block:table"], PACE);
+    let other = Worker::start(test, &own, &["beta", "block:vast"], PACE);
+    // No cell is to spare.
+    let tmux = Tmux::start(80, 30);
+    start(&tmux, &own, "--sort kind");
+    let screen = tmux.wait_for("workers and blocks are listed", |screen| {
+        screen.contains("2 workers: 2 alive; 2 blocks: 2 alive") && screen.contains("owner: alive, process")
+    });
+    let rows: Vec<Vec<&str>> = screen.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[2], ["WORKER", "STATE", "KIND▼", "PID", "RATE/s", "AGE", "BYTES", "LAST", "MINUTE"]);
+    assert_eq!(
+        (&rows[3][..3], &rows[3][4..]),
+        (&["table", "alive", "block"][..], &["-", "-", "100", "KiB", "-"][..])
+    );
+    assert_eq!((rows[4][0], rows[5][0], rows[6][0]), ("vast", "alpha", "beta"), "{screen}");
+    other.kill();
+    tmux.key("Down");
+    tmux.wait_for("the owner of the second block is dead", |screen| {
+        screen.contains("1 alive, 1 dead; 2 blocks: 1 alive, 1 dead")
+            && screen.contains("owner: dead, process")
+    });
+    tmux.types("/block");
+    tmux.key("Enter");
+    tmux.wait_for("only blocks are left", |screen| {
+        screen.contains("2 match block") && !screen.contains("alpha")
+    });
+    tmux.types("q");
+    tmux.assert_restored();
+}
+
 /// Selects the last worker, whose fields are shown and change.
 fn select_the_last(tmux: &Tmux) {
     tmux.key("End");

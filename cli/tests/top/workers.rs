@@ -15,6 +15,9 @@ const CHANNELS: &str = "TEARLESS_TEST_CHANNELS";
 const PAUSE: &str = "TEARLESS_TEST_PAUSE";
 const SWELL: &str = "TEARLESS_TEST_SWELL";
 
+/// Before the name of a block, beside those of channels.
+const BLOCK: &str = "block:";
+
 /// The longest life of a worker whose test was killed.
 const LIFE: Duration = Duration::from_secs(600);
 
@@ -90,14 +93,15 @@ impl Drop for OwnNamespace {
     }
 }
 
-/// A process that publishes on some channels. Killed when dropped.
+/// A process that publishes on some channels, and owns some blocks. Killed when dropped.
 pub(crate) struct Worker {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Worker {
-    /// Starts a worker, which runs [`play`] in `test`, and waits until its channels exist.
+    /// Starts a worker, which runs [`play`] in `test`, and waits until its channels exist. A name
+    /// after `block:` is that of a block.
     pub(crate) fn start(test: &str, own: &OwnNamespace, channels: &[&str], pace: Pace) -> Worker {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"])
@@ -145,8 +149,11 @@ pub(crate) fn play() -> bool {
     let pause = Duration::from_micros(pause.parse().unwrap());
     let pace = Pace { pause, swell: swell.parse().unwrap() };
     let namespace = open(&namespace);
+    let (blocks, channels): (Vec<_>, Vec<_>) = channels.split(',').partition(|it| it.starts_with(BLOCK));
+    let _blocks: Vec<_> =
+        blocks.iter().map(|block| namespace.block(&block[BLOCK.len()..], 102_400).unwrap()).collect();
     let mut writers: Vec<_> = channels
-        .split(',')
+        .into_iter()
         .map(|channel| {
             let builder = namespace.writer_builder::<State>(channel).codec::<MessagePack>();
             builder.heartbeat_interval(Duration::from_millis(500)).open().unwrap()

@@ -1,41 +1,68 @@
-//! What the screen shows, as plain data: a row for each worker, and the fields of the selected one.
+//! What the screen shows, as plain data: a row for each worker and block, and the fields of the
+//! selected one.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tearless::hub::Health;
+use tearless::{block::BlockInfo, hub::Health};
 
 use super::rate::Rates;
 use crate::health;
+use crate::output::printable;
 
-/// One worker when it was last sampled, as plain data.
+/// One worker, or one block, when it was last sampled, as plain data.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
-    /// The channel's name.
+    /// The name of the channel or block.
     pub(super) name: String,
-    /// The channel's name, escaped.
+    /// The name, escaped.
     pub(super) label: String,
-    /// The health of the worker; `None` if the channel can't be read.
+    /// The block, if it is one.
+    pub(super) block: Option<BlockInfo>,
+    /// The health of the worker or owner; `None` if the channel can't be read.
     pub(super) health: Option<Health>,
-    /// The process of the current or last writer; `None` before the first attach.
+    /// The process of the current or last writer, or of the owner; `None` before the first attach.
     pub(super) pid: Option<u64>,
     pub(super) rates: Rates,
     /// Age of the last state; `None` before the first, and without a timestamp.
     pub(super) age: Option<Duration>,
-    /// Length of the last state.
+    /// Length of the last state, or of the block.
     pub(super) bytes: Option<u64>,
+    /// By pin: the publication that is kept for a reader, 0 for none.
+    pub(super) pinned: Vec<u64>,
     /// Reads of this program that were repeated because the writer was faster.
-    pub(super) retries: u64,
+    pub(super) retries: Option<u64>,
     /// Segments that were replaced by larger or smaller ones.
-    pub(super) growths: u64,
+    pub(super) growths: Option<u64>,
     /// Why nothing can be read.
     pub(super) trouble: Option<String>,
 }
 
 impl Row {
-    /// The word for the worker's health.
+    pub(super) fn of_block(block: BlockInfo) -> Row {
+        Row {
+            name: block.name.clone(),
+            label: printable(&block.name).into_owned(),
+            health: Some(health::of_process(block.owner)),
+            pid: Some(block.owner_pid),
+            bytes: Some(block.len as u64),
+            block: Some(block),
+            ..Row::default()
+        }
+    }
+
+    /// The word for the health of the worker or owner.
     pub(super) fn word(&self) -> &'static str {
         health::word(self.health)
+    }
+
+    pub(super) fn kind(&self) -> &'static str {
+        if self.block.is_some() { "block" } else { "channel" }
+    }
+
+    /// What identifies it: a channel and a block may have the same name.
+    pub(super) fn key(&self) -> (&'static str, &str) {
+        (self.kind(), &self.name)
     }
 }
 

@@ -1,12 +1,13 @@
-//! All workers of a namespace, sample after sample.
+//! All workers and blocks of a namespace, sample after sample.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tearless::{Namespace, error::ObjectError, inspect::ChannelWatch, usage::MemoryUsage};
 
 use super::data::Row;
 use super::probe::Probe;
+use crate::blocks;
 use crate::directory::Directory;
 use crate::output::{escaped, printable};
 use crate::resolve;
@@ -21,6 +22,11 @@ const MEMORY: Duration = Duration::from_secs(10);
 /// How often an empty namespace is looked up, which lists shared memory.
 const MISSING: Duration = Duration::from_secs(2);
 
+/// How often the blocks are listed, which lists shared memory and makes some system calls for each
+/// block; less often if that takes more than a hundredth of a processor.
+const BLOCKS: Duration = Duration::from_secs(2);
+const MAX_SHARE: u32 = 100;
+
 /// How long a removed channel stays on the screen.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -28,9 +34,12 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(super) struct Fleet {
     pub(super) namespace: Namespace,
     watch: ChannelWatch,
+    /// First those of the channels, then those of the blocks.
     pub(super) rows: Vec<Row>,
     /// Each probe belongs to the row with the same index.
     probes: Vec<Probe>,
+    /// When the blocks are listed next.
+    blocks_due: Duration,
     /// When the workers were last sampled.
     sampled: Option<Duration>,
     /// The worker whose process was checked last.
@@ -57,6 +66,7 @@ impl Fleet {
             namespace,
             rows: Vec::new(),
             probes: Vec::new(),
+            blocks_due: Duration::ZERO,
             sampled: None,
             turn: 0,
             memory: None,
@@ -68,9 +78,10 @@ impl Fleet {
         }
     }
 
-    /// Samples all workers; `at` is the time since the program began. Returns whether rows were
-    /// added or removed.
+    /// Samples all workers and blocks; `at` is the time since the program began. Returns whether
+    /// rows were added or removed.
     pub(super) fn sample(&mut self, at: Duration) -> bool {
+        let blocks = self.rows.split_off(self.probes.len());
         let listed = self.watch.changed().and_then(|changed| if changed { self.list(at) } else { Ok(false) });
         let has_come = listed.unwrap_or_else(|error| {
             self.trouble = Some(escaped(&error));
@@ -79,12 +90,13 @@ impl Fleet {
         let has_gone = self.drop_gone(at);
         self.check_some(at);
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
-            probe.sample(at, row);
+            probe.sample(&self.namespace, at, row);
         }
+        let has_other_blocks = self.list_blocks(blocks, at);
         self.look_up_namespace(at);
         self.measure(at);
         self.sampled = Some(at);
-        has_come || has_gone
+        has_come || has_gone || has_other_blocks
     }
 
     /// Without this, a mistyped name would look like a fleet that has not started yet.
@@ -125,6 +137,24 @@ impl Fleet {
         Ok(has_come)
     }
 
+    /// Adds the rows of the blocks, which were `blocks`. Returns whether there are others.
+    fn list_blocks(&mut self, mut blocks: Vec<Row>, at: Duration) -> bool {
+        let (begin, mut has_others) = (Instant::now(), false);
+        if at >= self.blocks_due {
+            match blocks::matching(&self.namespace, None) {
+                Ok(listed) => {
+                    let names = blocks.iter().map(|row| &row.name);
+                    has_others = !names.eq(listed.iter().map(|block| &block.name));
+                    blocks = listed.into_iter().map(Row::of_block).collect();
+                }
+                Err(error) => self.trouble = Some(escaped(&error)),
+            }
+            self.blocks_due = at + begin.elapsed().saturating_mul(MAX_SHARE).max(BLOCKS);
+        }
+        self.rows.extend(blocks);
+        has_others
+    }
+
     /// Drops the rows of channels that were removed some time ago; returns whether there were any.
     fn drop_gone(&mut self, at: Duration) -> bool {
         let is_gone = |probe: &Probe| probe.unlisted.is_some_and(|since| at.saturating_sub(since) >= LINGER);
@@ -151,7 +181,7 @@ impl Fleet {
             if row.trouble.is_some() && probe.unlisted.is_none() {
                 probe.attach(&self.namespace, row);
             } else {
-                probe.look(row);
+                probe.look(&self.namespace, row);
             }
         }
     }

@@ -93,12 +93,12 @@ fn on_command(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
         KeyCode::Char('/') => view.mode = Mode::Typing,
         KeyCode::Char('?' | 'h') | KeyCode::F(1) => view.mode = Mode::Help,
         KeyCode::Char(' ') => view.is_frozen = !view.is_frozen,
-        KeyCode::Char('s' | '>') => sort(view, rows, Sort::by(view.sort.column.step(1))),
-        KeyCode::Char('S' | '<') => sort(view, rows, Sort::by(view.sort.column.step(-1))),
+        KeyCode::Char('s' | '>') => sort_by_next(view, rows, 1),
+        KeyCode::Char('S' | '<') => sort_by_next(view, rows, -1),
         KeyCode::Char('r') => sort(view, rows, view.sort.reversed()),
         KeyCode::Char(digit @ '1'..='9') => {
-            if let Some(column) = Column::all().nth(digit as usize - '1' as usize) {
-                view.sort_by(column, rows);
+            if let Some((column, _)) = view.places.heads.get(digit as usize - '1' as usize) {
+                view.sort_by(*column, rows);
             }
         }
         KeyCode::Tab | KeyCode::BackTab => {
@@ -111,6 +111,10 @@ fn on_command(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
         code => return on_movement(code, view, rows),
     }
     Next::Draw
+}
+
+fn sort_by_next(view: &mut View, rows: &[Row], step: isize) {
+    sort(view, rows, Sort::by(view.sort.column.step(step, &Column::useful(rows))));
 }
 
 fn sort(view: &mut View, rows: &[Row], sort: Sort) {

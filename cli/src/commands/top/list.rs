@@ -20,16 +20,16 @@ impl Sort {
     }
 }
 
-/// The rows that pass the filter, in order. The selection is a worker, and follows it when the
-/// order changes.
+/// The rows that pass the filter, in order. The selection is a worker or block, and follows it when
+/// the order changes.
 #[derive(Debug, Default)]
 pub(super) struct List {
     /// Indices of rows.
     order: Vec<usize>,
     /// Index of the selected row among those that pass the filter.
     pub(super) cursor: usize,
-    /// Its name; `None` while no row is shown.
-    selected: Option<String>,
+    /// Its key; `None` while no row is shown.
+    selected: Option<(&'static str, String)>,
     /// Index of the first visible row.
     pub(super) top: usize,
 }
@@ -44,6 +44,7 @@ impl List {
             let (one, other) = (&rows[*one], &rows[*other]);
             let by_column = sort.column.compare(one, other);
             let by_name = natural(&one.label).cmp(&natural(&other.label)).then(one.name.cmp(&other.name));
+            let by_name = by_name.then(other.kind().cmp(one.kind()));
             match sort.column {
                 _ if !sort.is_reversed => by_column.then(by_name),
                 Column::Worker => by_name.reverse(),
@@ -61,15 +62,15 @@ impl List {
     }
 
     fn reselect(&mut self, rows: &[Row]) {
-        let selected = self.selected.as_deref();
-        let found = self.order.iter().position(|index| Some(rows[*index].name.as_str()) == selected);
+        let selected = self.selected.as_ref().map(|(kind, name)| (*kind, name.as_str()));
+        let found = self.order.iter().position(|index| Some(rows[*index].key()) == selected);
         self.select(found.unwrap_or(self.cursor), rows);
     }
 
     /// Selects the row at `position`, or the nearest one.
     pub(super) fn select(&mut self, position: usize, rows: &[Row]) {
         self.cursor = position.min(self.order.len().saturating_sub(1));
-        self.selected = self.selected_row(rows).map(|row| row.name.clone());
+        self.selected = self.selected_row(rows).map(|row| (row.kind(), row.name.clone()));
     }
 
     /// Selects the row `steps` further down, or up.
@@ -105,12 +106,12 @@ fn words(filter: &str) -> Vec<String> {
     filter.split_whitespace().map(str::to_lowercase).collect()
 }
 
-/// Whether each word is part of the worker's name, or the word for its state. A `*` in a word, as
-/// in the patterns of other commands, is any text.
+/// Whether each word is part of the name, or the word for the state or the kind. A `*` in a word,
+/// as in the patterns of other commands, is any text.
 fn passes(row: &Row, words: &[String]) -> bool {
     let name = || row.label.to_lowercase();
     let has_all = |word: &String| word.split('*').all(|part| name().contains(part));
-    words.iter().all(|word| row.word() == word || has_all(word))
+    words.iter().all(|word| [row.word(), row.kind()].contains(&word.as_str()) || has_all(word))
 }
 
 /// A part of a name, so that worker-9 comes before worker-10.

@@ -47,7 +47,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The time over which `--once` measures rates.
 const INTERVAL_ONCE: Duration = Duration::from_secs(1);
 
-/// Shows all workers of a namespace at once, live, and the fields of the selected one
+/// Shows all workers and blocks of a namespace at once, live, and the fields of the selected one
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -55,12 +55,14 @@ Examples:
   tearless -n fleet top --sort rate --filter worker
   tearless top --interval 2s                 for slow connections
   tearless top --once --filter dead          a table for scripts, of dead workers
+  tearless top --filter block --sort bytes   the blocks, the largest first
 
 Keys: `?` lists them.
 
 Keys of --once --json, one object a worker; null: unknown:
-  channel, state (alive, stalled, stopped, dead, closed, unknown, unreadable), pid, rate (publications a second), \
-age_seconds, bytes, retries, growths, trouble
+  channel, state (alive, stalled, stopped, dead, exited, closed, unknown, unreadable), pid, rate (publications a \
+second), age_seconds, bytes, retries, growths, pins (views in place that there can be), views (pins that are taken), \
+trouble; of a block as `tearless ls` documents them
 
 Exit codes: 0; 1 standard output is not a terminal, without --once; 2 --interval or --sort is wrong, or --json \
 without --once; 3 no such namespace")]
@@ -75,7 +77,8 @@ pub(crate) struct TopArguments {
     /// Sorts in the reverse direction
     #[arg(long)]
     reverse: bool,
-    /// Shows workers whose names contain each of these words; a state such as dead is also a word
+    /// Shows rows whose names contain each of these words; a state such as dead is also a word, and
+    /// so are channel and block
     #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
     filter: String,
     /// Prints one table as plain text and ends, for scripts

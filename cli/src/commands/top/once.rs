@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 use super::column::Column;
 use super::data::Row;
 use super::session::Session;
+use crate::blocks;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
 use crate::output::{Table, print_all_json, seconds, style};
 
 /// The columns for scripts: all but the bars.
-fn columns() -> impl Iterator<Item = Column> {
-    Column::all().filter(|column| *column != Column::Trend)
+fn columns(session: &Session) -> Vec<Column> {
+    let mut columns = Column::useful(&session.fleet.rows);
+    columns.retain(|column| *column != Column::Trend);
+    columns
 }
 
 /// Samples twice, an interval apart, which gives rates; prints the rows that pass the filter.
@@ -35,8 +38,9 @@ pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
 }
 
 fn table(session: &Session) -> Table {
-    let cells = |row| columns().map(move |column: Column| (column.text(row), style_of(column, row)));
-    Table::new(columns().map(Column::heading), session.rows().map(cells))
+    let columns = columns(session);
+    let cells = |row| columns.iter().map(move |column| (column.text(row), style_of(*column, row)));
+    Table::new(columns.iter().map(|column| column.heading()), session.rows().map(cells))
 }
 
 fn style_of(column: Column, row: &Row) -> Style {
@@ -48,9 +52,13 @@ fn style_of(column: Column, row: &Row) -> Style {
 }
 
 fn document(row: &Row) -> Value {
+    if let Some(block) = &row.block {
+        return blocks::document(block);
+    }
+    let views = health::views(&row.pinned);
     json!({
         "channel": row.name, "state": row.word(), "pid": row.pid, "rate": row.rates.per_second(),
         "age_seconds": seconds(row.age), "bytes": row.bytes, "retries": row.retries, "growths": row.growths,
-        "trouble": row.trouble,
+        "pins": views.map(|(_, all)| all), "views": views.map(|(held, _)| held), "trouble": row.trouble,
     })
 }

@@ -18,6 +18,8 @@ pub(super) struct Probe {
     incarnation: u64,
     /// Number, length and timestamp of the latest state.
     info: Option<SnapshotInfo>,
+    /// Whether its channel has pins, once that is known.
+    has_pins: Option<bool>,
     /// Retries of readers of this channel that were replaced.
     former_retries: u64,
     /// When the channel left the registry.
@@ -31,12 +33,13 @@ impl Probe {
         self.former_retries += self.reader.as_ref().map_or(0, |reader| reader.statistics().retries);
         self.unlisted = None;
         self.info = None;
+        (self.has_pins, row.pinned) = (None, Vec::new());
         let builder = namespace.reader_builder::<Vec<u8>>(&row.name).codec::<Bytes>();
         match builder.accept(tearless::accept::Any).open() {
             Ok(reader) => {
                 row.trouble = None;
                 self.reader = Some(reader);
-                self.look(row);
+                self.look(namespace, row);
             }
             Err(error) => {
                 row.trouble = Some(escaped(&error));
@@ -50,18 +53,26 @@ impl Probe {
         self.reader.as_ref().is_some_and(|reader| !reader.is_closed() && reader.instance() == instance)
     }
 
-    /// The rare check, with system calls: the writer's lock and `/proc`.
-    pub(super) fn look(&mut self, row: &mut Row) {
+    /// The rare check, with system calls: the writer's lock and `/proc`, and the pins.
+    pub(super) fn look(&mut self, namespace: &Namespace, row: &mut Row) {
         let Some(reader) = &self.reader else { return };
         self.incarnation = reader.incarnation();
         let state = reader.writer_state();
         self.writer = state.map_err(|error| row.trouble = Some(escaped(&error))).ok();
+        // Only an inspection shows the pins, and a channel never changes their number.
+        if self.has_pins.unwrap_or(true)
+            && let Ok(found) = namespace.inspect(&row.name)
+            && found.instance == reader.instance()
+        {
+            row.pinned = found.pinned;
+            self.has_pins = Some(!row.pinned.is_empty());
+        }
     }
 
     /// The frequent check: a few loads, and no system call unless another writer has taken over.
-    pub(super) fn sample(&mut self, at: Duration, row: &mut Row) {
+    pub(super) fn sample(&mut self, namespace: &Namespace, at: Duration, row: &mut Row) {
         if self.reader.as_ref().is_some_and(|reader| reader.incarnation() != self.incarnation) {
-            self.look(row);
+            self.look(namespace, row);
         }
         let Some(reader) = &mut self.reader else {
             row.health = None;
@@ -75,8 +86,8 @@ impl Probe {
         row.pid = Some(reader.writer_pid());
         row.age = self.info.and_then(|info| info.age());
         row.bytes = self.info.map(|info| info.payload_len() as u64);
-        row.retries = self.former_retries + reader.statistics().retries;
-        row.growths = reader.growths();
+        row.retries = Some(self.former_retries + reader.statistics().retries);
+        row.growths = Some(reader.growths());
         row.health = Some(reader.health_with(self.writer.unwrap_or(WriterState::Unknown)));
     }
 }

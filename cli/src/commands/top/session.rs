@@ -52,7 +52,7 @@ impl Session {
         }
     }
 
-    /// Samples the workers, unless the screen is frozen.
+    /// Samples the workers and blocks, unless the screen is frozen.
     pub(super) fn tick(&mut self) {
         if self.view.is_frozen {
             return;
@@ -108,7 +108,8 @@ impl Session {
     }
 }
 
-/// The name of the selected worker.
+/// The name of the selected worker; `None` also if a block is selected.
 fn selected<'a>(view: &View, fleet: &'a Fleet) -> Option<&'a str> {
-    view.list.selected_row(&fleet.rows).map(|row| row.name.as_str())
+    let row = view.list.selected_row(&fleet.rows).filter(|row| row.block.is_none());
+    row.map(|row| row.name.as_str())
 }

@@ -5,28 +5,33 @@ use ratatui::layout::Rect;
 use tearless::hub::Health;
 
 use super::canvas::Canvas;
+use crate::commands::top::data::Row;
 use crate::commands::top::view::{Mode, Scene, View};
 use crate::health;
 use crate::output::{self, Side, bytes, printable};
 
-/// Namespace, number of workers by state, rates and memory.
+/// Namespace, number of workers by state and of blocks, rates and memory.
 pub(super) fn draw_header(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
     let palette = scene.palette;
     let namespace = printable(scene.namespace);
-    let count = match scene.rows.len() {
-        1 => "1 worker".into(),
-        count => format!("{count} workers"),
-    };
+    let all_blocks = scene.rows.iter().filter(|row| row.block.is_some()).count();
+    let count = counted(scene.rows.len() - all_blocks, "worker");
     let mut texts = vec![
         ("tearless top ", palette.accent),
         (&*namespace, palette.strong),
         ("  ", palette.normal),
         (&count, palette.strong),
     ];
-    let states = states(scene);
-    for (index, (health, count)) in states.iter().enumerate() {
-        texts.push((if index == 0 { ": " } else { ", " }, palette.normal));
-        texts.push((count, palette.health(*health)));
+    let [workers, blocks] = ["channel", "block"].map(|kind| states(scene, kind));
+    let all_blocks = counted(all_blocks, "block");
+    for (states, kind) in [(&workers, None), (&blocks, Some(&*all_blocks))] {
+        if let (Some(kind), false) = (kind, states.is_empty()) {
+            texts.extend([("; ", palette.normal), (kind, palette.strong)]);
+        }
+        for (index, (health, count)) in states.iter().enumerate() {
+            texts.push((if index == 0 { ": " } else { ", " }, palette.normal));
+            texts.push((count, palette.health(*health)));
+        }
     }
     canvas.line(0, &texts);
     let flow = match view.is_frozen {
@@ -42,14 +47,20 @@ pub(super) fn draw_header(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_
     canvas.cell((room + 2, 1), width, &flow, Side::Right, style);
 }
 
-/// The number of workers for each word, the least urgent word first, with a health of that word.
-fn states(scene: &Scene<'_>) -> Vec<(Option<Health>, String)> {
-    let workers = |word: &&'static str| {
-        let rows: Vec<_> = scene.rows.iter().filter(|row| row.word() == *word).collect();
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The number of rows of a kind for each word, the least urgent word first, with a health of that
+/// word.
+fn states(scene: &Scene<'_>, kind: &str) -> Vec<(Option<Health>, String)> {
+    let rows = |word: &&'static str| {
+        let has = |row: &&Row| row.word() == *word && row.kind() == kind;
+        let rows: Vec<_> = scene.rows.iter().filter(has).collect();
         let first = rows.first()?;
         Some((first.health, format!("{} {word}", rows.len())))
     };
-    health::WORDS.iter().rev().filter_map(workers).collect()
+    health::WORDS.iter().rev().filter_map(rows).collect()
 }
 
 fn second_line(view: &View, scene: &Scene<'_>) -> String {
@@ -98,9 +109,9 @@ pub(super) fn draw_footer(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_
 }
 
 const KEYS: [(&str, &str); 13] = [
-    ("up down, j k", "select a worker; so do the wheel and a click"),
+    ("up down, j k", "select a row; so do the wheel and a click"),
     ("PgUp PgDn Home End", "move by pages, to the ends"),
-    ("/", "filter: words in names, or a state such as dead"),
+    ("/", "filter: words in names, a state such as dead, or block"),
     ("s S, > <", "sort by the next column, the previous column"),
     ("1 to 9", "sort by that column; again: reverse"),
     ("click on a head", "the same"),
@@ -113,12 +124,13 @@ const KEYS: [(&str, &str); 13] = [
     ("q, Ctrl-C", "quit"),
 ];
 
-const STATES: [(&str, &str); 6] = [
-    ("alive", "the writer's process is alive"),
+const STATES: [(&str, &str); 7] = [
+    ("alive", "the process of the writer, or of a block's owner, is alive"),
     ("stalled", "alive, but silent for 3 of its intervals"),
     ("stopped", "by a signal or a debugger"),
     ("dead", "ended without closing; the last state is shown"),
     ("closed", "closed the channel, and left the last state"),
+    ("VIEWS", "pins that readers hold, of all that the channel has"),
     ("RETRIES", "reads of this program that met a faster writer"),
 ];
 

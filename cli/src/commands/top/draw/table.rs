@@ -1,4 +1,4 @@
-//! The table of workers.
+//! The table of workers and blocks.
 
 use ratatui::layout::Rect;
 use ratatui::text::Span;
@@ -19,12 +19,12 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
     let in_sight = view.list.in_sight(scene.rows, usize::from(height));
     let max = in_sight.iter().map(|row| Span::raw(&row.label).width()).max().unwrap_or(0);
     let max = u16::try_from(max).unwrap_or(u16::MAX).min(MAX_NAME);
-    let columns = Column::fitting(area.width, max);
+    let columns = Column::fitting(&Column::useful(scene.rows), area.width, max);
     view.places.rows = Rect { y: area.y + 1, height, ..area };
     view.places.heads = draw_head(canvas, view, scene, &columns);
     if in_sight.is_empty() {
         let (message, style) = match scene.missing {
-            _ if !scene.rows.is_empty() => ("no worker matches the filter: Esc clears it", scene.palette.dim),
+            _ if !scene.rows.is_empty() => ("nothing matches the filter: Esc clears it", scene.palette.dim),
             None => ("no channels yet: they appear here when workers open them", scene.palette.dim),
             Some(missing) => (missing, scene.palette.trouble),
         };

@@ -122,7 +122,8 @@ fn row(number: u64) -> Row {
     }
     row.age = Some(Duration::from_millis(10 * number));
     row.bytes = Some(100 * number);
-    row.growths = number % 3;
+    row.growths = Some(number % 3);
+    row.retries = Some(0);
     row
 }
 
@@ -139,7 +140,7 @@ fn a_wide_terminal_shows_all_columns_and_the_fields_beside_them() {
     let mut stage = Stage::new(3, (200, 20));
     let lines = stage.lines();
     assert_eq!(lines[0], "tearless top fleet\\u{1b}[2J  3 workers: 3 alive");
-    for column in Column::all() {
+    for column in Column::useful(&stage.rows) {
         assert!(lines[2].contains(heading(column.heading()).0), "{:?}", lines[2]);
     }
     assert!(
@@ -147,10 +148,71 @@ fn a_wide_terminal_shows_all_columns_and_the_fields_beside_them() {
         "{}",
         lines[2]
     );
-    let first = "worker-1       alive          1001      1.0     10ms      100 B        0        1";
+    let first = "worker-1       alive         1001      1.0    10ms    100 B        0        1";
     assert!(lines[3].starts_with(first), "{}", lines[3]);
     assert!(lines[3].contains("████") && lines[3].ends_with("rates[0] = 0"), "{}", lines[3]);
     assert!(lines[19].starts_with("? help  q quit"));
+}
+
+/// The row of a real block.
+fn block(name: &str) -> Row {
+    let namespace = tearless::Namespace::in_process("fleet").unwrap();
+    let _block = namespace.block_builder(name).label("f64[12800]").create(102_400).unwrap();
+    Row::of_block(namespace.blocks().unwrap().remove(0))
+}
+
+#[test]
+fn blocks_have_rows_and_what_they_record_is_in_the_pane() {
+    let mut stage = Stage::new(3, (80, 24));
+    assert!(!stage.lines()[2].contains("KIND"));
+    // A channel and a block may have the same name.
+    stage.rows.push(block("worker-2"));
+    let pid = std::process::id();
+    stage.view.arrange(&stage.rows);
+    let lines = stage.lines();
+    assert_eq!(lines[0], "tearless top fleet\\u{1b}[2J  3 workers: 3 alive; 1 block: 1 alive");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    assert_eq!(words(&lines[2]), "WORKER▼ STATE KIND PID RATE/s AGE BYTES LAST MINUTE");
+    assert!(words(&lines[4]).starts_with("worker-2 alive channel 1002 2.0 20ms 200 B"), "{}", lines[4]);
+    assert_eq!(words(&lines[5]), format!("worker-2 alive block {pid} - - 100 KiB -"));
+    stage.key(KeyCode::Down);
+    assert_eq!(stage.view.list.selected_row(&stage.rows).unwrap().key(), ("channel", "worker-2"));
+    stage.key(KeyCode::Down);
+    assert_eq!(stage.view.list.selected_row(&stage.rows).unwrap().key(), ("block", "worker-2"));
+    stage.detail = Detail::default();
+    let text = stage.text();
+    for part in ["  worker-2  block", "owner: alive, process", "size: 100 KiB (102400 bytes)", "f64[12800]"] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    for narrow in [35, 40] {
+        stage.resize(narrow, 24);
+        stage.lines();
+        assert!(stage.view.places.pane_lines > 6, "long lines are broken");
+    }
+    stage.resize(80, 24);
+    stage.keys("3");
+    assert_eq!(stage.view.sort, Sort::by(Column::Kind), "a number is that of a column that is shown");
+    assert!(stage.lines()[3].starts_with("worker-2       alive      block"), "{}", stage.lines()[3]);
+    stage.keys("/block");
+    assert!(stage.text().contains("1 match block") && !stage.text().contains("channel"));
+    assert_eq!(stage.view.list.selected_row(&stage.rows).unwrap().key(), ("block", "worker-2"));
+}
+
+#[test]
+fn pins_have_a_column_and_what_they_keep_is_in_the_pane() {
+    let mut stage = Stage::new(3, (80, 24));
+    stage.rows[0].pinned = vec![0, 76, 0, 77];
+    stage.rows[1].pinned = vec![0; 64];
+    let text = stage.text();
+    assert!(text.contains("VIEWS") && text.contains("   2/4 ") && text.contains("  0/64 "), "{text}");
+    assert!(text.contains("pins: 4; pinned for readers: 76, 77\n  rates[0] = 0"), "{text}");
+    stage.view.sort_by(Column::Views, &stage.rows);
+    let shown: Vec<_> = stage.lines()[3..6].iter().map(|line| line[..8].to_owned()).collect();
+    assert_eq!(shown, ["worker-1", "worker-2", "worker-3"]);
+    stage.view.sort_by(Column::Views, &stage.rows);
+    assert!(stage.lines()[3].starts_with("worker-3"));
+    // What has no pins has no pins to hold.
+    assert_eq!(Column::Views.text(&stage.rows[2]), "-");
 }
 
 #[test]
@@ -217,7 +279,7 @@ fn typing_a_filter_keeps_the_matching_rows() {
     stage.key(KeyCode::Enter);
     assert!(stage.text().contains("worker-5 ") && !stage.text().contains("worker-6 "));
     stage.keys("/xyz");
-    assert!(stage.text().contains("no worker matches the filter"), "{}", stage.text());
+    assert!(stage.text().contains("nothing matches the filter"), "{}", stage.text());
     assert_eq!(stage.key(KeyCode::Enter), Next::Draw);
     assert_eq!(stage.key(KeyCode::Esc), Next::Draw, "first the filter is cleared");
     assert_eq!(stage.key(KeyCode::Esc), Next::Quit);
@@ -227,7 +289,7 @@ fn typing_a_filter_keeps_the_matching_rows() {
 fn keys_and_clicks_sort_by_every_column_and_back() {
     let mut stage = Stage::new(9, (200, 20));
     let first = |stage: &mut Stage| stage.lines()[3].split(' ').next().unwrap_or_default().to_owned();
-    for (index, column) in Column::all().enumerate().skip(1) {
+    for (index, column) in Column::useful(&stage.rows).into_iter().enumerate().skip(1) {
         let place = find(&stage.lines(), heading(column.heading()).0);
         stage.click(place.0, place.1);
         let by_click = first(&mut stage);

@@ -68,7 +68,7 @@ fn rows_say_what_workers_do() {
     let mut writer = stage.writer("worker");
     assert!(stage.fleet.sample(seconds(1)));
     let row = stage.row("worker");
-    assert_eq!((row.word(), row.age, row.bytes, row.growths), ("alive", None, None, 0));
+    assert_eq!((row.word(), row.age, row.bytes, row.growths), ("alive", None, None, Some(0)));
     assert_eq!(row.pid, Some(u64::from(std::process::id())));
     for number in 1_usize..=10 {
         writer.publish(&vec![7; 1_000 * number]).unwrap();
@@ -76,7 +76,64 @@ fn rows_say_what_workers_do() {
     assert!(!stage.fleet.sample(seconds(3)));
     let row = stage.row("worker");
     assert_eq!((row.bytes, row.rates.per_second()), (Some(10_000), Some(5.0)));
-    assert!(row.age.is_some() && row.growths > 0 && row.trouble.is_none(), "{row:?}");
+    assert!(row.age.is_some() && row.growths > Some(0) && row.trouble.is_none(), "{row:?}");
+}
+
+#[test]
+fn blocks_come_and_go_and_count_as_memory() {
+    let mut stage = Stage::new();
+    let _worker = stage.writer("prices");
+    let block = stage.namespace.block("prices", 1 << 20).unwrap();
+    assert!(stage.fleet.sample(seconds(0)));
+    let rows: Vec<_> = stage.fleet.rows.iter().map(|row| (row.kind(), row.word(), row.bytes)).collect();
+    assert_eq!(rows, [("channel", "alive", None), ("block", "alive", Some(1 << 20))]);
+    assert!(stage.fleet.memory.unwrap().resident > 1 << 20);
+    let (_second, later) = (stage.writer("another"), stage.namespace.block("later", 8).unwrap());
+    assert!(stage.fleet.sample(seconds(1)), "a channel is noticed at once");
+    assert_eq!(stage.fleet.rows.len(), 3, "blocks are listed at times");
+    // As long as a listing that took long makes the next one wait.
+    assert!(stage.fleet.sample(seconds(1_000)));
+    let names: Vec<_> = stage.fleet.rows[2..].iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["later", "prices"]);
+    drop((block, later));
+    assert!(stage.fleet.sample(seconds(2_000)));
+    assert!(stage.fleet.rows.iter().all(|row| row.block.is_none()) && stage.fleet.rows.len() == 2);
+    assert!(stage.fleet.memory.unwrap().resident < 1 << 20);
+}
+
+#[test]
+fn a_namespace_of_blocks_alone_exists() {
+    let mut stage = Stage::new();
+    let _block = stage.namespace.block("prices", 8).unwrap();
+    stage.fleet.sample(seconds(0));
+    assert_eq!((stage.fleet.rows.len(), &stage.fleet.missing), (1, &None));
+}
+
+#[test]
+fn rows_say_which_pins_are_held() {
+    // All code inside this process is trusted with views.
+    let namespace = Namespace::in_process("fleet").unwrap();
+    let mut fleet = Fleet::new(namespace.clone(), &Directory::default());
+    let builder = |channel: &str| namespace.writer_builder::<[u8]>(channel).codec::<Bytes>();
+    let mut writers =
+        [builder("pinned").pins(2).capacity(100_000), builder("without")].map(|it| it.open().unwrap());
+    for writer in &mut writers {
+        writer.publish(&[7; 100_000]).unwrap();
+    }
+    let pinned = |fleet: &Fleet, channel: &str| {
+        let row = fleet.rows.iter().find(|row| row.name == channel);
+        row.expect("there is such a row").pinned.clone()
+    };
+    fleet.sample(seconds(0));
+    assert_eq!((pinned(&fleet, "pinned"), pinned(&fleet, "without")), (vec![0, 0], vec![]));
+    let mut reader = namespace.reader_builder::<Vec<u8>>("pinned").codec::<Bytes>().open().unwrap();
+    let view = reader.view().unwrap();
+    assert!(view.is_in_place());
+    fleet.sample(seconds(2));
+    assert_eq!(pinned(&fleet, "pinned").iter().sum::<u64>(), 1, "publication 1 is viewed");
+    drop(view);
+    fleet.sample(seconds(4));
+    assert_eq!(pinned(&fleet, "pinned"), [0, 0]);
 }
 
 #[test]
