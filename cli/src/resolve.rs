@@ -6,6 +6,7 @@ use tearless::{
     inspect::{self, ChannelInfo, NamespaceInfo},
 };
 
+use crate::blocks;
 use crate::directory::Directory;
 use crate::error::{ExitStatus, Failure, trust};
 use crate::health;
@@ -85,12 +86,16 @@ pub(crate) fn channels(namespace: &Namespace, directory: &Directory) -> Result<V
     missing.map_or(Ok(channels), Err)
 }
 
-/// The failure that reports a missing channel, with the names that are most like it.
-fn no_such_channel(namespace: &Namespace, channel: &str, directory: &Directory) -> Failure {
+/// What is in no list, and has no name that a command could take.
+const SEALED: &str = "a sealed channel has no name: only processes with its descriptor read it";
+
+/// The failure that reports a missing channel, with the names that are most like it. `what` is what
+/// was asked for: a channel, or also a block.
+pub(crate) fn not_found(namespace: &Namespace, channel: &str, what: &str, directory: &Directory) -> Failure {
     if let Some(failure) = no_such_namespace(namespace, directory) {
         return failure;
     }
-    let text = format!("there is no channel {channel:?} in namespace {:?}", namespace.name());
+    let text = format!("there is no {what} {channel:?} in namespace {:?}", namespace.name());
     let failure = Failure::new(ExitStatus::NotFound, text);
     let Ok(mut channels) = namespace.channels() else { return failure };
     let entered = channels.extract_if(.., |info| info.name == channel).collect();
@@ -103,30 +108,45 @@ fn no_such_channel(namespace: &Namespace, channel: &str, directory: &Directory) 
     if channel.contains(['*', '?']) {
         return failure.hint("this takes the name of one channel; `tearless ls` takes a pattern");
     }
+    let blocks = blocks::matching(namespace, None).unwrap_or_default();
+    if blocks.iter().any(|block| block.name == channel) {
+        let stat = format!("`tearless stat {}` shows its owner and size", inspect::quoted(channel));
+        return failure.hint(format!("there is a block of that name: raw memory, without states; {stat}"));
+    }
     let names: Vec<&str> = channels.iter().map(|info| info.name.as_str()).collect();
-    let others = match names.len() {
-        0 => "the namespace has no channels any more".to_owned(),
-        count => format!(
+    let block_names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
+    let others = match (names.len(), blocks.len()) {
+        (0, 0) => "the namespace has no channels any more".to_owned(),
+        (0, count) => {
+            format!("the namespace has no channels, only blocks ({count}): `tearless ls` lists them")
+        }
+        (count, _) => format!(
             "`tearless ls` lists its {count} channels; one that its writer closed or dropped is gone, unless it lingers"
         ),
     };
     // The doctor writes NAMESPACE/CHANNEL.
     let last = channel.rsplit('/').next().unwrap_or(channel);
-    failure.hint(similar(channel, &names).or_else(|| similar(last, &names)).unwrap_or(others))
+    let like = similar(channel, &names).or_else(|| similar(last, &names));
+    let like = like.or_else(|| did_you_mean(" the block", channel, &block_names));
+    failure.hint(like.unwrap_or_else(|| format!("{others}\n{SEALED}")))
 }
 
 /// The failure that reports why a channel can't be attached to or inspected.
 pub(crate) fn unattached(namespace: &Namespace, error: AttachError, directory: &Directory) -> Failure {
     match error {
-        AttachError::NotFound { channel, .. } => no_such_channel(namespace, &channel, directory),
+        AttachError::NotFound { channel, .. } => not_found(namespace, &channel, "channel", directory),
         error => error.into(),
     }
 }
 
 /// A hint with the names that are most like `wanted`, if any is.
 pub(crate) fn similar(wanted: &str, names: &[&str]) -> Option<String> {
+    did_you_mean("", wanted, names)
+}
+
+fn did_you_mean(kind: &str, wanted: &str, names: &[&str]) -> Option<String> {
     let similar = inspect::similar(wanted, names.iter().copied());
-    (!similar.is_empty()).then(|| format!("did you mean: {}?", listed(&similar)))
+    (!similar.is_empty()).then(|| format!("did you mean{kind}: {}?", listed(&similar)))
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ fn namespaces_and_channels_are_listed_as_documented() {
         (&"w-1".into(), &1.into(), &5.into())
     );
     let ran = fleet.run(&["ls", "nothing*"]);
-    assert!(ran.stderr.contains("no channel matches"), "{ran:?}");
+    assert!(ran.stderr.contains("no channel or block matches"), "{ran:?}");
     assert_eq!(ran.ok().lines().count(), 1);
     let namespaces = run(&["namespaces", "--json"]).json();
     let own = namespaces.iter().find(|document| document["namespace"] == fleet.name()).unwrap();
@@ -190,6 +190,45 @@ fn namespaces_and_channels_are_listed_as_documented() {
     let _writer = another.writer_builder::<[u8]>("x").codec::<Bytes>().open().unwrap();
     let message = run(&["ls"]).fails(2);
     assert!(message.contains("which namespace?") && message.contains("-n NAME"), "{message}");
+}
+
+#[test]
+fn commands_for_channels_say_what_a_block_is() {
+    let fleet = Fleet::new();
+    let _block = fleet.block("prices", 8).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["get", "prices"],
+        &["watch", "prices"],
+        &["history", "prices"],
+        &["postmortem", "prices"],
+        &["stat", "prices", "--schema"],
+    ];
+    for command in commands {
+        let message = fleet.run(command).fails(3);
+        assert!(message.contains("there is no channel \"prices\""), "{message}");
+        assert!(
+            message.contains("a block of that name: raw memory")
+                && message.contains("`tearless stat prices`")
+        );
+    }
+    let message = fleet.run(&["get", "camera"]).fails(3);
+    assert!(
+        message.contains("only blocks (1): `tearless ls`")
+            && message.contains("a sealed channel has no name")
+    );
+    let message = fleet.run(&["save", "/tmp/no-file-is-made", "prices"]).fails(3);
+    assert!(message.contains("blocks are not saved"), "{message}");
+    let ran = fleet.run(&["export", "--prometheus", "--once", "prices"]);
+    assert!(ran.stderr.contains("blocks, which have no states, are not exported"), "{ran:?}");
+    ran.ok();
+    for command in [&["stat", "prizes"][..], &["gc", "prizes"]] {
+        let message = fleet.run(command).fails(3);
+        assert!(message.contains("no channel or block \"prizes\""), "{message}");
+        assert!(message.contains("did you mean the block: prices?"), "{message}");
+    }
+    let _writer = fleet.writer::<u64>("worker").unwrap();
+    let message = fleet.run(&["stat", "worker", "--block"]).fails(3);
+    assert!(message.contains("a channel of that name: leave out --block"), "{message}");
 }
 
 #[test]

@@ -25,7 +25,8 @@ use crate::resolve;
 #[command(visible_alias = "rm")]
 #[command(after_help = "\
 Removes objects that no process can use any more. The last states of dead and of lingering writers stay, unless \
---keep limits them; their number is printed on standard error, but not with --json. Blocks of dead owners do not stay.
+--keep limits them; their number is printed on standard error, but not with --json. Blocks of dead owners do not stay. \
+What readers have mapped, views too, keeps its memory until they let go of it.
 
 Examples:
   tearless -n fleet gc --dry-run
@@ -173,9 +174,11 @@ fn remove(
         if !has_channel {
             let found = match namespace.inspect(channel) {
                 Err(AttachError::NotFound { .. }) if has_block => continue,
-                inspected => {
-                    inspected.map_err(|it| resolve::unattached(namespace, it, &context.directory))?
+                Err(AttachError::NotFound { .. }) => {
+                    let what = "channel or block";
+                    return Err(resolve::not_found(namespace, channel, what, &context.directory));
                 }
+                inspected => inspected?,
             };
             let (pid, owner) = (found.writer_pid, found.owner_uid);
             let (exit, why) = match has_ended(&found) {

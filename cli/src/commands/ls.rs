@@ -39,7 +39,7 @@ for 3 of the intervals that it promised; time for which the machine slept does n
 crashed), exited (without closing the channel), closed (it left the last state on purpose), or unknown (its state \
 can't be seen from here). AT is UTC, by the clock as it is set now. RATE/s is calculated from the few publications \
 that the channel still holds, so a burst looks faster than the average; `tearless top` measures the rate. VIEWS, where a \
-channel has pins: how many are taken, also by readers that were killed.
+channel has pins: how many are taken, also by readers that were killed. A sealed channel has no name, and is not listed.
 
 Keys of --json, one object a channel; null: unknown:
   channel, writer, pid, incarnation (number of writers so far), publication (number of the last one), age_seconds, \
@@ -93,7 +93,8 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     }
     if entries.is_empty() {
         let text = match arguments.pattern {
-            Some(_) => "no channel matches: patterns match whole names",
+            Some(_) if saved.is_some() => "no channel matches: patterns match whole names",
+            Some(_) => "no channel or block matches: patterns match whole names",
             None if saved.is_some() => "the file has no channels",
             None => "the namespace lists no channels: `tearless doctor` finds those that lost their list",
         };

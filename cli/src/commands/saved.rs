@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::hub::Pattern;
 use tearless::saved::{RestoreOutcome, RestorePolicy, Restored, Saved, SavedChannel};
+use tearless::{Namespace, error::SavedError, hub::Pattern};
 
+use crate::blocks;
 use crate::context::{AccessArguments, Context};
 use crate::error::{ExitStatus, Failure, for_shells};
 use crate::output::{
@@ -85,7 +86,8 @@ pub(crate) fn save(arguments: &SaveArguments, context: &Context) -> Result<(), F
     let namespace = context.namespace()?;
     // Says what there is instead, where the library only says that there is no channel.
     resolve::channels(&namespace, &context.directory)?;
-    let report = namespace.save(&arguments.file, &patterns(&arguments.channels))?;
+    let saved = namespace.save(&arguments.file, &patterns(&arguments.channels));
+    let report = saved.map_err(|error| unsaved(&namespace, error))?;
     let file = arguments.file.to_string_lossy();
     if context.json {
         let unsaved = report.unsaved.iter().map(|it| json!({ "channel": it.channel, "reason": it.reason }));
@@ -110,6 +112,17 @@ pub(crate) fn save(arguments: &SaveArguments, context: &Context) -> Result<(), F
             Err(Failure::silent(ExitStatus::Failed))
         }
     }
+}
+
+fn unsaved(namespace: &Namespace, error: SavedError) -> Failure {
+    let is_block = match &error {
+        SavedError::NoSuchChannel { pattern, .. } => {
+            blocks::matching(namespace, Some(&Pattern::new(pattern))).is_ok_and(|blocks| !blocks.is_empty())
+        }
+        _ => false,
+    };
+    let failure = Failure::from(error);
+    if is_block { failure.hint("there is a block of that name: blocks are not saved") } else { failure }
 }
 
 pub(crate) fn restore(arguments: &RestoreArguments, context: &Context) -> Result<(), Failure> {

@@ -77,11 +77,18 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
     }
     if arguments.block {
         let text = format!("there is no block {name:?} in namespace {:?}", namespace.name());
-        return Err(
-            Failure::new(ExitStatus::NotFound, text).hint("`tearless ls` lists blocks after channels")
-        );
+        let hint = match is_no_channel() {
+            true => "`tearless ls` lists blocks after channels",
+            false => "there is a channel of that name: leave out --block",
+        };
+        return Err(Failure::new(ExitStatus::NotFound, text).hint(hint));
     }
-    let inspection = inspected.map_err(|error| resolve::unattached(&namespace, error, &context.directory))?;
+    let inspection = inspected.map_err(|error| match error {
+        AttachError::NotFound { .. } => {
+            resolve::not_found(&namespace, name, "channel or block", &context.directory)
+        }
+        error => error.into(),
+    })?;
     match context.json {
         true => Ok(print_json(&document(&inspection))?),
         false => {

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
+use tearless::hub::Pattern;
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -71,7 +72,13 @@ pub(crate) struct ExportArguments {
 pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     match arguments.once {
-        true => drop(resolve::channels(&namespace, &context.directory)?),
+        true => {
+            let pattern = Pattern::new(&arguments.pattern);
+            let channels = resolve::channels(&namespace, &context.directory)?;
+            if !channels.iter().any(|info| pattern.matches(&info.name)) {
+                stderr(format_args!("no channel matches: blocks, which have no states, are not exported"));
+            }
+        }
         // A server may start before its workers. A registry that can't be read now stays
         // unreadable.
         false => drop(namespace.channels()?),
