@@ -329,6 +329,7 @@ mod tests {
             E::NoHugePages { object: text(), reason: text() },
             E::Limit { object: object(), operation: "mmap", limit },
             E::Full { object: object(), channels: 7 },
+            E::Recorded { kind: 9, text: text() },
             E::Os { object: object(), operation: "open", source: io::Error::other(CAUSE) },
         ]
     }
@@ -349,6 +350,7 @@ mod tests {
         let path = || "fleet.saved".into();
         vec![
             E::File { path: path(), operation: "write", source: io::Error::other(CAUSE) },
+            E::NoLocks { path: path(), exists: true, source: io::Error::other(CAUSE) },
             E::Busy { path: path() },
             E::Foreign { path: path() },
             E::OtherVersion { path: path(), found: 9 },
@@ -393,12 +395,12 @@ mod tests {
         check_all!(ObjectError:
             NotFound Exists Unfinished Claimed NoSpace PermissionDenied NotOwner NotMember
             OtherGroup Foreign OtherVersion OtherNamespace OtherOwner NotSealed Unusable NoHugePages Limit
-            Full Os;
+            Full Recorded Os;
             &objects(), 1);
         check_all!(SavedError:
-            File Busy Foreign OtherVersion Cut Damaged NoSuchChannel NothingToSave NoState Object Attach Create
+            File NoLocks Busy Foreign OtherVersion Cut Damaged NoSuchChannel NothingToSave NoState Object Attach Create
             Publish Close;
-            &files(), 6);
+            &files(), 7);
         let descriptors = {
             use DescriptorError as E;
             let (reason, source) = ("a text", io::Error::other(CAUSE));

@@ -3,10 +3,11 @@
 mod support;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
-use support::{Fleet, Worker, as_worker, eventually, until_killed};
-use tearless::Pod;
+use support::{Fleet, Ran, Worker, as_worker, eventually, until_killed};
+use tearless::{Pod, error::CreateError};
 
 /// A directory of the test's own, removed at its end.
 struct Directory(PathBuf);
@@ -115,6 +116,40 @@ fn what_is_left_alone_is_said() {
     let text = copy.run(&["restore", file, "living"]).ok();
     assert!(text.contains("restored channel \"living\": publication 1"), "{text}");
     assert_eq!(copy.channels().unwrap().len(), 1);
+}
+
+#[test]
+fn a_restore_beside_a_starting_worker_leaves_the_one_channel_or_the_other() {
+    let fleet = Fleet::new();
+    let directory = Directory::of(&fleet);
+    let file = &*directory.file();
+    fleet.run_with(&["put", "worker", "--each-line", "--linger"], b"1\n2\n3\n").ok();
+    fleet.run(&["save", file]).ok();
+    fleet.remove_channel("worker").unwrap();
+    for round in 0_u64..50 {
+        let restore = fleet.start(&["restore", file, "--json"]);
+        let restorer = u64::from(restore.id());
+        // Most of the time, the command starts.
+        std::thread::sleep(Duration::from_micros(round * 100));
+        let mut writer = loop {
+            match fleet.writer_builder::<serde_json::Value>("worker").type_name("json").open() {
+                Ok(writer) => break writer,
+                Err(CreateError::AlreadyOwned { pid, .. }) => assert!([0, restorer].contains(&pid), "{pid}"),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let first = writer.publish(&json!(4)).unwrap();
+        let [outcome] = Ran::of(restore.wait_with_output().unwrap()).json().try_into().unwrap();
+        match outcome["outcome"].as_str() {
+            Some("restored") => assert_eq!((first, &outcome["publication"]), (4, &json!(3))),
+            Some("in-use") => assert_eq!((first, &outcome["pid"]), (1, &json!(std::process::id()))),
+            _ => panic!("{outcome}"),
+        }
+        assert_eq!(writer.publish(&json!(5)).unwrap(), first + 1, "it was not deposed");
+        assert_eq!(fleet.run(&["get", "worker"]).ok().trim(), "5");
+        writer.close().unwrap();
+    }
+    assert_eq!(fleet.channels().unwrap().len(), 0);
 }
 
 #[test]

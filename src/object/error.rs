@@ -6,6 +6,9 @@ use std::{fmt, io};
 use super::{DEFAULT_DIRECTORY, directory_of, is_own_user, may_be_unmapped};
 use crate::layout;
 
+/// The [kind](ObjectError::Recorded) of a reason that has its whole text.
+pub(crate) const RECORDED: u64 = 2;
+
 /// An error of one shared-memory object. Its `object` is the object's path; of a namespace
 /// [inside this process](crate::Namespace::in_process), which has no files, its name.
 #[derive(thiserror::Error)]
@@ -185,6 +188,15 @@ pub enum ObjectError {
         /// Maximum number of channels in a namespace.
         channels: usize,
     },
+    /// What a file of [saved](crate::saved) channels says of an object that could not be read.
+    #[error("{}{text}", recorded_text(*kind, text))]
+    Recorded {
+        /// How the file counts reasons: 2 for all of which it has the whole text. Larger numbers
+        /// are of a later version.
+        kind: u64,
+        /// The text that was saved with it.
+        text: String,
+    },
     /// The system refused for another reason.
     #[error("{operation} failed for shared-memory object {object}: {source}")]
     Os {
@@ -252,7 +264,7 @@ impl ObjectError {
     /// The directory of the object; empty if it is not known.
     pub(crate) fn directory(&self) -> &str {
         match self {
-            ObjectError::Unusable { .. } => "",
+            ObjectError::Unusable { .. } | ObjectError::Recorded { .. } => "",
             ObjectError::NotFound { object }
             | ObjectError::Exists { object }
             | ObjectError::Unfinished { object }
@@ -277,6 +289,17 @@ impl ObjectError {
     /// Whether the reason may be a passing lack of descriptors, mappings or memory.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, ObjectError::Os { .. } | ObjectError::Limit { .. } | ObjectError::NoSpace { .. })
+    }
+}
+
+/// What is before the text of a saved reason.
+fn recorded_text(kind: u64, text: &str) -> String {
+    match kind {
+        ..=RECORDED => String::new(),
+        _ if text.is_empty() => {
+            format!("a problem of kind {kind}, which only a later version of tearless knows")
+        }
+        _ => format!("a problem of kind {kind}, which only a later version of tearless knows: "),
     }
 }
 

@@ -20,8 +20,8 @@ mod shm;
 mod this_process;
 mod threads;
 
-pub(crate) use error::cleanup_text;
 pub use error::{ObjectError, ResourceLimit, quoted};
+pub(crate) use error::{RECORDED, cleanup_text};
 pub(crate) use heap::Heap;
 #[cfg(test)]
 pub(crate) use hooked::{hooked, hooked_backend};

@@ -8,7 +8,7 @@ use crate::clock::{TimestampSource, nanoseconds};
 use crate::inspect::{
     ChannelState, Inspection, SchemaInspection, SegmentInspection, SlotInspection, SlotState, WriterState,
 };
-use crate::object::ObjectError;
+use crate::object::{ObjectError, RECORDED};
 use crate::seqlock::WakeMode;
 
 /// The version that this library writes, and the only one that it reads.
@@ -376,13 +376,13 @@ fn encode_inspection(fields: &mut Encoder, it: &Inspection) {
                 encode_segment(fields, segment);
             }
             Err(error) => {
-                let (choice, text) = match &**error {
+                let (kind, text) = match &**error {
                     ObjectError::NotFound { object } => (1, object.clone()),
-                    // Any error is read as this one, and written again as it was read.
-                    ObjectError::Unusable { problem } => (2, problem.clone()),
-                    error => (2, error.to_string()),
+                    // All others are read as this one, and written again as it was read.
+                    ObjectError::Recorded { kind, text } => (*kind, text.clone()),
+                    error => (RECORDED, error.to_string()),
                 };
-                fields.number(choice);
+                fields.number(kind);
                 fields.text(&text);
             }
         }
@@ -426,10 +426,10 @@ fn decode_inspection(fields: &mut Decoder<'_>, namespace: &str) -> Field<Inspect
         },
         writer_state: fields.choice(&WRITERS)?,
         segments: fields.both(|fields| {
-            Ok(match fields.choice(&[0, 1, 2])? {
+            Ok(match fields.number()? {
                 0 => Ok(decode_segment(fields)?),
                 1 => Err(Arc::new(ObjectError::NotFound { object: fields.text()? })),
-                _ => Err(Arc::new(ObjectError::Unusable { problem: fields.text()? })),
+                kind => Err(Arc::new(ObjectError::Recorded { kind, text: fields.text()? })),
             })
         })?,
         next_segments: fields.both(|fields| fields.option(decode_segment))?,

@@ -35,8 +35,9 @@
 //!
 //! The file is written beside `path` (with `.tmp` at the end of its name), flushed to the disk, and
 //! renamed. So after a kill, a loss of power or a full disk there is the former file or the new
-//! one, each whole. The next save removes what a killed one left beside. Only the own user may read
-//! it (`0o600`). A symbolic link at `path` is replaced. The directory is flushed last:
+//! one, each whole. Its lock (`flock`) keeps two saves apart, and shows the next one what a killed one
+//! left beside, which it removes. So a file system without locks is refused ([`SavedError::NoLocks`]),
+//! and nothing is left there. Only the own user may read the file (`0o600`). A symbolic link at `path` is replaced. The directory is flushed last:
 //! if that fails, the new file is there, and a loss of power may bring back the former one.
 //!
 //! [Blocks](crate::block) are not saved.
@@ -78,7 +79,8 @@
 //! A body is a sequence of numbers of 8 bytes, and of texts, which are a length and as many bytes.
 //! What may be missing begins with 0, or with 1 and the value. Times of day are nanoseconds since
 //! 1970, durations nanoseconds, choices the index of the variant in its documentation. A segment
-//! begins with 0; if it can't be read, it is 1 or, if its object is there, 2, and a text.
+//! begins with 0. If it can't be read, it is a reason and a text: 1 and the object that is missing,
+//! or 2 and the error. Later versions may know more reasons; each has a text.
 //!
 //! | record | body |
 //! |---|---|
@@ -199,6 +201,24 @@ pub enum SavedError {
         path: PathBuf,
         /// What failed.
         operation: &'static str,
+        /// The system's reason.
+        r#source: io::Error,
+    },
+    /// The file beside it can't be locked. Without a lock, two saves could spoil each other's file.
+    #[error(
+        "can't lock {} ({source}){}; save to a file system with locks (flock), and copy the file from there",
+        path.display(),
+        if *exists {
+            ": another process is saving to it, or it was left by one that was killed: remove it if no process saves"
+        } else {
+            ", so another save could spoil it"
+        }
+    )]
+    NoLocks {
+        /// The file beside.
+        path: PathBuf,
+        /// Whether it is there, from another save.
+        exists: bool,
         /// The system's reason.
         r#source: io::Error,
     },

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags, flock, linkat};
 use rustix::io::Errno;
 
 use super::format::{Before, Kind, VERSION, encode_channel, head};
@@ -211,27 +212,13 @@ impl Output {
         beside.push(".tmp");
         let beside = PathBuf::from(beside);
         for _ in 0..MAX_TRIES {
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
-            let failed = |source| SavedError::File { path: beside.clone(), operation: "create", source };
-            match file {
-                Ok(file) => {
-                    // Another process that finds it unlocked takes it for a leftover.
-                    let is_locked = lock(&file).map_err(|source| {
-                        let _ = fs::remove_file(&beside);
-                        SavedError::File { path: beside.clone(), operation: "lock", source }
-                    })?;
-                    if is_locked && is_named(&beside, &file).map_err(failed)? {
-                        let file = BufWriter::new(file);
-                        let path = path.to_owned();
-                        return Ok(Output { path, beside, file, records: 0, bytes: 0, is_renamed: false });
-                    }
+            match create_beside(&beside)? {
+                Beside::Locked(file) if is_named(&beside, &file)? => {
+                    let (path, file) = (path.to_owned(), BufWriter::new(file));
+                    return Ok(Output { path, beside, file, records: 0, bytes: 0, is_renamed: false });
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if !remove_leftover(&beside).map_err(failed)? {
-                        return Err(SavedError::Busy { path: path.into() });
-                    }
-                }
-                Err(error) => return Err(failed(error)),
+                Beside::Exists if !remove_leftover(&beside)? => break,
+                _ => {}
             }
         }
         Err(SavedError::Busy { path: path.into() })
@@ -282,11 +269,7 @@ impl Output {
         flushed.map_err(|error| self.failed("write", error))?;
         fs::rename(&self.beside, &self.path).map_err(|error| self.failed("replace", error))?;
         self.is_renamed = true;
-        let directory = match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let flushed = File::open(directory).and_then(|directory| directory.sync_all());
+        let flushed = File::open(directory_of(&self.path)).and_then(|directory| directory.sync_all());
         // Some file systems flush no directories.
         match flushed {
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
@@ -305,43 +288,91 @@ impl Drop for Output {
     }
 }
 
-/// Locks the file; `false` if another process has locked it.
-fn lock(file: &File) -> io::Result<bool> {
+/// The file beside, at one attempt to create it.
+enum Beside {
+    Locked(File),
+    Exists,
+    /// Another process has taken it for a leftover.
+    Lost,
+}
+
+fn failed_beside(beside: &Path) -> impl Fn(io::Error) -> SavedError {
+    |source| SavedError::File { path: beside.into(), operation: "create", source }
+}
+
+/// Creates the file, with its lock. If the file system knows files without names, it gets its name
+/// once it is locked, so that neither a kill nor a file system without locks leaves one.
+fn create_beside(beside: &Path) -> Result<Beside, SavedError> {
+    let options = |flags| OpenOptions::new().write(true).mode(0o600).custom_flags(flags).to_owned();
+    if let Ok(file) = options(bits(OFlags::TMPFILE)).open(directory_of(beside)) {
+        lock(&file, beside, fs::symlink_metadata(beside).is_ok())?;
+        let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match linkat(CWD, nameless, CWD, beside, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => return Ok(Beside::Locked(file)),
+            Err(Errno::EXIST) => return Ok(Beside::Exists),
+            // There is no /proc, for example.
+            Err(_) => {}
+        }
+    }
+    match options(0).create_new(true).open(beside) {
+        Ok(file) => match lock(&file, beside, false) {
+            Ok(true) => Ok(Beside::Locked(file)),
+            Ok(false) => Ok(Beside::Lost),
+            Err(error) => {
+                let _ = fs::remove_file(beside);
+                Err(error)
+            }
+        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Beside::Exists),
+        Err(error) => Err(failed_beside(beside)(error)),
+    }
+}
+
+fn bits(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// Locks the file beside; `false` if another process has locked it. `exists`: it was there.
+fn lock(file: &File, beside: &Path, exists: bool) -> Result<bool, SavedError> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(SavedError::NoLocks { path: beside.into(), exists, source: error.into() }),
     }
 }
 
 /// Whether the name means this file.
-fn is_named(path: &Path, file: &File) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+fn is_named(beside: &Path, file: &File) -> Result<bool, SavedError> {
+    let named = match fs::symlink_metadata(beside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        named => named.and_then(|named| Ok((named, file.metadata()?))),
+    };
+    let (named, ours) = named.map_err(failed_beside(beside))?;
+    Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino()))
 }
 
 /// Removes what a killed process left beside; `false` if a living one writes it.
-fn remove_leftover(beside: &Path) -> io::Result<bool> {
+fn remove_leftover(beside: &Path) -> Result<bool, SavedError> {
+    let failed = failed_beside(beside);
     // What is not a regular file is not ours.
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    let flags = bits(OFlags::NOFOLLOW | OFlags::NONBLOCK);
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(beside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        opened => opened?,
+        opened => opened.map_err(&failed)?,
     };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, NOT_REGULAR));
+    if !file.metadata().map_err(&failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, NOT_REGULAR)));
     }
-    if !lock(&file)? {
+    if !lock(&file, beside, true)? {
         return Ok(false);
     }
     // Under its lock, and only while the name means it.
     if is_named(beside, &file)? {
-        fs::remove_file(beside)?;
+        fs::remove_file(beside).map_err(failed)?;
     }
     Ok(true)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }

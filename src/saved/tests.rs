@@ -106,9 +106,9 @@ mod properties {
             let segments = [0, 1].map(|_| match self.maybe(Source::segment) {
                 Some(segment) => Ok(segment),
                 None => {
-                    let (object, problem) = (self.text(), self.text());
-                    let unusable = self.maybe(|_| ObjectError::Unusable { problem });
-                    Err(Arc::new(unusable.unwrap_or(ObjectError::NotFound { object })))
+                    let (object, text, kind) = (self.text(), self.text(), 2 + self.number() % 3);
+                    let recorded = self.maybe(|_| ObjectError::Recorded { kind, text });
+                    Err(Arc::new(recorded.unwrap_or(ObjectError::NotFound { object })))
                 }
             });
             Inspection {

@@ -2,6 +2,7 @@
 //! list of promises holds in shared memory, in a directory, and inside a process.
 
 use std::fs::{self, OpenOptions};
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::mem;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
@@ -9,17 +10,18 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Actor, OwnNamespace, is_root, orders, role, say, wait_for_end};
+use crate::common::{Actor, OwnNamespace, is_root, orders, role, rounds, say, wait_for_end};
 use crate::directory::OwnDirectory;
+use rustix::process::Signal;
 use tearless::{
     Bytes, Namespace,
-    block::{Block, BlockView},
+    block::{Block, BlockMut, BlockView},
     cleanup::{RemovalReason, Retention},
     error::{AttachError, BlockError, ObjectError},
     inspect::{ObjectKind, WriterState, namespaces, objects},
     testing::LeakCheck,
 };
-use testkit::fork::{Forked, become_user, fork, wait};
+use testkit::fork::{Forked, become_user, fork, kill_self, wait};
 
 const OTHER_USER: u32 = 65_534;
 
@@ -494,4 +496,149 @@ fn a_limit_on_file_sizes_is_an_error() {
     }
     let own = OwnNamespace::new(&[]);
     Actor::start("blocks::a_limit_on_file_sizes_is_an_error", "limited", &own).finish();
+}
+
+const CONTESTANTS: usize = 12;
+
+/// What a contestant has found.
+struct Answer {
+    owns: bool,
+    /// Its own process id.
+    pid: u64,
+    /// The owner's, as the refusal says; 0 if it was not recorded yet.
+    owner: u64,
+    instance: u64,
+}
+
+impl Answer {
+    fn send(&self, answers: &mut PipeWriter) {
+        let numbers = [u64::from(self.owns), self.pid, self.owner, self.instance];
+        answers.write_all(numbers.map(u64::to_le_bytes).as_flattened()).unwrap();
+    }
+
+    fn receive(answers: &mut PipeReader) -> Answer {
+        let mut bytes = [[0; 8]; 4];
+        answers.read_exact(bytes.as_flattened_mut()).unwrap();
+        let [owns, pid, owner, instance] = bytes.map(u64::from_le_bytes);
+        Answer { owns: owns != 0, pid, owner, instance }
+    }
+
+    /// Receives those of this many contestants: one owns the block, and all have the same one.
+    /// Returns the owner's.
+    fn of_all(answers: &mut PipeReader, contestants: usize) -> Answer {
+        let all: Vec<_> = (0..contestants).map(|_| Answer::receive(answers)).collect();
+        let owners: Vec<_> = all.iter().filter(|it| it.owns).map(|it| it.pid).collect();
+        let [owner] = owners[..] else { panic!("owners: {owners:?}") };
+        for it in &all {
+            assert!([0, owner].contains(&it.owner), "{} is refused because of {}", it.pid, it.owner);
+            assert_eq!(it.instance, all[0].instance, "all have the same block");
+        }
+        all.into_iter().find(|it| it.owns).unwrap()
+    }
+}
+
+/// Creates the block, or opens the one of the contestant that was faster, which is not `former`.
+fn create_or_open(namespace: &Namespace, former: u64) -> (Option<Block>, BlockMut, Answer) {
+    let pid = u64::from(std::process::id());
+    loop {
+        let (block, owner) = match namespace.block("table", 4_096) {
+            Ok(block) => (Some(block), pid),
+            Err(BlockError::AlreadyOwned { pid, .. }) => (None, pid),
+            Err(error) => panic!("{error}"),
+        };
+        let open = || namespace.block_builder("table").open_mut();
+        let shared = match block.as_deref().map_or_else(open, |block| Ok(block.clone())) {
+            Ok(shared) if shared.owner_pid() != former => shared,
+            // The end of the former owner takes a moment.
+            Ok(_) | Err(BlockError::NotFound { .. } | BlockError::OwnerDied { .. }) => {
+                thread::sleep(Duration::from_micros(100));
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        shared.as_atomics()[0].fetch_add(1, Ordering::Relaxed);
+        let (owns, instance) = (block.is_some(), shared.instance());
+        return (block, shared, Answer { owns, pid, owner, instance });
+    }
+}
+
+/// Creates or opens the block when the first gate is opened; again when the second one is and the
+/// owner ends; and ends at the third one.
+fn contend(namespace: &Namespace, gates: &[PipeReader; 3], answers: &mut PipeWriter, is_killed: bool) {
+    let await_open = |gate: usize| assert_eq!((&gates[gate]).read(&mut [0]).unwrap(), 0);
+    await_open(0);
+    let (block, first, answer) = create_or_open(namespace, 0);
+    answer.send(answers);
+    await_open(1);
+    if block.is_some() {
+        return;
+    }
+    let (block, second, answer) = create_or_open(namespace, first.owner_pid());
+    assert!(!first.is_current() && second.is_current());
+    assert_eq!(first.load(0), CONTESTANTS as u64, "what is mapped stays");
+    answer.send(answers);
+    await_open(2);
+    if block.is_some() && is_killed {
+        kill_self();
+    }
+}
+
+/// Lets all contestants create the block at the same moment, and all but one again while its owner
+/// ends.
+fn contest(namespace: &Namespace, is_first_killed: bool, is_second_killed: bool) {
+    let [(start, starter), (again, repeater), (end, ender)] = [(); 3].map(|()| pipe().unwrap());
+    let (mut answers, mut answer) = pipe().unwrap();
+    let (gates, mut openers) = ([start, again, end], Some([starter, repeater, ender]));
+    let contestants: Vec<_> = (0..CONTESTANTS)
+        .map(|_| {
+            Forked::start(|| {
+                drop(openers.take());
+                contend(namespace, &gates, &mut answer, is_second_killed);
+            })
+        })
+        .collect();
+    let [starter, repeater, ender] = openers.unwrap();
+    // Without this, a contestant that fails would be waited for.
+    drop(answer);
+    drop(starter);
+    let first = Answer::of_all(&mut answers, CONTESTANTS);
+    assert_eq!(view(namespace).unwrap().load(0), CONTESTANTS as u64);
+    if is_first_killed {
+        let is_owner = |it: &Forked| u64::from(it.pid().as_raw_pid().unsigned_abs()) == first.pid;
+        contestants.iter().find(|it| is_owner(it)).unwrap().signal(Signal::KILL);
+    }
+    drop(repeater);
+    let second = Answer::of_all(&mut answers, CONTESTANTS - 1);
+    assert!(second.pid != first.pid && second.instance != first.instance);
+    assert_eq!(view(namespace).unwrap().load(0), CONTESTANTS as u64 - 1);
+    drop(ender);
+    let statuses: Vec<_> = contestants.into_iter().map(Forked::wait).collect();
+    assert!(statuses.iter().all(|it| it.exit_status().is_none_or(|code| code == 0)), "a contestant failed");
+    let killed = statuses.iter().filter(|it| it.signaled()).count();
+    assert_eq!(killed, usize::from(is_first_killed) + usize::from(is_second_killed));
+}
+
+#[test]
+fn of_processes_that_create_a_block_at_once_one_owns_it_also_while_the_owner_ends() {
+    let test = "blocks::of_processes_that_create_a_block_at_once_one_owns_it_also_while_the_owner_ends";
+    let Some((_, namespace)) = role() else {
+        let own = OwnNamespace::new(&[]);
+        let mut contest = Actor::start(test, "contest", &own);
+        println!("{}", contest.await_line_with("rounds"));
+        return contest.finish();
+    };
+    let (rounds, check) = (rounds(50, 500), LeakCheck::begin(&namespace).unwrap());
+    for round in 0..rounds {
+        let is_second_killed = round % 4 > 1;
+        contest(&namespace, round % 2 == 1, is_second_killed);
+        // In other rounds, the next contestants find what the dead owner has left.
+        if round % 3 == 0 {
+            let removed = namespace.clean(Retention::default()).unwrap().removed;
+            assert_eq!(removed.len(), usize::from(is_second_killed), "{removed:?}");
+            assert!(check.leaks().unwrap().is_empty());
+        }
+    }
+    namespace.clean(Retention::default()).unwrap();
+    check.assert_nothing_left();
+    say(&format!("{rounds} rounds of {CONTESTANTS} processes, one owner in each"));
 }

@@ -1,19 +1,21 @@
 //! Channels that are saved to a file come back from it, and a file that is not whole is refused.
 
 use std::fs;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::common::{Actor, OwnNamespace, eventually, is_pattern, is_root, pattern, role, say};
+use crate::common::{Actor, OwnNamespace, eventually, is_pattern, is_root, pattern, role, rounds, say};
 use tearless::{
     Bytes, Decode, Encode, MessagePack, Namespace, Pod, Postcard, Reader,
     accept::Any,
     cleanup::Retention,
-    error::SavedError,
+    error::{CreateError, SavedError},
     hub::{Health, Pattern, Skew},
-    inspect::WriterState,
+    inspect::{Inspection, WriterState},
     saved::{RestoreOutcome, RestorePolicy, RestoreReport, Saved},
 };
+use testkit::fork::Forked;
 use testkit::trace::{Step, Traced, stay_on_this_processor};
 
 /// A directory of the test's own, removed at its end.
@@ -183,7 +185,7 @@ fn states_of_each_codec_are_restored_with_their_numbers_and_the_next_writer_resu
         assert!(age < Duration::from_secs(3_600), "{age:?}");
         assert_eq!(now.incarnation, then.incarnation + 1);
         assert_ne!(now.instance, then.instance);
-        let same = |it: &tearless::inspect::Inspection| {
+        let same = |it: &Inspection| {
             (it.fingerprint, it.checksum, it.permissions, it.max_state_len, it.schema_bytes, it.pinned.len())
         };
         assert_eq!(same(&now), same(then));
@@ -500,6 +502,209 @@ fn a_full_disk_leaves_the_former_file() {
         let mount = format!("mount -t tmpfs -o size=64k small {path} && exec \"$@\"");
         Actor::start_by(&["unshare", "-m", "sh", "-c", &mount, "sh"], test, path, &own).finish();
     }
+}
+
+#[test]
+fn a_saved_reason_says_what_it_was_also_if_only_a_later_version_knows_it() {
+    let own = OwnNamespace::new(&["worker"]);
+    let directory = Directory::new(&own);
+    let file = directory.file();
+    publish::<Vec<u8>, Bytes>(&own, "worker", &[pattern(1), pattern(50_000)]);
+    let objects = testkit::objects::Objects::of(own.name(), "worker");
+    let segment = objects.path(objects.listed().iter().find(|it| *it != "c").expect("a later segment"));
+    let of = |it: &Inspection| it.segments.iter().find_map(|it| it.as_ref().err()).unwrap().to_string();
+    let reason = || of(&Saved::open(&file).unwrap().channels()[0].inspection);
+    fs::File::options().write(true).open(&segment).unwrap().set_len(0).unwrap();
+    own.save(&file, &[]).unwrap();
+    assert_eq!(reason(), of(&own.inspect("worker").unwrap()));
+    fs::remove_file(&segment).unwrap();
+    own.save(&file, &[]).unwrap();
+    assert_eq!(reason(), of(&own.inspect("worker").unwrap()));
+    let name = segment.to_str().unwrap();
+    forge(&file, b"chan", |body| {
+        // The number of the reason is before the text and its length.
+        let at = body.windows(name.len()).position(|it| it == name.as_bytes()).unwrap() - 16;
+        body[at..at + 8].copy_from_slice(&9_u64.to_le_bytes());
+    });
+    let expected = format!("a problem of kind 9, which only a later version of tearless knows: {name}");
+    assert_eq!(reason(), expected);
+}
+
+#[test]
+fn a_file_system_without_locks_is_named_and_nothing_is_left_there() {
+    let test = "saved::a_file_system_without_locks_is_named_and_nothing_is_left_there";
+    if let Some((role, namespace)) = role() {
+        let (file, beside) = role.split_once(' ').unwrap();
+        testkit::seccomp::forbid(libc::SYS_flock);
+        let save = || {
+            let error = namespace.save(file, &[]).unwrap_err();
+            assert!(matches!(error, SavedError::NoLocks { .. }), "{error}");
+            error.to_string()
+        };
+        let text = save();
+        assert!(text.contains("fleet.saved.tmp") && text.contains("copy the file"), "{text}");
+        let text_of_leftover = "or it was left by one that was killed: remove it if no process saves";
+        assert_eq!(text.contains(text_of_leftover), !beside.is_empty(), "{text}");
+        let names = || fs::read_dir(Path::new(file).parent().unwrap()).unwrap().count();
+        let before = names();
+        killed_at_each_call(|| drop(save()), || assert_eq!(names(), before));
+        return;
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let directory = Directory::new(&own);
+    let file = directory.file();
+    publish::<u64, Pod>(&own, "worker", &[1]);
+    own.save(&file, &[]).unwrap();
+    let former = fs::read(&file).unwrap();
+    Actor::start(test, &format!("{} ", file.display()), &own).finish();
+    assert_eq!(directory.names(), ["fleet.saved"]);
+    // Of a killed process, or of one that saves on another machine.
+    let beside = directory.0.join("fleet.saved.tmp");
+    fs::write(&beside, "a part").unwrap();
+    Actor::start(test, &format!("{} beside", file.display()), &own).finish();
+    assert_eq!(fs::read(&beside).unwrap(), b"a part", "it is left alone");
+    assert_eq!(fs::read(&file).unwrap(), former);
+    own.save(&file, &[]).unwrap();
+    assert_eq!(directory.names(), ["fleet.saved"], "with locks, what is left is removed");
+}
+
+/// The number of the last saved publication.
+const SAVED: u64 = 6;
+
+/// Length of the states that were there before, and of those of the worker.
+const FORMER: usize = 5;
+const WORKERS: usize = 7;
+
+fn await_open(gate: &mut PipeReader) {
+    assert_eq!(gate.read(&mut [0]).unwrap(), 0);
+}
+
+fn send(answers: &mut PipeWriter, answer: [u64; 2]) {
+    answers.write_all(answer.map(u64::to_le_bytes).as_flattened()).unwrap();
+}
+
+fn receive(answers: &mut PipeReader) -> [u64; 2] {
+    let mut bytes = [[0; 8]; 2];
+    answers.read_exact(bytes.as_flattened_mut()).unwrap();
+    bytes.map(u64::from_le_bytes)
+}
+
+/// Spins, so that the other process is ahead by this much.
+fn delay(by: Duration) {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < by {
+        std::hint::spin_loop();
+    }
+}
+
+/// A worker that starts again as long as `restorer` has the channel. Sends the number of its first
+/// publication.
+fn work(namespace: &Namespace, restorer: u64, end: &mut PipeReader, answers: &mut PipeWriter) {
+    let mut writer = loop {
+        match namespace.writer_builder::<Vec<u8>>("worker").codec::<Bytes>().open() {
+            Ok(writer) => break writer,
+            Err(CreateError::AlreadyOwned { pid, .. }) => assert!([0, restorer].contains(&pid), "{pid}"),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let first = writer.publish(&pattern(WORKERS)).unwrap();
+    send(answers, [first, 0]);
+    await_open(end);
+    assert_eq!(writer.publish(&pattern(WORKERS)).unwrap(), first + 1, "it was not deposed");
+    writer.close().unwrap();
+}
+
+/// Whether the channel has the worker's state. Before, it has all that was there or was saved.
+fn has_workers_state(namespace: &Namespace, former: u64) -> bool {
+    let Ok(mut reader) = namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open() else {
+        return false;
+    };
+    let latest = reader.publication();
+    for state in reader.history().filter_map(Result::ok) {
+        let saved = usize::try_from(state.publication()).unwrap() * 1_000;
+        assert!(is_pattern(&state) && [FORMER, WORKERS, saved].contains(&state.len()), "{state:?}");
+        let last = if state.len() == saved { SAVED } else { former };
+        assert!(state.len() == WORKERS || latest >= last, "{latest}: a part of the states");
+    }
+    reader.snapshot().is_ok_and(|state| state.len() == WORKERS)
+}
+
+/// Restores while a worker opens the channel. Returns whether the restore was first.
+fn restore_beside_a_worker(namespace: &Namespace, saved: &Saved, round: u32) -> bool {
+    let former = if round % 3 == 2 { 3 } else { 0 };
+    if former > 0 {
+        publish::<Vec<u8>, Bytes>(namespace, "worker", &[FORMER; 3].map(pattern));
+    }
+    let policy = RestorePolicy::default().overwrite(former > 0);
+    // A restore takes longer than to open a channel, so the worker is the one that waits in most.
+    let (ahead, is_late) = (Duration::from_micros(u64::from(round) * 100), round % 4 != 0);
+    let ([(mut start, starter), (mut end, ender)], [restores, works]) =
+        ([(); 2].map(|()| pipe().unwrap()), [(); 2].map(|()| pipe().unwrap()));
+    let ((mut restored, mut restores), (mut worked, mut works)) = (restores, works);
+    let mut openers = Some([starter, ender]);
+    let restorer = Forked::start(|| {
+        drop(openers.take());
+        await_open(&mut start);
+        delay(if is_late { Duration::ZERO } else { ahead });
+        let report = namespace.restore(saved, &[], policy).unwrap();
+        send(
+            &mut restores,
+            match report.channels[0].outcome {
+                RestoreOutcome::Restored { publication: SAVED, .. } => [1, 0],
+                RestoreOutcome::InUse { pid } => [0, pid],
+                ref outcome => panic!("{outcome}"),
+            },
+        );
+    });
+    let restorer_pid = u64::from(restorer.pid().as_raw_pid().unsigned_abs());
+    let worker = Forked::start(|| {
+        drop(openers.take());
+        await_open(&mut start);
+        delay(if is_late { ahead } else { Duration::ZERO });
+        work(namespace, restorer_pid, &mut end, &mut works);
+    });
+    let worker_pid = u64::from(worker.pid().as_raw_pid().unsigned_abs());
+    drop((restores, works));
+    let [starter, ender] = openers.unwrap();
+    drop(starter);
+    eventually("the worker has published", || has_workers_state(namespace, former));
+    let ([is_restored, owner], [first, _]) = (receive(&mut restored), receive(&mut worked));
+    match is_restored {
+        0 => assert!([0, worker_pid].contains(&owner) && first == former + 1, "{owner}, {first}"),
+        _ => assert_eq!(first, SAVED + 1, "it resumes"),
+    }
+    assert_eq!(namespace.inspect("worker").unwrap().writer_pid, worker_pid);
+    drop(ender);
+    for process in [restorer, worker] {
+        assert_eq!(process.wait().exit_status(), Some(0));
+    }
+    assert!(namespace.inspect("worker").is_err(), "the worker has removed its channel");
+    is_restored == 1
+}
+
+#[test]
+fn a_worker_that_opens_beside_a_restore_resumes_or_keeps_its_channel() {
+    let test = "saved::a_worker_that_opens_beside_a_restore_resumes_or_keeps_its_channel";
+    if let Some((file, namespace)) = role() {
+        let (saved, rounds) = (Saved::open(file).unwrap(), rounds(50, 1_000));
+        let restored =
+            (0..rounds).filter(|round| restore_beside_a_worker(&namespace, &saved, *round)).count();
+        return say(&format!("{rounds} rounds: the restore was first in {restored}"));
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let directory = Directory::new(&own);
+    let file = directory.file();
+    let states: Vec<_> =
+        (1..=usize::try_from(SAVED).unwrap()).map(|number| pattern(number * 1_000)).collect();
+    {
+        let mut writer = own.writer_builder::<Vec<u8>>("worker").codec::<Bytes>().slots(8).open().unwrap();
+        states.iter().for_each(|state| assert!(writer.publish(state).unwrap() > 0));
+        own.save(&file, &[]).unwrap();
+    }
+    let mut actor = Actor::start(test, file.to_str().unwrap(), &own);
+    println!("{}", actor.await_line_with("rounds"));
+    actor.finish();
+    assert_eq!(own.clean(Retention::Nothing).unwrap().removed.len(), 0, "nothing is left");
 }
 
 #[test]
