@@ -516,9 +516,9 @@ impl Namespace {
     /// [`SavedError::NoSuchChannel`] if a pattern matches no channel,
     /// [`SavedError::NothingToSave`] if no channel could be saved, [`SavedError::File`] if the file
     /// can't be written, [`SavedError::Busy`] if another process is writing it,
-    /// [`SavedError::NoLocks`] if its file system has no locks. The former file is as it was, except
-    /// if its directory can't be flushed: then the new one is there. A channel that can't be read
-    /// beside others is no error: [`SaveReport::unsaved`].
+    /// [`SavedError::NoLocks`] if its file system has no locks. The former file is as it was,
+    /// except if its directory can't be flushed: then the new one is there. A channel that can't be
+    /// read beside others is no error: [`SaveReport::unsaved`].
     pub fn save(&self, path: impl AsRef<Path>, channels: &[Pattern]) -> Result<SaveReport, SavedError> {
         saved::save(self.backend(), self.name(), path.as_ref(), channels)
     }
@@ -530,9 +530,9 @@ impl Namespace {
     /// A channel with a living writer stays as it is, and so does the state that a writer has left,
     /// unless [`RestorePolicy::overwrite`] says otherwise. [`RestoreReport`] has the outcome of
     /// each channel; an error of one does not keep the others from being restored. A worker that
-    /// opens its channel meanwhile either was first, and keeps its channel, or gets
-    /// [`CreateError::AlreadyOwned`], with the id of this process, until the channel is restored;
-    /// then it resumes.
+    /// opens its channel at that moment was first, and keeps it, or gets
+    /// [`CreateError::AlreadyOwned`], with the id of this process, until the channel is restored.
+    /// Then it resumes.
     ///
     /// Open the namespace with the [permissions](NamespaceBuilder::permissions) and the
     /// [group](NamespaceBuilder::group) that its writers use: they are those of the registry.

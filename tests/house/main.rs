@@ -76,7 +76,7 @@ fn the_house_keeps_its_measures() {
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
         lines("lines of code, src", 22_500, 22_500, &library),
-        lines("lines of code, cli/src", 7_600, 7_600, &Tree::read(&repository().join("cli/src/main.rs"))),
+        lines("lines of code, cli/src", 7_600, 7_700, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {
         println!("\n{}:", measure.what);
