@@ -105,8 +105,7 @@ fn blocks_are_beside_workers_and_their_owners_die() {
     other.kill();
     tmux.key("Down");
     tmux.wait_for("the owner of the second block is dead", |screen| {
-        screen.contains("1 alive, 1 dead; 2 blocks: 1 alive, 1 dead")
-            && screen.contains("owner: dead, process")
+        screen.contains("1 alive, 1 dead; 2 blocks: ") && screen.contains("owner: dead, process")
     });
     tmux.types("/block");
     tmux.key("Enter");
