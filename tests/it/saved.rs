@@ -637,7 +637,7 @@ fn restore_beside_a_worker(namespace: &Namespace, saved: &Saved, round: u32) -> 
     }
     let policy = RestorePolicy::default().overwrite(former > 0);
     // A restore takes longer than to open a channel, so the worker is the one that waits in most.
-    let (ahead, is_late) = (Duration::from_micros(u64::from(round) * 100), round % 4 != 0);
+    let (ahead, is_late) = (Duration::from_micros(u64::from(round) * 100), !round.is_multiple_of(4));
     let ([(mut start, starter), (mut end, ender)], [restores, works]) =
         ([(); 2].map(|()| pipe().unwrap()), [(); 2].map(|()| pipe().unwrap()));
     let ((mut restored, mut restores), (mut worked, mut works)) = (restores, works);
