@@ -274,6 +274,15 @@ impl Slot<'_, Words> {
     }
 }
 
+impl Slot<'_, Words> {
+    /// A share of the owner of the payload's memory; `None` where [`lend`](Self::lend) lends a
+    /// copy.
+    pub(crate) fn keep(&self, len: usize) -> Option<Words> {
+        let (start, words) = (self.start + PAYLOAD, len.div_ceil(WORD_BYTES));
+        self.memory.own_address(start, words).and_then(|_| self.memory.part(start, words))
+    }
+}
+
 impl Slot<'_, ReadOnlyWords> {
     /// The first `len` words of the payload, with a share of their owner.
     pub(super) fn payload_words(&self, len: usize) -> ReadOnlyWords {

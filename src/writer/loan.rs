@@ -1,7 +1,9 @@
 //! Loans: the next slot of a channel, filled in place.
 
+use std::any::Any;
 use std::io::{self, ErrorKind};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::{Writer, encode};
 use crate::channel::{ChannelLoan, PublishError};
@@ -207,6 +209,15 @@ impl<'a, T: ?Sized> Loan<'a, T, Bytes> {
     #[must_use]
     pub fn lend(&mut self) -> LoanMut<'_, [u8]> {
         self.loan.lend()
+    }
+
+    /// Keeps the memory that [`lend`](Self::lend) lends mapped for as long as the result lives,
+    /// also after the loan, its writer and the channel have gone: for arrays of other languages,
+    /// which may be used too late. What is stored there after the loan was published tears the
+    /// state. `None` in a namespace in this process, where that memory is a copy.
+    #[must_use]
+    pub fn keep(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.loan.keep().map(|memory| Arc::new(memory) as _)
     }
 }
 

@@ -83,6 +83,11 @@ impl<'a> ChannelLoan<'a> {
         writer.slot_of_loan(*publication).lend(*len, copy)
     }
 
+    /// Keeps the memory of [`ChannelLoan::lend`] mapped; `None` if that is a copy.
+    pub(crate) fn keep(&self) -> Option<Words> {
+        self.slot().keep(self.len)
+    }
+
     /// w3's header to w5, p1 to p3: publishes the loan and returns its number. Wait-free.
     #[inline]
     pub(crate) fn publish(self) -> Result<u64, PublishError> {

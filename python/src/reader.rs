@@ -1,0 +1,356 @@
+//! Reading: values, bytes, arrays in place.
+
+use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyBytes, PyTuple};
+use tearless::dynamic::DynamicReader;
+use tearless::SnapshotInfo;
+use tearless::view::View as SharedView;
+
+use crate::buffer::{Buffer, fill};
+use crate::errors::raise;
+use crate::stream::Stream;
+use crate::values::{self, Format};
+
+/// Copies from this size on let other threads run.
+const LARGE: usize = 64 << 10;
+
+/// How long one wait takes before Python's signals are looked at.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Calls `wait` until it returns true or the time is over; `None` is no limit.
+pub(crate) fn wait_in_slices<E: Send>(
+    py: Python<'_>,
+    timeout: Option<f64>,
+    raise: impl Fn(E) -> PyErr,
+    mut wait: impl FnMut(Duration) -> Result<bool, E> + Send,
+) -> PyResult<bool> {
+    let timeout = timeout.map(values::duration).transpose()?;
+    let begin = Instant::now();
+    loop {
+        let left = timeout.map_or(SLICE, |timeout| timeout.saturating_sub(begin.elapsed()).min(SLICE));
+        if py.detach(|| wait(left)).map_err(&raise)? {
+            return Ok(true);
+        }
+        py.check_signals()?;
+        if timeout.is_some_and(|timeout| begin.elapsed() >= timeout) {
+            return Ok(false);
+        }
+    }
+}
+
+/// A state and what is known of its publication.
+#[pyclass(frozen, module = "tearless")]
+pub(crate) struct Snapshot {
+    /// The state.
+    #[pyo3(get)]
+    value: Py<PyAny>,
+    info: SnapshotInfo,
+}
+
+impl Snapshot {
+    pub(crate) fn new(value: Bound<'_, PyAny>, info: SnapshotInfo) -> Snapshot {
+        Snapshot { value: value.unbind(), info }
+    }
+}
+
+#[pymethods]
+impl Snapshot {
+    #[getter]
+    fn publication(&self) -> u64 {
+        self.info.publication()
+    }
+
+    #[getter]
+    fn age(&self) -> Option<f64> {
+        self.info.age().map(|age| age.as_secs_f64())
+    }
+
+    #[getter]
+    fn published_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.info.published_at().map(|time| values::time_of_day(py, time)).transpose()
+    }
+
+    #[getter]
+    fn payload_len(&self) -> usize {
+        self.info.payload_len()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let value = self.value.bind(py).repr()?;
+        Ok(match self.info.age() {
+            Some(age) => format!("<Snapshot {} ({age:.3?} ago): {value}>", self.info.publication()),
+            None => format!("<Snapshot {}: {value}>", self.info.publication()),
+        })
+    }
+}
+
+struct Inner {
+    reader: DynamicReader,
+    format: Format,
+    payload: Vec<u8>,
+}
+
+/// A reader of one channel.
+#[pyclass(frozen, weakref, module = "tearless._tearless")]
+pub(crate) struct Reader {
+    inner: Mutex<Inner>,
+    channel: String,
+    is_raw: bool,
+    /// The `Namespace` of Python that opened it.
+    namespace: Py<PyAny>,
+}
+
+impl Reader {
+    pub(crate) fn new(reader: DynamicReader, is_raw: bool, namespace: Py<PyAny>) -> Reader {
+        let format = if is_raw { Format::Raw } else { Format::of(reader.codec()) };
+        let channel = reader.reader().channel().into();
+        let inner = Inner { reader, format, payload: Vec::new() };
+        Reader { inner: Mutex::new(inner), channel, is_raw, namespace }
+    }
+
+    /// The value of a payload of this channel.
+    pub(crate) fn decode<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        self.lock(py).value(py, payload)
+    }
+
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
+        self.inner.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Copies the latest payload into `self.payload`.
+    fn receive(&mut self, py: Python<'_>) -> PyResult<SnapshotInfo> {
+        let Inner { reader, payload, .. } = self;
+        let reader = reader.reader_mut();
+        let is_large = payload.len() >= LARGE;
+        let copied = if is_large {
+            py.detach(|| reader.snapshot_into(payload))
+        } else {
+            reader.snapshot_into(payload)
+        };
+        copied.map_err(raise)
+    }
+
+    fn value<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        decode(py, &self.reader, self.format, payload)
+    }
+}
+
+/// The value of a payload.
+pub(crate) fn decode<'py>(
+    py: Python<'py>,
+    reader: &DynamicReader,
+    format: Format,
+    payload: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
+    match format {
+        Format::Raw => Ok(PyBytes::new(py, payload).into_any()),
+        Format::Packed => values::unpack(py, payload),
+        Format::Described => {
+            let value = reader.decode(payload).map_err(|error| {
+                let (class, kind) = crate::errors::ToPython::class(&error);
+                let channel = reader.reader().channel();
+                class.error(kind, &format!("the state of channel {channel:?} can't be decoded: {error}; raw=True reads the bytes"))
+            })?;
+            values::from_json(py, &value)
+        }
+    }
+}
+
+#[pymethods]
+impl Reader {
+    /// The latest state.
+    pub(crate) fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
+        let mut inner = self.lock(py);
+        let info = inner.receive(py)?;
+        Ok(Snapshot::new(inner.value(py, &inner.payload)?, info))
+    }
+
+    /// The state with this number, if the channel still has it.
+    fn snapshot_at(&self, py: Python<'_>, publication: u64) -> PyResult<Option<Snapshot>> {
+        let mut inner = self.lock(py);
+        let found = inner.reader.reader_mut().snapshot_at(publication).map_err(raise)?;
+        found.map(|found| Ok(Snapshot::new(inner.value(py, &found)?, found.info()))).transpose()
+    }
+
+    /// The last states that the channel holds, the latest first.
+    fn history(&self, py: Python<'_>) -> PyResult<Vec<Snapshot>> {
+        let mut inner = self.lock(py);
+        let found: Result<Vec<_>, _> = inner.reader.reader_mut().history().collect();
+        found.map_err(raise)?.iter().map(|found| Ok(Snapshot::new(inner.value(py, found)?, found.info()))).collect()
+    }
+
+    /// Whether there is a later state than that of the last snapshot.
+    fn has_changed(&self, py: Python<'_>) -> bool {
+        self.lock(py).reader.reader().has_changed()
+    }
+
+    /// Waits for a later state than that of the last snapshot.
+    #[pyo3(signature = (timeout=None))]
+    fn changed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        // A reader of its own, so that other threads can read meanwhile.
+        let mut waiting = self.lock(py).reader.reader().clone();
+        wait_in_slices(py, timeout, raise, |left| waiting.changed(left))
+    }
+
+    /// The latest payload, in place if the writer has pins.
+    #[pyo3(name = "_view")]
+    fn view(&self, py: Python<'_>) -> PyResult<View> {
+        let view = self.lock(py).reader.reader_mut().view().map_err(raise)?;
+        Ok(View { view })
+    }
+
+    /// Copies the latest payload behind its first bytes, which must be `head`, into `out`; returns
+    /// a snapshot of `out`, or nothing if the first bytes are others.
+    #[pyo3(name = "_copy_into")]
+    fn copy_into(&self, py: Python<'_>, array: &Bound<'_, PyAny>, head: &[u8]) -> PyResult<Option<Snapshot>> {
+        let out = Buffer::writable(array)?;
+        let wanted = head.len() + out.len();
+        let mut inner = self.lock(py);
+        let copied = if wanted < LARGE {
+            let info = inner.receive(py)?;
+            let payload = inner.payload.as_slice();
+            let is_same = payload.len() == wanted && payload.starts_with(head);
+            is_same.then(|| out.store(&payload[head.len()..])).map(|()| info)
+        } else {
+            let view = inner.reader.reader_mut().view().map_err(raise)?;
+            drop(inner);
+            let is_same = view.len() == wanted && view.starts_with(head);
+            let copy = || out.store(&view[head.len()..]);
+            is_same.then(|| py.detach(copy)).map(|()| view.info())
+        };
+        Ok(copied.map(|info| Snapshot::new(array.clone(), info)))
+    }
+
+    fn writer_state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(self.lock(py).reader.reader().writer_state().map_err(raise)?.name())
+    }
+
+    fn health(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.lock(py).reader.reader_mut().health().map_err(raise)?.to_string())
+    }
+
+    /// The states of the channel from now on, for a loop of asyncio.
+    #[pyo3(name = "_stream")]
+    fn stream(&self, py: Python<'_>) -> PyResult<Stream> {
+        let inner = self.lock(py);
+        Stream::of_reader(inner.reader.reader().clone(), inner.format)
+    }
+
+    #[getter]
+    fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    #[getter]
+    fn publication(&self, py: Python<'_>) -> u64 {
+        self.lock(py).reader.reader().publication()
+    }
+
+    #[getter]
+    fn codec(&self, py: Python<'_>) -> String {
+        self.lock(py).reader.codec().into()
+    }
+
+    #[getter]
+    fn type_name(&self, py: Python<'_>) -> String {
+        self.lock(py).reader.type_name().into()
+    }
+
+    #[getter]
+    fn writer_pid(&self, py: Python<'_>) -> u64 {
+        self.lock(py).reader.reader().writer_pid()
+    }
+
+    #[getter]
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        self.lock(py).reader.reader().is_closed()
+    }
+
+    /// The latest state and every later one, for `async for`.
+    fn changes<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("tearless._aio")?.getattr("Changes")?.call1((slf,))
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, _error: &Bound<'_, PyTuple>) {}
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let inner = self.lock(py);
+        let (codec, type_name) = (inner.reader.codec(), inner.reader.type_name());
+        format!("<Reader of {:?}: {codec}, {type_name}>", self.channel)
+    }
+
+    /// A reader is pickled as its names.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let open = py.import("tearless._namespace")?.getattr("_reopen")?;
+        (open, (&self.namespace, &self.channel, self.is_raw)).into_pyobject(py)
+    }
+}
+
+/// A publication in place: an object with the buffer protocol, read-only. Arrays that are made of
+/// it keep it, and it keeps the memory.
+#[pyclass(frozen, module = "tearless._tearless")]
+pub(crate) struct View {
+    view: SharedView<[u8]>,
+}
+
+#[pymethods]
+impl View {
+    #[getter]
+    fn publication(&self) -> u64 {
+        self.view.info().publication()
+    }
+
+    #[getter]
+    fn age(&self) -> Option<f64> {
+        self.view.info().age().map(|age| age.as_secs_f64())
+    }
+
+    #[getter]
+    fn is_in_place(&self) -> bool {
+        self.view.is_in_place()
+    }
+
+    #[getter]
+    fn is_latest(&self) -> bool {
+        self.view.is_latest()
+    }
+
+    /// Whether it has `len` bytes, and `head` is the first.
+    #[pyo3(name = "_is_of")]
+    fn is_of(&self, head: &[u8], len: usize) -> bool {
+        len > 0 && self.view.len() == len && self.view.starts_with(head)
+    }
+
+    /// A snapshot of `value`, which was made of this view.
+    #[pyo3(name = "_snapshot")]
+    fn snapshot(&self, value: Bound<'_, PyAny>) -> Snapshot {
+        Snapshot::new(value, self.view.info())
+    }
+
+    fn __len__(&self) -> usize {
+        self.view.len()
+    }
+
+    /// # Safety
+    ///
+    /// Called by Python only, with a view to fill.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let (start, len) = (slf.get().view.as_ptr().cast_mut(), slf.get().view.len());
+        // SAFETY: the view keeps its bytes mapped, and this object keeps the view. They are given
+        // out as read-only. `view` is what Python gave.
+        unsafe { fill(slf.into_any(), view, flags, start, len, true) }
+    }
+}

@@ -1,0 +1,314 @@
+//! Publishing: values, bytes, arrays in place.
+
+use std::any::Any;
+use std::ffi::c_int;
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::PyTuple;
+use tearless::error::{CreateError, PublishError, RemoveError};
+use tearless::{Bytes, Loan, Writer as Channel, WriterBuilder};
+
+use crate::buffer::{Buffer, fill};
+use crate::errors::{Class, closed, raise};
+use crate::values::{self, Packed, Plain};
+
+/// Copies from this size on let other threads run.
+const LARGE: usize = 64 << 10;
+
+/// What the states of a channel are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Values,
+    Plain,
+    Bytes,
+}
+
+/// A writer of payloads, by any codec.
+enum Payloads {
+    Packed(Channel<[u8], Packed>),
+    Plain(Channel<[u8], Plain>),
+    Bytes(Lender),
+}
+
+macro_rules! each {
+    ($payloads:expr, $writer:ident => $result:expr) => {
+        match $payloads {
+            Payloads::Packed($writer) => $result,
+            Payloads::Plain($writer) => $result,
+            Payloads::Bytes(lender) => {
+                let $writer = lender.writer();
+                $result
+            }
+        }
+    };
+}
+
+/// A writer, and the loan that it has given.
+struct Lender {
+    /// Refers to `writer`, which is not used meanwhile.
+    loan: Option<Loan<'static, [u8], Bytes>>,
+    /// From `Box::into_raw`: a loan may refer to it while this value moves.
+    writer: NonNull<Channel<[u8], Bytes>>,
+}
+
+// SAFETY: the pointer is that of a box, which this value owns; what is in the box may be sent.
+unsafe impl Send for Lender
+where
+    Channel<[u8], Bytes>: Send,
+    Loan<'static, [u8], Bytes>: Send,
+{
+}
+
+impl Lender {
+    fn new(writer: Channel<[u8], Bytes>) -> Lender {
+        Lender { loan: None, writer: NonNull::from(Box::leak(Box::new(writer))) }
+    }
+
+    /// The writer, without the loan, which is given back.
+    fn writer(&mut self) -> &mut Channel<[u8], Bytes> {
+        self.loan = None;
+        // SAFETY: the box lives as long as this value, and its only other reference was the loan's.
+        unsafe { self.writer.as_mut() }
+    }
+
+    fn lend(&mut self, len: usize) -> Result<&mut Loan<'static, [u8], Bytes>, PublishError> {
+        self.loan = None;
+        // SAFETY: the box lives as long as this value, which drops the loan before it, and nothing
+        // uses the writer while there is a loan (`writer`).
+        let writer: &'static mut Channel<[u8], Bytes> = unsafe { &mut *self.writer.as_ptr() };
+        Ok(self.loan.insert(writer.loan(len)?))
+    }
+
+    fn close(mut self, linger: bool) -> Result<(), RemoveError> {
+        self.loan = None;
+        let writer = self.writer;
+        std::mem::forget(self);
+        // SAFETY: from `Box::leak`; the value that owned it is forgotten, and the loan is gone.
+        let writer = unsafe { Box::from_raw(writer.as_ptr()) };
+        if linger { writer.close_lingering() } else { writer.close() }
+    }
+}
+
+impl Drop for Lender {
+    fn drop(&mut self) {
+        self.loan = None;
+        // SAFETY: from `Box::leak`, and nothing refers to it any more.
+        drop(unsafe { Box::from_raw(self.writer.as_ptr()) });
+    }
+}
+
+/// A writer of one channel.
+#[pyclass(frozen, weakref, module = "tearless._tearless")]
+pub(crate) struct Writer {
+    /// `None` once it is closed.
+    payloads: Mutex<Option<Payloads>>,
+    pack: Py<PyAny>,
+    channel: String,
+}
+
+impl Writer {
+    pub(crate) fn open(py: Python<'_>, builder: WriterBuilder<[u8]>, kind: Kind, channel: &str) -> PyResult<Writer> {
+        let opened: Result<Payloads, CreateError> = py.detach(|| {
+            Ok(match kind {
+                Kind::Values => Payloads::Packed(builder.codec().open()?),
+                Kind::Plain => Payloads::Plain(builder.codec().open()?),
+                Kind::Bytes => Payloads::Bytes(Lender::new(builder.codec().open()?)),
+            })
+        });
+        let payloads = Mutex::new(Some(opened.map_err(raise)?));
+        Ok(Writer { payloads, pack: values::make_pack(py)?, channel: channel.into() })
+    }
+
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Option<Payloads>> {
+        self.payloads.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<R: Send>(&self, py: Python<'_>, len: usize, call: impl FnOnce(&mut Payloads) -> R + Send) -> PyResult<R> {
+        let mut payloads = self.lock(py);
+        let payloads = payloads.as_mut().ok_or_else(|| closed("writer", &self.channel))?;
+        Ok(if len >= LARGE { py.detach(|| call(payloads)) } else { call(payloads) })
+    }
+
+    /// The payload of a value: of bytes, its memory.
+    fn payload<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Buffer> {
+        let is_value = matches!(&*self.lock(py), Some(Payloads::Packed(_)));
+        match is_value {
+            true => Buffer::of(values::pack(self.pack.bind(py), value)?.as_any()),
+            false => Buffer::of(value),
+        }
+    }
+}
+
+#[pymethods]
+impl Writer {
+    /// Publishes a state, and returns its number.
+    fn publish(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let payload = self.payload(py, value)?;
+        self.with(py, payload.len(), |payloads| {
+            payload.with(|bytes| each!(payloads, writer => writer.publish(bytes)))
+        })?
+        .map_err(raise)
+    }
+
+    /// Publishes a state if its payload is another than that of the last one; else gives a
+    /// heartbeat and returns nothing.
+    fn publish_if_changed(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+        let payload = self.payload(py, value)?;
+        self.with(py, payload.len(), |payloads| {
+            payload.with(|bytes| each!(payloads, writer => writer.publish_if_changed(bytes)))
+        })?
+        .map_err(raise)
+    }
+
+    /// Gives a heartbeat.
+    fn touch(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, 0, |payloads| match payloads {
+            Payloads::Bytes(Lender { loan: Some(loan), .. }) => loan.touch(),
+            payloads => each!(payloads, writer => writer.touch()),
+        })?
+        .map_err(raise)
+    }
+
+    /// Lends the next slot for `head` and `len` more bytes.
+    #[pyo3(name = "_lend")]
+    fn lend(&self, py: Python<'_>, head: &[u8], len: usize) -> PyResult<Slot> {
+        let mut payloads = self.lock(py);
+        match payloads.as_mut().ok_or_else(|| closed("writer", &self.channel))? {
+            Payloads::Bytes(lender) => {
+                let loan = lender.lend(head.len() + len).map_err(raise)?;
+                loan.write_at(0, head);
+                Ok(Slot::of(loan, head.len()))
+            }
+            _ => unreachable!("array writers write bytes"),
+        }
+    }
+
+    /// Publishes what `lend` lent, and returns its number.
+    #[pyo3(name = "_publish_lent")]
+    fn publish_lent(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with(py, 0, |payloads| match payloads {
+            Payloads::Bytes(lender) => lender.loan.take().map(Loan::publish),
+            _ => None,
+        })?
+        .ok_or_else(|| Class::Closed.error("", "the frame was given back: use one frame at a time"))?
+        .map_err(raise)
+    }
+
+    /// Gives back what `lend` lent.
+    #[pyo3(name = "_give_back")]
+    fn give_back(&self, py: Python<'_>) {
+        if let Some(Payloads::Bytes(lender)) = &mut *self.lock(py) {
+            lender.loan = None;
+        }
+    }
+
+    /// Publishes `head` and the bytes of `data`.
+    #[pyo3(name = "_publish_parts")]
+    fn publish_parts(&self, py: Python<'_>, head: &[u8], data: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let data = Buffer::of(data)?;
+        self.with(py, data.len(), |payloads| match payloads {
+            Payloads::Bytes(lender) => {
+                let loan = lender.lend(head.len() + data.len())?;
+                loan.write_at(0, head);
+                data.with(|data| loan.write_at(head.len(), data));
+                lender.loan.take().expect("it was lent").publish()
+            }
+            _ => unreachable!("array writers write bytes"),
+        })?
+        .map_err(raise)
+    }
+
+    /// Ends the channel.
+    #[pyo3(signature = (linger=None))]
+    fn close(&self, py: Python<'_>, linger: Option<bool>) -> PyResult<()> {
+        let Some(payloads) = self.lock(py).take() else { return Ok(()) };
+        let is_lingering = linger == Some(true);
+        py.detach(|| match (payloads, is_lingering) {
+            (Payloads::Packed(writer), true) => writer.close_lingering(),
+            (Payloads::Packed(writer), false) => writer.close(),
+            (Payloads::Plain(writer), true) => writer.close_lingering(),
+            (Payloads::Plain(writer), false) => writer.close(),
+            (Payloads::Bytes(lender), linger) => lender.close(linger),
+        })
+        .map_err(raise)
+    }
+
+    #[getter]
+    fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    #[getter]
+    fn is_closed(&self, py: Python<'_>) -> bool {
+        self.lock(py).is_none()
+    }
+
+    /// Number of the last publication; 0 before the first.
+    #[getter]
+    fn publication(&self, py: Python<'_>) -> PyResult<u64> {
+        self.with(py, 0, |payloads| each!(payloads, writer => writer.publication()))
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, py: Python<'_>, _error: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(py, None)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        match self.publication(py) {
+            Ok(publication) => format!("<Writer of {:?}, publication {publication}>", self.channel),
+            Err(_) => format!("<Writer of {:?}, closed>", self.channel),
+        }
+    }
+
+    #[getter]
+    fn capacity(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with(py, 0, |payloads| each!(payloads, writer => writer.capacity()))
+    }
+}
+
+/// The memory of a loan: an object with the buffer protocol. It keeps the memory mapped, also after
+/// the loan is published and the writer closed.
+#[pyclass(frozen, module = "tearless._tearless")]
+pub(crate) struct Slot {
+    start: NonNull<u8>,
+    len: usize,
+    /// Keeps the bytes at `start` mapped.
+    _memory: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: the pointer is given out and not followed here; the memory may be sent and shared.
+unsafe impl Send for Slot {}
+// SAFETY: see above.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    fn of(loan: &mut Loan<'_, [u8], Bytes>, skipped: usize) -> Slot {
+        let memory = loan.keep().expect("namespaces of Python are in shared memory");
+        // SAFETY: the promise is that of the Python program: that processes of this user write to
+        // its channels by this library only (docs/python.md).
+        let bytes = unsafe { loan.lend().into_mut() };
+        let bytes = &mut bytes[skipped..];
+        Slot { start: NonNull::from(&mut *bytes).cast(), len: bytes.len(), _memory: memory }
+    }
+}
+
+#[pymethods]
+impl Slot {
+    /// # Safety
+    ///
+    /// Called by Python only, with a view to fill.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let (start, len) = (slf.get().start.as_ptr(), slf.get().len);
+        // SAFETY: this object keeps the bytes mapped, for writing, too. `view` is what Python gave.
+        unsafe { fill(slf.into_any(), view, flags, start, len, false) }
+    }
+}

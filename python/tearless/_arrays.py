@@ -1,0 +1,416 @@
+"""Arrays: channels whose states are NumPy arrays, and managed memory that is one."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import io
+import struct
+from types import TracebackType
+from typing import Any, Iterator
+
+import numpy
+from numpy.lib import format as npy
+
+from . import _tearless
+from ._errors import ArgumentError, ClosedError, DecodeError, TypeMismatchError
+
+_Shape = tuple[int, ...]
+
+
+@functools.lru_cache(256)
+def _head(dtype: numpy.dtype, shape: _Shape, order: str) -> bytes:
+    """What comes before the elements: the header of a file of NumPy's format ``.npy``."""
+    out = io.BytesIO()
+    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": order == "F", "shape": shape}
+    npy.write_array_header_1_0(out, described)
+    return out.getvalue()
+
+
+@functools.lru_cache(256)
+def _parse(head: bytes) -> tuple[numpy.dtype, _Shape, str]:
+    shape, is_fortran, dtype = npy.read_array_header_1_0(io.BytesIO(head[8:]))
+    if dtype.hasobject:
+        raise ValueError("it has Python objects")
+    return dtype, shape, "F" if is_fortran else "C"
+
+
+def _split(payload: memoryview, channel: str) -> tuple[bytes, numpy.dtype, _Shape, str]:
+    """The header of a payload, and what it says."""
+    try:
+        if bytes(payload[:8]) != b"\x93NUMPY\x01\x00":
+            raise ValueError("it does not begin as one")
+        end = 10 + struct.unpack_from("<H", payload, 8)[0]
+        head = bytes(payload[:end])
+        dtype, shape, order = _parse(head)
+        if end + dtype.itemsize * _count(shape) != len(payload):
+            raise ValueError("it has another length than its header says")
+    except (ValueError, SyntaxError, struct.error) as error:
+        raise DecodeError(f"the state of channel {channel!r} is no array: {error}") from error
+    return head, dtype, shape, order
+
+
+def _count(shape: _Shape) -> int:
+    count = 1
+    for length in shape:
+        count *= length
+    return count
+
+
+def _checked(shape: Any, dtype: Any, order: str) -> tuple[_Shape, numpy.dtype, str]:
+    shape = (shape,) if isinstance(shape, int) else tuple(int(length) for length in shape)
+    dtype = numpy.dtype(dtype)
+    if any(length < 0 for length in shape):
+        raise ArgumentError(f"an array can't have the shape {shape}: no length is negative")
+    if dtype.hasobject:
+        raise TypeMismatchError(f"elements of the type {dtype} are Python objects, which can't be shared: "
+                                "choose numbers, texts of a fixed length or a structured type")
+    if order not in ("C", "F"):
+        raise ArgumentError(f"the order {order!r} is unknown: choose 'C' or 'F'")
+    return shape, dtype, order
+
+
+def _type_name(dtype: numpy.dtype, order: str) -> str:
+    """The type of a channel of arrays. The shape is in each publication."""
+    named = str(dtype.descr) if dtype.names else dtype.str
+    return f"ndarray {named} {order}"
+
+
+class Frame:
+    """The next state of an array writer, to be filled in a ``with`` block."""
+
+    def __init__(self, writer: ArrayWriter, shape: _Shape) -> None:
+        self._writer = writer
+        self._shape = shape
+        self._array: numpy.ndarray | None = None
+        self.publication: int | None = None
+
+    def __enter__(self) -> numpy.ndarray:
+        writer = self._writer
+        if writer._lent is not None:
+            raise ClosedError("a frame of this writer is being filled: use one frame at a time")
+        head = _head(writer.dtype, self._shape, writer.order)
+        slot = writer._native._lend(head, writer.dtype.itemsize * _count(self._shape))
+        self._array = numpy.ndarray(self._shape, writer.dtype, slot, order=writer.order)
+        writer._lent = self
+        return self._array
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        assert self._array is not None
+        # What is stored there from now on would tear what readers have.
+        self._array.flags.writeable = False
+        self._writer._lent = None
+        if kind is None:
+            self.publication = self._writer._native._publish_lent()
+        else:
+            self._writer._native._give_back()
+
+
+class ArrayWriter:
+    """A writer of a channel whose states are arrays of one type."""
+
+    def __init__(self, native: _tearless.Writer, shape: _Shape, dtype: numpy.dtype, order: str) -> None:
+        self._native = native
+        self._lent: Frame | None = None
+        self.shape = shape
+        self.dtype = dtype
+        self.order = order
+
+    def frame(self, shape: Any = None) -> Frame:
+        """The next state, to be filled in place in a ``with`` block and published at its end.
+
+        An exception in the block publishes nothing. The array holds what was there before, so fill
+        all of it. Keep no array that was made of it: storing into it later would tear the state.
+        """
+        return Frame(self, self.shape if shape is None else _checked(shape, self.dtype, self.order)[0])
+
+    def publish(self, array: Any) -> int:
+        """Copies an array into the channel, and returns the number of the publication."""
+        array = numpy.asarray(array, order=self.order)
+        if array.dtype != self.dtype:
+            raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {self.dtype}, not "
+                                    f"{array.dtype}: publish array.astype({str(self.dtype)!r})")
+        data = array.reshape(-1, order=self.order) if array.ndim != 1 else array
+        return self._native._publish_parts(_head(self.dtype, array.shape, self.order), data.view(numpy.uint8))
+
+    def touch(self) -> None:
+        """Gives a heartbeat."""
+        self._native.touch()
+
+    def close(self, linger: bool | None = None) -> None:
+        """Ends the channel. Arrays that were made of frames keep their memory."""
+        self._native.close(linger)
+
+    @property
+    def channel(self) -> str:
+        """The channel's name."""
+        return self._native.channel
+
+    @property
+    def publication(self) -> int:
+        """The number of the last publication; 0 before the first."""
+        return self._native.publication
+
+    def __enter__(self) -> ArrayWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<ArrayWriter {self.channel!r}: {self.dtype} {self.shape}>"
+
+
+class ArrayView:
+    """A publication of an array in place, for a ``with`` block, or as long as `array` is kept."""
+
+    def __init__(self, view: _tearless.View, array: numpy.ndarray) -> None:
+        self._view = view
+        #: The array: read-only, and never changed by the writer. Arrays made of it keep the memory.
+        self.array = array
+
+    @property
+    def publication(self) -> int:
+        """The number of the publication."""
+        return self._view.publication
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since it was published."""
+        return self._view.age
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the array is the writer's memory. Otherwise it is a copy."""
+        return self._view.is_in_place
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether there is no later publication."""
+        return self._view.is_latest
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+        if dtype is not None and numpy.dtype(dtype) != self.array.dtype:
+            return self.array.astype(dtype)
+        return self.array.copy() if copy else self.array
+
+    def __enter__(self) -> numpy.ndarray:
+        return self.array
+
+    def __exit__(self, *_: object) -> None:
+        # The pin is given back when the last array that was made of the view is gone.
+        del self.array, self._view
+
+    def __repr__(self) -> str:
+        if "array" not in self.__dict__:
+            return "<ArrayView, ended>"
+        how = "in place" if self.is_in_place else "a copy"
+        return f"<ArrayView {self.publication}, {how}: {self.array.dtype} {self.array.shape}>"
+
+
+class ArrayReader:
+    """A reader of a channel whose states are arrays."""
+
+    def __init__(self, native: _tearless.Reader, shape: Any, dtype: Any) -> None:
+        self._native = native
+        self._wanted = None if shape is None else _checked(shape, dtype or "u1", "C")[0]
+        self._dtype = None if dtype is None else numpy.dtype(dtype)
+        # The header of the last array, what it says, and the length of the payload.
+        self._head = b""
+        self._layout: tuple[numpy.dtype, _Shape, str] = (numpy.dtype("u1"), (), "C")
+        self._len = 0
+        # The last array that was given as `out`.
+        self._out: numpy.ndarray | None = None
+        if not (native.codec == "bytes" and native.type_name.startswith("ndarray ")):
+            raise TypeMismatchError(f"channel {self.channel!r} has states of the type {native.type_name!r} "
+                                    f"({native.codec}), no arrays: read them by Namespace.reader")
+        if self._dtype is not None:
+            names = (_type_name(self._dtype, order) for order in "CF")
+            if not any(name.startswith(native.type_name) for name in names):
+                raise TypeMismatchError(f"channel {self.channel!r} has elements of the type "
+                                        f"{native.type_name.split()[1]!r}, not {self._dtype.str!r}")
+
+    def _accept(self, view: _tearless.View) -> numpy.ndarray:
+        """The array of a view, if it is one that is wanted."""
+        if not view._is_of(self._head, self._len):
+            head, dtype, shape, order = _split(memoryview(view), self.channel)
+            if self._wanted is not None and shape != self._wanted:
+                raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not {self._wanted}")
+            if self._dtype is not None and dtype != self._dtype:
+                raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {dtype}, not {self._dtype}")
+            self._head, self._layout, self._len = head, (dtype, shape, order), len(view)
+            self._out = None
+        dtype, shape, order = self._layout
+        return numpy.ndarray(shape, dtype, view, len(self._head), None, order)
+
+    def snapshot(self, out: numpy.ndarray | None = None) -> _tearless.Snapshot:
+        """A copy of the latest array, as ``snapshot().value``; with `out`, into that array."""
+        if out is not None and out is self._out:
+            taken = self._native._copy_into(out, self._head)
+            if taken is not None:
+                return taken
+        return self._slow_snapshot(out)
+
+    def _slow_snapshot(self, out: numpy.ndarray | None) -> _tearless.Snapshot:
+        view = self._native._view()
+        latest = self._accept(view)
+        if out is None:
+            return view._snapshot(latest.copy(order="K"))
+        dtype, shape, order = self._layout
+        if out.shape != shape or out.dtype != dtype or not out.flags[f"{order}_CONTIGUOUS"]:
+            raise TypeMismatchError(f"channel {self.channel!r} has an array {dtype} {shape} in order {order}, and "
+                                    f"out is {out.dtype} {out.shape}: give numpy.empty({shape}, {dtype.str!r}, {order!r})")
+        if not out.flags.writeable:
+            raise TypeMismatchError("out is read-only: give an array that can be written to")
+        out[...] = latest
+        # The next time it needs no check.
+        self._out = out
+        return view._snapshot(out)
+
+    def view(self) -> ArrayView:
+        """The latest array in place, if the writer has pins, else a copy of it."""
+        view = self._native._view()
+        return ArrayView(view, self._accept(view))
+
+    def changed(self, timeout: float | None = None) -> bool:
+        """Waits for a later array than the last one that was read; false after `timeout` seconds."""
+        return self._native.changed(timeout)
+
+    def has_changed(self) -> bool:
+        """Whether there is a later array than the last one that was read."""
+        return self._native.has_changed()
+
+    def writer_state(self) -> str:
+        """``alive``, ``stopped``, ``dead``, ``exited``, ``closed`` or ``unknown``."""
+        return self._native.writer_state()
+
+    @property
+    def channel(self) -> str:
+        """The channel's name."""
+        return self._native.channel
+
+    @property
+    def publication(self) -> int:
+        """The number of the latest publication; 0 if there is none."""
+        return self._native.publication
+
+    def __enter__(self) -> ArrayReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __reduce__(self) -> Any:
+        return ArrayReader, (self._native, self._wanted, self._dtype)
+
+    def __repr__(self) -> str:
+        return f"<ArrayReader of {self.channel!r}: {self._native.type_name}>"
+
+
+def _label(dtype: numpy.dtype, shape: _Shape, order: str) -> str:
+    return f"ndarray {npy.dtype_to_descr(dtype)!r} {shape!r} {order}"
+
+
+def _layout_of(label: str, name: str) -> tuple[numpy.dtype, _Shape, str]:
+    try:
+        if not label.startswith("ndarray "):
+            raise ValueError
+        described, order = label[len("ndarray "):].rsplit(" ", 1)
+        split = described.rindex("(")
+        dtype = npy.descr_to_dtype(ast.literal_eval(described[:split].strip()))
+        shape = ast.literal_eval(described[split:])
+        shape, dtype, order = _checked(shape, dtype, order)
+        return dtype, shape, order
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise TypeMismatchError(f"block {name!r} holds no array (its label is {label!r}): "
+                                "open it from the program that made it") from error
+
+
+class SharedArray(numpy.ndarray):
+    """An array in memory that processes share, under a name: made by `Namespace.alloc`.
+
+    It behaves as any array. It is pickled as its name, and so are slices of it. All processes may
+    write to it; nothing keeps them apart but what they agree on.
+    """
+
+    _block: _tearless.Block | None
+    _namespace: Any
+
+    def __array_finalize__(self, origin: Any) -> None:
+        block = getattr(origin, "_block", None)
+        if block is not None and not _lies_in(self, block):
+            block = None
+        self._block = block
+        self._namespace = getattr(origin, "_namespace", None) if block is not None else None
+
+    def __array_wrap__(self, array: numpy.ndarray, context: Any = None, return_scalar: bool = False) -> Any:
+        array = super().__array_wrap__(array, context)
+        if self is array or isinstance(array, SharedArray) and array._block is not None:
+            return array
+        return array[()] if return_scalar or array.shape == () else array.view(numpy.ndarray)
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        # A copy, by an index of numbers or truth values, is an array like any other.
+        if isinstance(part, SharedArray) and part._block is None:
+            return part.view(numpy.ndarray)
+        return part
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        block = self._block
+        if block is None:
+            return numpy.asarray(self).__reduce_ex__(protocol)
+        offset = self.__array_interface__["data"][0] - block.address
+        layout = (offset, self.shape, self.strides, npy.dtype_to_descr(self.dtype))
+        return _open_part, (self._namespace, block.name, block.instance, block.is_read_only, *layout)
+
+    @property
+    def name(self) -> str | None:
+        """The name of its memory; None if it is a copy."""
+        return self._block.name if self._block is not None else None
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the memory's name goes when this process ends."""
+        return self._block is not None and self._block.is_owner
+
+    def owner_state(self) -> str:
+        """The state of the process that made it: ``alive``, ``stopped``, ``dead``, ``exited`` or ``closed``."""
+        if self._block is None:
+            raise ClosedError("the array is a copy: it has no owner")
+        return self._block.owner_state()
+
+    def close(self) -> None:
+        """Removes the name, in the process that made the array. Arrays that are open stay usable."""
+        if self._block is not None:
+            self._block.close()
+
+    def __enter__(self) -> SharedArray:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _lies_in(array: numpy.ndarray, block: _tearless.Block) -> bool:
+    start = array.__array_interface__["data"][0] - block.address
+    return 0 <= start < len(block)
+
+
+def _open_part(namespace: Any, name: str, instance: int, is_read_only: bool, offset: int, shape: _Shape,
+               strides: _Shape, descr: Any) -> SharedArray:
+    block = namespace._block(name, instance, is_read_only)
+    array = numpy.ndarray.__new__(SharedArray, shape, npy.descr_to_dtype(descr), block, offset, strides)
+    array._block, array._namespace = block, namespace
+    return array
+
+
+def shared_array(namespace: Any, block: _tearless.Block) -> SharedArray:
+    """The array in a block."""
+    dtype, shape, order = _layout_of(block.label, block.name)
+    if dtype.itemsize * _count(shape) > len(block):
+        raise TypeMismatchError(f"block {block.name!r} is smaller than its array {dtype} {shape}")
+    array = numpy.ndarray.__new__(SharedArray, shape, dtype, block, order=order)
+    array._block, array._namespace = block, namespace
+    return array

@@ -1,0 +1,179 @@
+"""Arrays: copied, viewed in place, managed."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+
+import numpy
+import pytest
+import tearless
+
+STRUCTURED = numpy.dtype([("id", "<u4"), ("pos", "<f8", 3)])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "<i8", ">i2", "bool", "complex64", "S5", "U3", "datetime64[ns]", STRUCTURED])
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_arrive_as_they_were(fleet: tearless.Namespace, dtype: object, shape: tuple[int, ...], order: str) -> None:
+    dtype = numpy.dtype(dtype)
+    count = int(numpy.prod(shape)) * dtype.itemsize
+    # No byte above 0x0f: valid characters.
+    array = numpy.frombuffer(bytes(at % 2 for at in range(count)), dtype).reshape(shape, order=order)
+    with fleet.array_writer("a", shape, dtype, order=order) as writer:
+        assert writer.publish(array) == 1
+        reader = fleet.array_reader("a", shape, dtype)
+        for read in (reader.snapshot().value, reader.view().array, reader.snapshot(numpy.empty(shape, dtype, order)).value):
+            assert read.dtype == dtype and read.shape == shape
+            assert read.tobytes() == array.tobytes()
+        with writer.frame() as frame:
+            frame[...] = array
+        assert reader.snapshot().value.tobytes() == array.tobytes()
+
+
+def test_a_frame_is_published_at_the_end_of_its_block(fleet: tearless.Namespace) -> None:
+    with fleet.array_writer("camera", (4, 4), "uint8") as camera:
+        reader = fleet.array_reader("camera")
+        with camera.frame() as frame:
+            frame[...] = 1
+            with pytest.raises(tearless.EmptyError):
+                reader.snapshot()
+        assert reader.snapshot().value.sum() == 16
+        # Too late: readers have it.
+        with pytest.raises(ValueError, match="read-only"):
+            frame[0, 0] = 9
+        with pytest.raises(RuntimeError, match="mine"), camera.frame() as frame:
+            frame[...] = 5
+            raise RuntimeError("mine")
+        assert reader.snapshot().value.sum() == 16
+        with camera.frame(), pytest.raises(tearless.ClosedError, match="one frame"):
+            with camera.frame():
+                pass
+
+
+def test_a_view_does_not_change(fleet: tearless.Namespace) -> None:
+    with fleet.array_writer("camera", 8192, "uint8", pins=2) as camera:
+        camera.publish(numpy.full(8192, 1, "uint8"))
+        view = fleet.array_reader("camera").view()
+        assert view.is_in_place and view.is_latest
+        with pytest.raises(ValueError):
+            view.array[0] = 2
+        for number in range(2, 50):
+            camera.publish(numpy.full(8192, number, "uint8"))
+        assert not view.is_latest and view.publication == 1
+        assert (view.array == 1).all()
+
+
+def test_memory_lives_as_long_as_any_array_of_it(fleet: tearless.Namespace) -> None:
+    camera = fleet.array_writer("camera", 100_000, "uint8")
+    with camera.frame() as frame:
+        frame[...] = 3
+    reader = fleet.array_reader("camera")
+    with reader.view() as array:
+        part = array[10:20].reshape(2, 5)[1]
+    del array, reader
+    frame_part = frame[5:]
+    del frame
+    camera.close()
+    del camera
+    gc.collect()
+    assert part.tolist() == [3] * 5
+    assert frame_part.sum() == 3 * 99_995
+    memory = memoryview(part)
+    del part
+    gc.collect()
+    assert bytes(memory) == b"\3" * 5
+
+
+def test_other_shapes_and_types(fleet: tearless.Namespace) -> None:
+    with fleet.array_writer("a", (2, 3), "float32") as writer:
+        writer.publish(numpy.ones((2, 3), "float32"))
+        reader = fleet.array_reader("a")
+        out = numpy.empty((2, 3), "float32")
+        assert reader.snapshot(out).value is out
+        writer.publish(numpy.ones((50, 70), "float32"))
+        with pytest.raises(tearless.TypeMismatchError, match=r"\(50, 70\)"):
+            reader.snapshot(out)
+        assert reader.snapshot().value.shape == (50, 70)
+        with pytest.raises(tearless.TypeMismatchError, match="astype"):
+            writer.publish(numpy.ones(3))
+        with pytest.raises(tearless.TypeMismatchError, match="float32|<f4"):
+            fleet.array_reader("a", dtype="float64")
+        with pytest.raises(tearless.TypeMismatchError, match="shape"):
+            fleet.array_reader("a", (2, 3)).snapshot()
+        read_only = numpy.ones((50, 70), "float32")
+        read_only.flags.writeable = False
+        with pytest.raises(tearless.TypeMismatchError, match="read-only"):
+            reader.snapshot(read_only)
+        with pytest.raises(tearless.TypeMismatchError, match="order C"):
+            reader.snapshot(numpy.ones((50, 140), "float32")[:, ::2])
+    with fleet.writer("values") as values, pytest.raises(tearless.TypeMismatchError, match="no arrays"):
+        values.publish(1)
+        fleet.array_reader("values")
+    with pytest.raises(tearless.TypeMismatchError, match="Python objects"):
+        fleet.array_writer("o", 3, object)
+
+
+def test_a_managed_array_is_one_memory(fleet: tearless.Namespace) -> None:
+    with fleet.alloc("replay", (100, 4), "float32") as replay:
+        assert replay.sum() == 0 and replay.is_owner
+        other = fleet.array("replay")
+        other[3, 1] = 7
+        assert replay[3, 1] == 7 and not other.is_owner
+        with pytest.raises(tearless.InUseError):
+            fleet.alloc("replay", 3)
+        assert fleet.array("replay", read_only=True).flags.writeable is False
+        assert type(replay + 1) is numpy.ndarray and type(replay.mean()) is numpy.float32
+        assert type(replay[[1, 2]]) is numpy.ndarray
+    assert fleet.blocks() == []
+    # The memory stays as long as it is used.
+    other[0, 0] = 2
+    assert replay[0, 0] == 2
+
+
+def test_a_managed_array_is_pickled_as_its_name(fleet: tearless.Namespace) -> None:
+    with fleet.alloc("replay", (1000, 1000), "float64") as replay:
+        for part in (replay, replay[10:20, ::3], replay[::-1], replay.T, replay[5], replay.reshape(-1)[7:]):
+            pickled = pickle.dumps(part)
+            assert len(pickled) < 1000
+            again = pickle.loads(pickled)
+            assert again.shape == part.shape and again.strides == part.strides
+            again.flat[0] = part.flat[0] + 1
+            assert again.flat[0] == part.flat[0]
+        copy = replay[:10].copy()
+        assert len(pickle.dumps(copy)) > 10 * 1000 * 8
+        assert (pickle.loads(pickle.dumps(copy)) == copy).all()
+        gone = pickle.dumps(replay)
+    with pytest.raises(tearless.NotFoundError):
+        pickle.loads(gone)
+
+
+def test_everything_in_the_wrong_order(name: str) -> None:
+    fleet = tearless.Namespace(name)
+    camera = fleet.array_writer("camera", (64, 64), "uint8")
+    frame = camera.frame()
+    array = frame.__enter__()
+    camera.close()
+    array[...] = 1
+    with pytest.raises(tearless.ClosedError):
+        frame.__exit__(None, None, None)
+    camera.close()
+    with pytest.raises(tearless.ClosedError):
+        camera.publish(array)
+    block = fleet.alloc("block", 1000)
+    part = block[3:]
+    block.close()
+    block.close()
+    part[0] = 1
+    del block, fleet, camera, frame
+    gc.collect()
+    assert array.sum() == 64 * 64 and part.sum() == 1
+    fleet = tearless.Namespace(name)
+    writer = fleet.array_writer("camera", (64, 64), "uint8")
+    writer.publish(numpy.ones((64, 64), "uint8"))
+    view = fleet.array_reader("camera").view()
+    kept = view.array
+    writer.close()
+    del writer, view, fleet
+    gc.collect()
+    assert kept.sum() == 64 * 64
