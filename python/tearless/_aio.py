@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from ._tearless import Stream, Writer
+
+_State = TypeVar("_State")
 
 
-class Changes:
+class Changes(Generic[_State]):
     """The latest state and every later one, for ``async for``.
 
     States that are overwritten while the loop is busy are skipped. Cancelling loses nothing. It
@@ -14,12 +20,13 @@ class Changes:
     """
 
     def __init__(self, of: Any, *pattern: str) -> None:
-        self._stream = of._stream(*pattern)
+        self._stream: Stream = of._stream(*pattern)
 
-    def __aiter__(self) -> Changes:
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> _State:
+        state: _State | None
         while True:
             is_ready, state = self._stream.next()
             if is_ready:
@@ -32,9 +39,14 @@ class Changes:
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
-        woken = loop.create_future()
+        woken: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
         descriptor = self._stream.fileno()
-        loop.add_reader(descriptor, lambda: woken.done() or woken.set_result(None))
+        loop.add_reader(descriptor, wake)
         try:
             await woken
         finally:
@@ -44,7 +56,7 @@ class Changes:
 class Publisher:
     """Publishes what `state()` returns at an interval, on a loop of asyncio: ``async with``."""
 
-    def __init__(self, writer: Any, state: Any, interval: float) -> None:
+    def __init__(self, writer: Writer, state: Callable[[], Any], interval: float) -> None:
         self._writer, self._state, self._interval = writer, state, interval
         self._task: asyncio.Task[None] | None = None
 
@@ -53,7 +65,7 @@ class Publisher:
             self._writer.publish_if_changed(self._state())
             await asyncio.sleep(self._interval)
 
-    async def __aenter__(self) -> Publisher:
+    async def __aenter__(self) -> Self:
         self._writer.publish_if_changed(self._state())
         self._task = asyncio.create_task(self._publish())
         return self

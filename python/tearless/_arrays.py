@@ -6,20 +6,29 @@ import ast
 import functools
 import io
 import struct
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy
 from numpy.lib import format as npy
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _tearless
 from ._errors import ArgumentError, ClosedError, DecodeError, TypeMismatchError
 
-_Shape = tuple[int, ...]
+if TYPE_CHECKING:
+    from ._namespace import Namespace
+    from ._tearless import _ProcessState
+
+Shape: TypeAlias = int | Sequence[int]
+Order: TypeAlias = Literal["C", "F"]
+_Shape: TypeAlias = tuple[int, ...]
+_DType: TypeAlias = numpy.dtype[Any]
 
 
 @functools.lru_cache(256)
-def _head(dtype: numpy.dtype, shape: _Shape, order: str) -> bytes:
+def _head(dtype: _DType, shape: _Shape, order: Order) -> bytes:
     """What comes before the elements: the header of a file of NumPy's format ``.npy``."""
     out = io.BytesIO()
     described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": order == "F", "shape": shape}
@@ -28,14 +37,14 @@ def _head(dtype: numpy.dtype, shape: _Shape, order: str) -> bytes:
 
 
 @functools.lru_cache(256)
-def _parse(head: bytes) -> tuple[numpy.dtype, _Shape, str]:
+def _parse(head: bytes) -> tuple[_DType, _Shape, Order]:
     shape, is_fortran, dtype = npy.read_array_header_1_0(io.BytesIO(head[8:]))
     if dtype.hasobject:
         raise ValueError("it has Python objects")
     return dtype, shape, "F" if is_fortran else "C"
 
 
-def _split(payload: memoryview, channel: str) -> tuple[bytes, numpy.dtype, _Shape, str]:
+def _split(payload: memoryview, channel: str) -> tuple[bytes, _DType, _Shape, Order]:
     """The header of a payload, and what it says."""
     try:
         if bytes(payload[:8]) != b"\x93NUMPY\x01\x00":
@@ -57,9 +66,9 @@ def _count(shape: _Shape) -> int:
     return count
 
 
-def _checked(shape: Any, dtype: Any, order: str) -> tuple[_Shape, numpy.dtype, str]:
+def _checked(shape: Shape, dtype: DTypeLike, order: Any) -> tuple[_Shape, _DType, Order]:
     shape = (shape,) if isinstance(shape, int) else tuple(int(length) for length in shape)
-    dtype = numpy.dtype(dtype)
+    dtype = cast(_DType, numpy.dtype(dtype))
     if any(length < 0 for length in shape):
         raise ArgumentError(f"an array can't have the shape {shape}: no length is negative")
     if dtype.hasobject:
@@ -70,7 +79,7 @@ def _checked(shape: Any, dtype: Any, order: str) -> tuple[_Shape, numpy.dtype, s
     return shape, dtype, order
 
 
-def _type_name(dtype: numpy.dtype, order: str) -> str:
+def _type_name(dtype: _DType, order: str) -> str:
     """The type of a channel of arrays. The shape is in each publication."""
     named = str(dtype.descr) if dtype.names else dtype.str
     return f"ndarray {named} {order}"
@@ -82,15 +91,15 @@ class Frame:
     def __init__(self, writer: ArrayWriter, shape: _Shape) -> None:
         self._writer = writer
         self._shape = shape
-        self._array: numpy.ndarray | None = None
+        self._array: NDArray[Any] | None = None
         self.publication: int | None = None
 
-    def __enter__(self) -> numpy.ndarray:
+    def __enter__(self) -> NDArray[Any]:
         writer = self._writer
         if writer._lent is not None:
             raise ClosedError("a frame of this writer is being filled: use one frame at a time")
         head = _head(writer.dtype, self._shape, writer.order)
-        slot = writer._native._lend(head, writer.dtype.itemsize * _count(self._shape))
+        slot: Any = writer._native._lend(head, writer.dtype.itemsize * _count(self._shape))
         self._array = numpy.ndarray(self._shape, writer.dtype, slot, order=writer.order)
         writer._lent = self
         return self._array
@@ -110,14 +119,17 @@ class Frame:
 class ArrayWriter:
     """A writer of a channel whose states are arrays of one type."""
 
-    def __init__(self, native: _tearless.Writer, shape: _Shape, dtype: numpy.dtype, order: str) -> None:
+    def __init__(self, native: _tearless.Writer, shape: _Shape, dtype: _DType, order: Order) -> None:
         self._native = native
         self._lent: Frame | None = None
-        self.shape = shape
-        self.dtype = dtype
-        self.order = order
+        #: The shape of the next frame, unless another one is given.
+        self.shape: _Shape = shape
+        #: The type of the elements.
+        self.dtype: _DType = dtype
+        #: ``"C"`` or ``"F"``.
+        self.order: Order = order
 
-    def frame(self, shape: Any = None) -> Frame:
+    def frame(self, shape: Shape | None = None) -> Frame:
         """The next state, to be filled in place in a ``with`` block and published at its end.
 
         An exception in the block publishes nothing. The array holds what was there before, so fill
@@ -125,7 +137,7 @@ class ArrayWriter:
         """
         return Frame(self, self.shape if shape is None else _checked(shape, self.dtype, self.order)[0])
 
-    def publish(self, array: Any) -> int:
+    def publish(self, array: ArrayLike) -> int:
         """Copies an array into the channel, and returns the number of the publication."""
         array = numpy.asarray(array, order=self.order)
         if array.dtype != self.dtype:
@@ -165,7 +177,7 @@ class ArrayWriter:
 class ArrayView:
     """A publication of an array in place, for a ``with`` block, or as long as `array` is kept."""
 
-    def __init__(self, view: _tearless.View, array: numpy.ndarray) -> None:
+    def __init__(self, view: _tearless.View, array: NDArray[Any]) -> None:
         self._view = view
         #: The array: read-only, and never changed by the writer. Arrays made of it keep the memory.
         self.array = array
@@ -190,12 +202,12 @@ class ArrayView:
         """Whether there is no later publication."""
         return self._view.is_latest
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> numpy.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if dtype is not None and numpy.dtype(dtype) != self.array.dtype:
             return self.array.astype(dtype)
         return self.array.copy() if copy else self.array
 
-    def __enter__(self) -> numpy.ndarray:
+    def __enter__(self) -> NDArray[Any]:
         return self.array
 
     def __exit__(self, *_: object) -> None:
@@ -212,16 +224,16 @@ class ArrayView:
 class ArrayReader:
     """A reader of a channel whose states are arrays."""
 
-    def __init__(self, native: _tearless.Reader, shape: Any, dtype: Any) -> None:
+    def __init__(self, native: _tearless.Reader, shape: Shape | None, dtype: DTypeLike | None) -> None:
         self._native = native
         self._wanted = None if shape is None else _checked(shape, dtype or "u1", "C")[0]
         self._dtype = None if dtype is None else numpy.dtype(dtype)
         # The header of the last array, what it says, and the length of the payload.
         self._head = b""
-        self._layout: tuple[numpy.dtype, _Shape, str] = (numpy.dtype("u1"), (), "C")
+        self._layout: tuple[_DType, _Shape, Order] = (numpy.dtype("u1"), (), "C")
         self._len = 0
         # The last array that was given as `out`.
-        self._out: numpy.ndarray | None = None
+        self._out: NDArray[Any] | None = None
         if not (native.codec == "bytes" and native.type_name.startswith("ndarray ")):
             raise TypeMismatchError(f"channel {self.channel!r} has states of the type {native.type_name!r} "
                                     f"({native.codec}), no arrays: read them by Namespace.reader")
@@ -231,20 +243,23 @@ class ArrayReader:
                 raise TypeMismatchError(f"channel {self.channel!r} has elements of the type "
                                         f"{native.type_name.split()[1]!r}, not {self._dtype.str!r}")
 
-    def _accept(self, view: _tearless.View) -> numpy.ndarray:
+    def _accept(self, view: _tearless.View) -> NDArray[Any]:
         """The array of a view, if it is one that is wanted."""
         if not view._is_of(self._head, self._len):
             head, dtype, shape, order = _split(memoryview(view), self.channel)
             if self._wanted is not None and shape != self._wanted:
-                raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not {self._wanted}")
+                raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not "
+                                        f"{self._wanted}")
             if self._dtype is not None and dtype != self._dtype:
                 raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {dtype}, not {self._dtype}")
-            self._head, self._layout, self._len = head, (dtype, shape, order), len(view)
+            self._head, self._len = head, len(view)
+            self._layout = dtype, shape, order
             self._out = None
         dtype, shape, order = self._layout
-        return numpy.ndarray(shape, dtype, view, len(self._head), None, order)
+        memory: Any = view
+        return numpy.ndarray(shape, dtype, memory, len(self._head), None, order)
 
-    def snapshot(self, out: numpy.ndarray | None = None) -> _tearless.Snapshot:
+    def snapshot(self, out: NDArray[Any] | None = None) -> _tearless.Snapshot:
         """A copy of the latest array, as ``snapshot().value``; with `out`, into that array."""
         if out is not None and out is self._out:
             taken = self._native._copy_into(out, self._head)
@@ -252,15 +267,15 @@ class ArrayReader:
                 return taken
         return self._slow_snapshot(out)
 
-    def _slow_snapshot(self, out: numpy.ndarray | None) -> _tearless.Snapshot:
+    def _slow_snapshot(self, out: NDArray[Any] | None) -> _tearless.Snapshot:
         view = self._native._view()
         latest = self._accept(view)
         if out is None:
             return view._snapshot(latest.copy(order="K"))
         dtype, shape, order = self._layout
-        if out.shape != shape or out.dtype != dtype or not out.flags[f"{order}_CONTIGUOUS"]:
-            raise TypeMismatchError(f"channel {self.channel!r} has an array {dtype} {shape} in order {order}, and "
-                                    f"out is {out.dtype} {out.shape}: give numpy.empty({shape}, {dtype.str!r}, {order!r})")
+        if out.shape != shape or out.dtype != dtype or not out.flags[order]:
+            raise TypeMismatchError(f"channel {self.channel!r} has an array {dtype} {shape} in order {order}, and out is "
+                                    f"{out.dtype} {out.shape}: give numpy.empty({shape}, {dtype.str!r}, {order!r})")
         if not out.flags.writeable:
             raise TypeMismatchError("out is read-only: give an array that can be written to")
         out[...] = latest
@@ -281,7 +296,7 @@ class ArrayReader:
         """Whether there is a later array than the last one that was read."""
         return self._native.has_changed()
 
-    def writer_state(self) -> str:
+    def writer_state(self) -> _ProcessState:
         """``alive``, ``stopped``, ``dead``, ``exited``, ``closed`` or ``unknown``."""
         return self._native.writer_state()
 
@@ -308,11 +323,11 @@ class ArrayReader:
         return f"<ArrayReader of {self.channel!r}: {self._native.type_name}>"
 
 
-def _label(dtype: numpy.dtype, shape: _Shape, order: str) -> str:
+def _label(dtype: _DType, shape: _Shape, order: str) -> str:
     return f"ndarray {npy.dtype_to_descr(dtype)!r} {shape!r} {order}"
 
 
-def _layout_of(label: str, name: str) -> tuple[numpy.dtype, _Shape, str]:
+def _layout_of(label: str, name: str) -> tuple[_DType, _Shape, Order]:
     try:
         if not label.startswith("ndarray "):
             raise ValueError
@@ -327,7 +342,7 @@ def _layout_of(label: str, name: str) -> tuple[numpy.dtype, _Shape, str]:
                                 "open it from the program that made it") from error
 
 
-class SharedArray(numpy.ndarray):
+class SharedArray(numpy.ndarray[_Shape, _DType]):
     """An array in memory that processes share, under a name: made by `Namespace.alloc`.
 
     It behaves as any array. It is pickled as its name, and so are slices of it. All processes may
@@ -335,7 +350,7 @@ class SharedArray(numpy.ndarray):
     """
 
     _block: _tearless.Block | None
-    _namespace: Any
+    _namespace: Namespace | None
 
     def __array_finalize__(self, origin: Any) -> None:
         block = getattr(origin, "_block", None)
@@ -344,7 +359,7 @@ class SharedArray(numpy.ndarray):
         self._block = block
         self._namespace = getattr(origin, "_namespace", None) if block is not None else None
 
-    def __array_wrap__(self, array: numpy.ndarray, context: Any = None, return_scalar: bool = False) -> Any:
+    def __array_wrap__(self, array: NDArray[Any], context: Any = None, return_scalar: bool = False) -> Any:
         array = super().__array_wrap__(array, context)
         if self is array or isinstance(array, SharedArray) and array._block is not None:
             return array
@@ -375,7 +390,7 @@ class SharedArray(numpy.ndarray):
         """Whether the memory's name goes when this process ends."""
         return self._block is not None and self._block.is_owner
 
-    def owner_state(self) -> str:
+    def owner_state(self) -> _ProcessState:
         """The state of the process that made it: ``alive``, ``stopped``, ``dead``, ``exited`` or ``closed``."""
         if self._block is None:
             raise ClosedError("the array is a copy: it has no owner")
@@ -393,24 +408,25 @@ class SharedArray(numpy.ndarray):
         self.close()
 
 
-def _lies_in(array: numpy.ndarray, block: _tearless.Block) -> bool:
-    start = array.__array_interface__["data"][0] - block.address
+def _lies_in(array: NDArray[Any], block: _tearless.Block) -> bool:
+    start: int = array.__array_interface__["data"][0] - block.address
     return 0 <= start < len(block)
 
 
-def _open_part(namespace: Any, name: str, instance: int, is_read_only: bool, offset: int, shape: _Shape,
+def _open_part(namespace: Namespace, name: str, instance: int, is_read_only: bool, offset: int, shape: _Shape,
                strides: _Shape, descr: Any) -> SharedArray:
-    block = namespace._block(name, instance, is_read_only)
+    block: Any = namespace._block(name, instance, is_read_only)
     array = numpy.ndarray.__new__(SharedArray, shape, npy.descr_to_dtype(descr), block, offset, strides)
     array._block, array._namespace = block, namespace
     return array
 
 
-def shared_array(namespace: Any, block: _tearless.Block) -> SharedArray:
+def shared_array(namespace: Namespace, block: _tearless.Block) -> SharedArray:
     """The array in a block."""
     dtype, shape, order = _layout_of(block.label, block.name)
     if dtype.itemsize * _count(shape) > len(block):
         raise TypeMismatchError(f"block {block.name!r} is smaller than its array {dtype} {shape}")
-    array = numpy.ndarray.__new__(SharedArray, shape, dtype, block, order=order)
+    memory: Any = block
+    array = numpy.ndarray.__new__(SharedArray, shape, dtype, memory, order=order)
     array._block, array._namespace = block, namespace
     return array

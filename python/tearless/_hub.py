@@ -5,13 +5,15 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from ._tearless import Hub
 
-def table(hub: Any) -> str:
+
+def table(hub: Hub) -> str:
     """The channels, their health and their states, as HTML."""
-    rows = []
+    rows: list[str] = []
     for channel, state in hub.all():
         try:
-            health = hub.status(channel).health
+            health: str = hub.status(channel).health
         except Exception as error:
             health = type(error).__name__
         if isinstance(state, Exception):

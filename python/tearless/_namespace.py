@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import os
 import weakref
-from typing import Any, Callable, TypedDict, Unpack
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
+
+from numpy.typing import DTypeLike
 
 from . import _arrays, _tearless
-from ._arrays import ArrayReader, ArrayWriter, SharedArray
 from ._aio import Publisher
+from ._arrays import ArrayReader, ArrayWriter, Order, Shape, SharedArray
 from ._errors import NotFoundError
 
 
 class NamespaceOptions(TypedDict, total=False):
     """Options of a namespace: see docs/python.md."""
 
-    directory: str | None
+    directory: str | os.PathLike[str] | None
     permissions: int
     group: str | int
     max_memory: int
@@ -23,13 +27,12 @@ class NamespaceOptions(TypedDict, total=False):
     trust_owner: int
 
 
-class WriterOptions(TypedDict, total=False):
-    """Options of a writer: see docs/python.md."""
+class ArrayWriterOptions(TypedDict, total=False):
+    """Options of an array writer: see docs/python.md."""
 
     capacity: int
     slots: int
     max_state_len: int
-    pins: int
     max_memory: int
     checksum: bool
     permissions: int
@@ -37,8 +40,20 @@ class WriterOptions(TypedDict, total=False):
     linger: bool
 
 
+class WriterOptions(ArrayWriterOptions, total=False):
+    """Options of a writer: see docs/python.md."""
+
+    pins: int
+
+
+class _Ending(Protocol):
+    def close(self) -> None: ...
+
+
+_E = TypeVar("_E", bound=_Ending)
+
 # What has to end in order when the interpreter does, whatever still refers to it.
-_open: weakref.WeakSet[Any] = weakref.WeakSet()
+_open: weakref.WeakSet[_Ending] = weakref.WeakSet()
 
 
 @atexit.register
@@ -51,7 +66,7 @@ def _end() -> None:
             pass
 
 
-def _kept(ending: Any) -> Any:
+def _kept(ending: _E) -> _E:
     _open.add(ending)
     return ending
 
@@ -64,8 +79,9 @@ class Namespace(_tearless.Namespace):
 
     _name: str
     _options: NamespaceOptions
+    _blocks: weakref.WeakValueDictionary[str, _tearless.Block]
 
-    def __new__(cls, name: str, **options: Unpack[NamespaceOptions]) -> Namespace:
+    def __new__(cls, name: str, **options: Unpack[NamespaceOptions]) -> Self:
         namespace = super().__new__(cls, name, **options)
         namespace._name, namespace._options = name, options
         namespace._blocks = weakref.WeakValueDictionary()
@@ -91,21 +107,22 @@ class Namespace(_tearless.Namespace):
         """
         return self._open_reader(channel, raw=raw, timeout=timeout)
 
-    def array_writer(self, channel: str, shape: Any, dtype: Any = "float64", *, order: str = "C", pins: int = 4,
-                     **options: Unpack[WriterOptions]) -> ArrayWriter:
+    def array_writer(self, channel: str, shape: Shape, dtype: DTypeLike = "float64", *, order: Order = "C",
+                     pins: int = 4, **options: Unpack[ArrayWriterOptions]) -> ArrayWriter:
         """A writer of a channel of NumPy arrays. `pins` is how many views readers can hold at a time."""
         shape, dtype, order = _arrays._checked(shape, dtype, order)
         head = _arrays._head(dtype, shape, order)
-        options.setdefault("capacity", len(head) + dtype.itemsize * _arrays._count(shape))
-        options.setdefault("max_state_len", max(64 << 20, 2 * options["capacity"]))
+        capacity = options.setdefault("capacity", len(head) + dtype.itemsize * _arrays._count(shape))
+        options.setdefault("max_state_len", max(64 << 20, 2 * capacity))
         native = self._open_writer(channel, "bytes", _arrays._type_name(dtype, order), pins=pins, **options)
         return ArrayWriter(_kept(native), shape, dtype, order)
 
-    def array_reader(self, channel: str, shape: Any = None, dtype: Any = None, *, timeout: float = 0.0) -> ArrayReader:
+    def array_reader(self, channel: str, shape: Shape | None = None, dtype: DTypeLike | None = None, *,
+                     timeout: float = 0.0) -> ArrayReader:
         """A reader of a channel of arrays; with `shape` or `dtype`, only of those."""
         return ArrayReader(self._open_reader(channel, timeout=timeout), shape, dtype)
 
-    def alloc(self, name: str, shape: Any, dtype: Any = "float64", *, order: str = "C",
+    def alloc(self, name: str, shape: Shape, dtype: DTypeLike = "float64", *, order: Order = "C",
               permissions: int | None = None) -> SharedArray:
         """A new array of zeroes in shared memory, which belongs to this process.
 

@@ -1,5 +1,8 @@
 """How Python values become MessagePack, and back."""
 
+# Values are of any type here, and what a check of their class leaves of that is unknown.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import dataclasses
@@ -101,8 +104,8 @@ def _find(value: Any, place: str, above: set[int]) -> tuple[str, Any, str] | Non
                 inner = _default(value)
             except TypeError:
                 return place, value, f"{place} is a {type(value).__name__}, which can't be published"
-            except Exception as error:
-                return place, value, f"{place} can't be read: {error}"
+            except Exception as failure:
+                return place, value, f"{place} can't be read: {failure}"
             if isinstance(inner, dict):
                 parts = ((f"{place}.{key}", part) for key, part in inner.items())
             else:
