@@ -16,11 +16,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
+import tearless
 import uvicorn
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
-
-import tearless
 
 
 def described(hub: tearless.Hub, name: str, state: object) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import time
 
 import numpy
 import psutil
-
 import tearless
 
 

@@ -14,7 +14,6 @@ import sys
 import time
 
 import psutil
-
 import tearless
 
 

@@ -17,9 +17,8 @@ import time
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
-
 import tearless
+from numpy.typing import NDArray
 
 TRANSITION = numpy.dtype([("state", "f4", 4), ("push", "f4"), ("next", "f4", 4), ("is_over", "?")])
 

@@ -86,7 +86,15 @@ def _type_name(dtype: _DType, order: str) -> str:
 
 
 class Frame:
-    """The next state of an array writer, to be filled in a ``with`` block."""
+    """The next state of an array writer, to be filled in a ``with`` block.
+
+    >>> camera = fleet.array_writer("camera", (2, 3), "uint8")
+    >>> frame = camera.frame()
+    >>> with frame as array:
+    ...     array[...] = 7
+    >>> frame.publication
+    1
+    """
 
     def __init__(self, writer: ArrayWriter, shape: _Shape) -> None:
         self._writer = writer
@@ -117,7 +125,19 @@ class Frame:
 
 
 class ArrayWriter:
-    """A writer of a channel whose states are arrays of one type."""
+    """A writer of a channel whose states are arrays of one type: made by `Namespace.array_writer`.
+
+    It belongs to the process that opened it: a fork gets `ForkedError`. Publishing never waits for
+    readers, and makes no system call, unless the array grows or a reader waits for it.
+
+    >>> with fleet.array_writer("camera", (480, 640, 3), "uint8") as camera:
+    ...     with camera.frame() as frame:
+    ...         frame[...] = 7
+    ...     reader = fleet.array_reader("camera")
+    ...     with reader.view() as seen:
+    ...         print(seen.mean(), seen.shape)
+    7.0 (480, 640, 3)
+    """
 
     def __init__(self, native: _tearless.Writer, shape: _Shape, dtype: _DType, order: Order) -> None:
         self._native = native
@@ -134,11 +154,23 @@ class ArrayWriter:
 
         An exception in the block publishes nothing. The array holds what was there before, so fill
         all of it. Keep no array that was made of it: storing into it later would tear the state.
+        Nothing is copied. Another shape than the last one makes the channel grow, if it is larger.
+
+        Raises `ClosedError` while another frame of this writer is being filled, and `LimitError`
+        beyond `max_state_len`.
         """
         return Frame(self, self.shape if shape is None else _checked(shape, self.dtype, self.order)[0])
 
     def publish(self, array: ArrayLike) -> int:
-        """Copies an array into the channel, and returns the number of the publication."""
+        """Copies an array into the channel, and returns the number of the publication.
+
+        An array of another shape is published, too. Raises `TypeMismatchError` for elements of
+        another type. Other threads run while 64 KiB or more are copied.
+
+        >>> thermometer = fleet.array_writer("thermometer", 3)
+        >>> thermometer.publish([20.5, 21.0, 19.5])
+        1
+        """
         array = numpy.asarray(array, order=self.order)
         if array.dtype != self.dtype:
             raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {self.dtype}, not "
@@ -147,11 +179,15 @@ class ArrayWriter:
         return self._native._publish_parts(_head(self.dtype, array.shape, self.order), data.view(numpy.uint8))
 
     def touch(self) -> None:
-        """Gives a heartbeat."""
+        """Gives a heartbeat: the array is as it was, and this process works."""
         self._native.touch()
 
     def close(self, linger: bool | None = None) -> None:
-        """Ends the channel. Arrays that were made of frames keep their memory."""
+        """Ends the channel, and removes it, unless it lingers. Again, it does nothing.
+
+        Views of readers stay valid, and arrays that were made of frames keep their memory. With
+        `linger`, the last array stays readable.
+        """
         self._native.close(linger)
 
     @property
@@ -175,7 +211,20 @@ class ArrayWriter:
 
 
 class ArrayView:
-    """A publication of an array in place, for a ``with`` block, or as long as `array` is kept."""
+    """A publication of an array in place, for a ``with`` block, or as long as `array` is kept.
+
+    The array is read-only, and so is every array made of it: ``array.copy()`` can be changed.
+
+    >>> camera = fleet.array_writer("camera", (480, 640), "uint8")
+    >>> camera.publish(numpy.full((480, 640), 7, "uint8"))
+    1
+    >>> view = fleet.array_reader("camera").view()
+    >>> view.publication, view.is_in_place, view.array.flags.writeable
+    (1, True, False)
+    >>> camera.close()
+    >>> int(view.array[0, 0])
+    7
+    """
 
     def __init__(self, view: _tearless.View, array: NDArray[Any]) -> None:
         self._view = view
@@ -222,7 +271,21 @@ class ArrayView:
 
 
 class ArrayReader:
-    """A reader of a channel whose states are arrays."""
+    """A reader of a channel whose states are arrays: made by `Namespace.array_reader`.
+
+    It may be used by several threads, and is pickled as its name. Reading has no effect on the
+    writer, and works after its end, too.
+
+    >>> thermometer = fleet.array_writer("thermometer", 3, "float32")
+    >>> thermometer.publish(numpy.array([20.5, 21.0, 19.5], "float32"))
+    1
+    >>> reader = fleet.array_reader("thermometer", dtype="float32")
+    >>> reader.snapshot().value
+    array([20.5, 21. , 19.5], dtype=float32)
+    >>> mine = numpy.empty(3, "float32")
+    >>> reader.snapshot(out=mine).publication
+    1
+    """
 
     def __init__(self, native: _tearless.Reader, shape: Shape | None, dtype: DTypeLike | None) -> None:
         self._native = native
@@ -260,7 +323,14 @@ class ArrayReader:
         return numpy.ndarray(shape, dtype, memory, len(self._head), None, order)
 
     def snapshot(self, out: NDArray[Any] | None = None) -> _tearless.Snapshot:
-        """A copy of the latest array, as ``snapshot().value``; with `out`, into that array."""
+        """A copy of the latest array, as ``snapshot().value``; with `out`, into that array.
+
+        It takes one copy, and with `out` no allocation: the fastest way for small arrays. Other
+        threads run while 64 KiB or more are copied.
+
+        Raises `EmptyError` before the first publication, `ClosedError` when the channel is removed
+        or replaced, and `TypeMismatchError` for an array that is not wanted, or does not fit `out`.
+        """
         if out is not None and out is self._out:
             taken = self._native._copy_into(out, self._head)
             if taken is not None:
@@ -274,8 +344,8 @@ class ArrayReader:
             return view._snapshot(latest.copy(order="K"))
         dtype, shape, order = self._layout
         if out.shape != shape or out.dtype != dtype or not out.flags[order]:
-            raise TypeMismatchError(f"channel {self.channel!r} has an array {dtype} {shape} in order {order}, and out is "
-                                    f"{out.dtype} {out.shape}: give numpy.empty({shape}, {dtype.str!r}, {order!r})")
+            raise TypeMismatchError(f"channel {self.channel!r} has an array {dtype} {shape} in order {order}, and out "
+                                    f"is {out.dtype} {out.shape}: give numpy.empty({shape}, {dtype.str!r}, {order!r})")
         if not out.flags.writeable:
             raise TypeMismatchError("out is read-only: give an array that can be written to")
         out[...] = latest
@@ -284,12 +354,23 @@ class ArrayReader:
         return view._snapshot(out)
 
     def view(self) -> ArrayView:
-        """The latest array in place, if the writer has pins, else a copy of it."""
+        """The latest array in place, if the writer has pins, else a copy of it.
+
+        It takes a few microseconds for any size. The writer never waits for a view: it takes other
+        memory meanwhile. A view holds one of the writer's `pins` until the last array that was made
+        of it is gone; while none is free, and below 4 KiB, it is a copy (`ArrayView.is_in_place`).
+
+        Raises what `snapshot` does.
+        """
         view = self._native._view()
         return ArrayView(view, self._accept(view))
 
     def changed(self, timeout: float | None = None) -> bool:
-        """Waits for a later array than the last one that was read; false after `timeout` seconds."""
+        """Waits for a later array than the last one that was read; false after `timeout` seconds.
+
+        Without a `timeout` it waits for ever. Other threads run, and Ctrl-C ends it. It returns true
+        at the end of the channel, too: the next read then raises `ClosedError`.
+        """
         return self._native.changed(timeout)
 
     def has_changed(self) -> bool:
@@ -345,8 +426,14 @@ def _layout_of(label: str, name: str) -> tuple[_DType, _Shape, Order]:
 class SharedArray(numpy.ndarray[_Shape, _DType]):
     """An array in memory that processes share, under a name: made by `Namespace.alloc`.
 
-    It behaves as any array. It is pickled as its name, and so are slices of it. All processes may
-    write to it; nothing keeps them apart but what they agree on.
+    It behaves as any array. It is pickled as its name, and so are slices of it, whatever their size.
+    All processes may write to it; nothing keeps them apart but what they agree on.
+
+    >>> with fleet.alloc("results", 1000) as results:
+    ...     there = fleet.array("results")          # in another process
+    ...     there[3] = 7.5
+    ...     print(results[3], results.sum(), results.is_owner, there.is_owner)
+    7.5 7.5 True False
     """
 
     _block: _tearless.Block | None
@@ -361,7 +448,7 @@ class SharedArray(numpy.ndarray[_Shape, _DType]):
 
     def __array_wrap__(self, array: NDArray[Any], context: Any = None, return_scalar: bool = False) -> Any:
         array = super().__array_wrap__(array, context)
-        if self is array or isinstance(array, SharedArray) and array._block is not None:
+        if self is array or (isinstance(array, SharedArray) and array._block is not None):
             return array
         return array[()] if return_scalar or array.shape == () else array.view(numpy.ndarray)
 

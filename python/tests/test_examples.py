@@ -49,7 +49,8 @@ def test_displays_see_whole_frames_and_do_not_stop_the_camera(name: str) -> None
     printed = run("camera.py", "--size", "480x640", "--namespace", name)
     before, after = map(int, re.findall(r"from frame (\d+) to (\d+)", printed)[0])
     assert after > before
-    displays = re.findall(r"^display-(\d): (\w+), \{'frames': (\d+), 'in_place': (\d+), 'torn': 0,", printed, re.MULTILINE)
+    seen = r"^display-(\d): (\w+), \{'frames': (\d+), 'in_place': (\d+), 'torn': 0,"
+    displays = re.findall(seen, printed, re.MULTILINE)
     assert len(displays) == 3, printed
     assert displays[0][1] == "dead"
     assert all(int(in_place) > 0 for *_, in_place in displays)
@@ -64,7 +65,11 @@ def test_the_learner_learns_from_the_replay_buffer(name: str) -> None:
     assert is_empty(name)
 
 
-@pytest.mark.skipif(any(importlib.util.find_spec(module) is None for module in ("fastapi", "uvicorn", "psutil", "httpx")),
+def lacks(*modules: str) -> bool:
+    return any(importlib.util.find_spec(module) is None for module in modules)
+
+
+@pytest.mark.skipif(lacks("fastapi", "uvicorn", "psutil", "httpx"),
                     reason="the example needs fastapi, uvicorn and psutil; its test needs httpx")
 def test_the_server_serves_states_as_json(name: str) -> None:
     import httpx
@@ -91,18 +96,19 @@ def test_the_server_serves_states_as_json(name: str) -> None:
     assert is_empty(name)
 
 
-def is_built_soon() -> bool:
+def can_be_built() -> bool:
     """Whether the repository's examples can be built: there is cargo, and the repository around."""
     repository = Path(os.environ.get("TEARLESS_REPOSITORY", EXAMPLES.parents[1]))
     return shutil.which("cargo") is not None and (repository / "examples" / "publish.rs").exists()
 
 
-@pytest.mark.skipif(not is_built_soon(), reason="there is no cargo, or no clone of the repository")
+@pytest.mark.skipif(not can_be_built(), reason="there is no cargo, or no clone of the repository")
 def test_rust_and_python_read_each_other() -> None:
     printed = run("mixed.py", seconds=3)
-    said = re.search(r"^Python reads: Conversation\(pid=\d+, ticks=\d+, said=\['Hello from process", printed, re.MULTILINE)
-    assert said is not None, printed
-    assert re.search(r'^Rust reads: #\d+, .*Conversation .*said: \["Hello", "from Python"\]', printed, re.MULTILINE), printed
+    in_python = r"^Python reads: Conversation\(pid=\d+, ticks=\d+, said=\['Hello from process"
+    in_rust = r'^Rust reads: #\d+, .*Conversation .*said: \["Hello", "from Python"\]'
+    assert re.search(in_python, printed, re.MULTILINE), printed
+    assert re.search(in_rust, printed, re.MULTILINE), printed
     assert is_empty("examples")
 
 
