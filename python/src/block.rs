@@ -9,6 +9,7 @@ use tearless::block::{Block as Owned, BlockMut, BlockView};
 
 use crate::buffer::fill;
 use crate::errors::raise;
+use crate::fork;
 
 /// How a block is mapped.
 enum Mapped {
@@ -22,19 +23,20 @@ pub(crate) struct Block {
     mapped: Mapped,
     /// The ownership, in the process that created the block, until it is closed.
     owned: Mutex<Option<Owned>>,
+    generation: u64,
 }
 
 impl Block {
     pub(crate) fn owned(block: Owned) -> Block {
-        Block { mapped: Mapped::Writable((*block).clone()), owned: Mutex::new(Some(block)) }
+        Block { mapped: Mapped::Writable((*block).clone()), owned: Mutex::new(Some(block)), generation: fork::generation() }
     }
 
     pub(crate) fn writable(block: BlockMut) -> Block {
-        Block { mapped: Mapped::Writable(block), owned: Mutex::new(None) }
+        Block { mapped: Mapped::Writable(block), owned: Mutex::new(None), generation: fork::generation() }
     }
 
     pub(crate) fn read_only(block: BlockView) -> Block {
-        Block { mapped: Mapped::ReadOnly(block), owned: Mutex::new(None) }
+        Block { mapped: Mapped::ReadOnly(block), owned: Mutex::new(None), generation: fork::generation() }
     }
 
     fn view(&self) -> &BlockView {
@@ -74,7 +76,8 @@ impl Block {
 
     #[getter]
     fn is_owner(&self) -> bool {
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        let is_ours = self.generation == fork::generation();
+        is_ours && self.owned.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The address of the first byte, to find which block an array lies in.
@@ -95,7 +98,7 @@ impl Block {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
         match owned {
-            Some(owned) => py.detach(|| owned.close()).map_err(raise),
+            Some(owned) => fork::detached(py, || owned.close()).map_err(raise),
             None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -11,29 +12,72 @@ use tearless::hub::{CutTime, HubWatch, Skew};
 use tearless::{Bytes, Snapshot as Payload, hub};
 
 use crate::errors::{Class, raise};
+use crate::fork;
 use crate::namespace::Namespace;
-use crate::stream::Stream;
 use crate::reader::{Reader, Snapshot, wait_in_slices};
+use crate::stream::Stream;
 use crate::values;
 
 /// Reads the channels of a namespace by their names, from any thread.
-#[pyclass(frozen, weakref, module = "tearless._tearless")]
+#[pyclass(frozen, weakref, subclass, module = "tearless._tearless")]
 pub(crate) struct Hub {
-    hub: hub::Hub<Bytes, Any>,
     namespace: Py<Namespace>,
-    readers: Mutex<HashMap<String, Py<Reader>>>,
+    options: Options,
+    opened: Mutex<Opened>,
+    readers: Mutex<Readers>,
 }
 
-/// The status of a worker.
+#[derive(Clone, Copy)]
+struct Options {
+    fresh_within: Option<Duration>,
+    stalled_after: Option<Duration>,
+}
+
+/// The library's hub. A fork opens another: a thread of its parent may have locked this one.
+struct Opened {
+    generation: u64,
+    hub: Arc<hub::Hub<Bytes, Any>>,
+}
+
+impl Opened {
+    fn open(namespace: &Namespace, options: Options) -> Opened {
+        let mut builder = namespace.namespace.hub_builder().codec::<Bytes>().accept(Any);
+        if let Some(limit) = options.fresh_within {
+            builder = builder.fresh_within(limit);
+        }
+        if let Some(limit) = options.stalled_after {
+            builder = builder.stalled_after(limit);
+        }
+        Opened { generation: fork::generation(), hub: Arc::new(builder.open()) }
+    }
+}
+
+#[derive(Default)]
+struct Readers {
+    by_channel: HashMap<String, Py<Reader>>,
+    /// When there are more, those of channels that have ended are dropped.
+    many: usize,
+}
+
+/// How the writer of a channel is: made by `Hub.status`.
+///
+/// >>> worker = fleet.writer("worker-7")
+/// >>> worker.publish({"jobs_done": 3})
+/// 1
+/// >>> status = fleet.hub().status("worker-7")
+/// >>> status.health, status.publication, status.incarnation
+/// ('fresh', 1, 1)
 #[pyclass(frozen, get_all, module = "tearless")]
 pub(crate) struct Status {
     /// `fresh`, `unchanged`, `stalled`, `dead`, `exited`, `closed`, `empty` or `unknown`.
     health: &'static str,
     /// Number of the last publication; 0 before the first.
     publication: u64,
+    /// The process that writes the channel, or was the last to.
     writer_pid: u64,
     /// Number of writers that the channel has had, one after the other.
     incarnation: u64,
+    /// All of it as a sentence.
     text: String,
 }
 
@@ -49,37 +93,56 @@ impl Status {
 }
 
 impl Hub {
-    pub(crate) fn new(
-        namespace: Bound<'_, Namespace>,
-        fresh_within: Option<f64>,
-        stalled_after: Option<f64>,
-    ) -> PyResult<Hub> {
-        let mut builder = namespace.get().namespace.hub_builder().codec::<Bytes>().accept(Any);
-        if let Some(seconds) = fresh_within {
-            builder = builder.fresh_within(values::duration(seconds)?);
+    fn hub(&self, py: Python<'_>) -> Arc<hub::Hub<Bytes, Any>> {
+        let mut opened = self.opened.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        if opened.generation != fork::generation() {
+            let other = Opened::open(self.namespace.get(), self.options);
+            // Not dropped: that might take its locks.
+            std::mem::forget(std::mem::replace(&mut *opened, other));
         }
-        if let Some(seconds) = stalled_after {
-            builder = builder.stalled_after(values::duration(seconds)?);
-        }
-        Ok(Hub { hub: builder.open(), namespace: namespace.unbind(), readers: Mutex::default() })
+        Arc::clone(&opened.hub)
     }
 
-    fn readers(&self, py: Python<'_>) -> MutexGuard<'_, HashMap<String, Py<Reader>>> {
+    fn readers(&self, py: Python<'_>) -> MutexGuard<'_, Readers> {
         self.readers.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a reader. Once there are many, drops those of channels that have ended.
+    fn keep(&self, py: Python<'_>, channel: &str, reader: Py<Reader>) {
+        let (former, all) = {
+            let mut readers = self.readers(py);
+            let former = readers.by_channel.insert(channel.into(), reader);
+            let is_many = readers.by_channel.len() > readers.many.max(64);
+            let entries = readers.by_channel.iter().filter(|_| is_many);
+            (former, entries.map(|(channel, reader)| (channel.clone(), reader.clone_ref(py))).collect::<Vec<_>>())
+        };
+        drop(former);
+        if all.is_empty() {
+            return;
+        }
+        let ended: Vec<_> = all.into_iter().filter(|(_, reader)| reader.get().is_closed(py)).collect();
+        let mut readers = self.readers(py);
+        for (channel, _) in &ended {
+            readers.by_channel.remove(channel);
+        }
+        readers.many = 2 * readers.by_channel.len();
     }
 
     /// The result of `read` for the reader of a channel. One whose channel has been removed or
     /// replaced is opened again.
     fn with_reader<R>(&self, py: Python<'_>, channel: &str, read: impl Fn(&Reader) -> PyResult<R>) -> PyResult<R> {
-        let known = self.readers(py).get(channel).map(|reader| reader.clone_ref(py));
+        let known = self.readers(py).by_channel.get(channel).map(|reader| reader.clone_ref(py));
         if let Some(reader) = known {
             match read(reader.get()) {
-                Err(error) if Class::Closed.is_of(py, &error) => drop(self.readers(py).remove(channel)),
+                Err(error) if Class::Closed.is_of(py, &error) => {
+                    let former = self.readers(py).by_channel.remove(channel);
+                    drop(former);
+                }
                 read => return read,
             }
         }
         let reader = Py::new(py, Namespace::open_reader(self.namespace.bind(py), py, channel, false, 0.0)?)?;
-        self.readers(py).insert(channel.into(), reader.clone_ref(py));
+        self.keep(py, channel, reader.clone_ref(py));
         read(reader.get())
     }
 
@@ -100,7 +163,21 @@ impl Hub {
 
 #[pymethods]
 impl Hub {
-    /// The latest state of a channel.
+    #[new]
+    #[pyo3(signature = (namespace, *, fresh_within=None, stalled_after=None))]
+    fn new(namespace: Bound<'_, Namespace>, fresh_within: Option<f64>, stalled_after: Option<f64>) -> PyResult<Hub> {
+        let options = Options {
+            fresh_within: fresh_within.map(values::duration).transpose()?,
+            stalled_after: stalled_after.map(values::duration).transpose()?,
+        };
+        let opened = Mutex::new(Opened::open(namespace.get(), options));
+        Ok(Hub { namespace: namespace.unbind(), options, opened, readers: Mutex::default() })
+    }
+
+    /// The latest state of a channel. It attaches to the channel, again if it was removed or
+    /// replaced.
+    ///
+    /// Raises `NotFoundError` if there is no such channel, and what `Reader.snapshot` does.
     fn get(&self, py: Python<'_>, channel: &str) -> PyResult<Snapshot> {
         self.with_reader(py, channel, |reader| reader.snapshot(py))
     }
@@ -108,7 +185,8 @@ impl Hub {
     /// The names of the channels that a pattern with `*` and `?` matches, sorted.
     #[pyo3(signature = (pattern="*"))]
     fn channels(&self, py: Python<'_>, pattern: &str) -> PyResult<Vec<String>> {
-        let listed = py.detach(|| self.hub.channels(pattern)).map_err(raise)?;
+        let hub = self.hub(py);
+        let listed = fork::detached(py, || hub.channels(pattern)).map_err(raise)?;
         Ok(listed.iter().map(|channel| channel.to_string()).collect())
     }
 
@@ -131,9 +209,10 @@ impl Hub {
             .collect()
     }
 
-    /// How the worker is that writes a channel.
+    /// The status of a channel: whether its writer lives, hangs or has ended. It asks the kernel.
     fn status(&self, py: Python<'_>, channel: &str) -> PyResult<Status> {
-        let status = py.detach(|| self.hub.status(channel)).map_err(raise)?;
+        let hub = self.hub(py);
+        let status = fork::detached(py, || hub.status(channel)).map_err(raise)?;
         Ok(Status {
             health: status.health.name(),
             publication: status.publication,
@@ -147,7 +226,8 @@ impl Hub {
     /// error, skew)])`.
     #[pyo3(name = "_cut")]
     fn cut(&self, py: Python<'_>, channels: Vec<String>) -> PyResult<(bool, bool, Vec<(String, Py<PyAny>, Option<String>)>)> {
-        let cut = py.detach(|| self.hub.cut::<Vec<u8>>(&channels));
+        let hub = self.hub(py);
+        let cut = fork::detached(py, || hub.cut::<Vec<u8>>(&channels));
         let (consistent, instant) = (cut.is_consistent(), cut.moment == CutTime::Instant);
         let states = cut.states.into_iter().map(|of| {
             let state = self.state_of(py, &of.channel, of.state);
@@ -164,19 +244,20 @@ impl Hub {
         Ok((consistent, instant, states.collect::<PyResult<_>>()?))
     }
 
-    /// Waits for changes of the channels that a pattern matches.
+    /// What waits for changes of the channels that a pattern matches, without polling them.
     #[pyo3(signature = (pattern="*"))]
-    fn watch(&self, pattern: &str) -> Watch {
-        Watch { watch: Arc::new(Mutex::new(self.hub.watch(pattern))) }
+    fn watch(slf: Bound<'_, Self>, pattern: &str) -> Watch {
+        let watch = Watched::new(&slf, pattern);
+        Watch { hub: slf.unbind(), pattern: pattern.into(), watch: Mutex::new(watch) }
     }
 
     /// The states of the channels that a pattern matches, from now on, for a loop of asyncio.
     #[pyo3(name = "_stream")]
     fn stream(slf: Bound<'_, Self>, pattern: &str) -> PyResult<Stream> {
-        Stream::of_hub(slf.get().hub.changes_of(pattern), slf.unbind())
+        Stream::of_hub(slf.get().hub(slf.py()).changes_of(pattern), slf.unbind())
     }
 
-    /// The latest states and every later one, for `async for channel, state in`.
+    /// The latest states and every later one, for `async for channel, state in`: see `Changes`.
     #[pyo3(signature = (pattern="*"))]
     fn changes<'py>(slf: Bound<'py, Self>, pattern: &str) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("tearless._aio")?.getattr("Changes")?.call1((slf, pattern))
@@ -185,31 +266,60 @@ impl Hub {
     fn __repr__(&self) -> String {
         format!("<Hub of {:?}>", self.namespace.get().namespace.name())
     }
+}
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, ())> {
-        Ok((self.namespace.bind(py).getattr("hub")?, ()))
-    }
+/// What has changed in a namespace since the last call: made by `Hub.watch`.
+///
+/// >>> watch = fleet.hub().watch("worker-*")
+/// >>> worker = fleet.writer("worker-7")
+/// >>> worker.publish({"jobs_done": 3})
+/// 1
+/// >>> watch.wait_any(timeout=10)
+/// ['worker-7']
+/// >>> watch.wait_any(timeout=0)
+/// []
+#[pyclass(frozen, module = "tearless._tearless")]
+pub(crate) struct Watch {
+    hub: Py<Hub>,
+    pattern: String,
+    watch: Mutex<Watched>,
+}
 
-    fn _repr_html_<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("tearless._hub")?.getattr("table")?.call1((slf,))
+/// The library's watch, which is locked while it waits. A fork has another one.
+struct Watched {
+    generation: u64,
+    watch: Arc<Mutex<HubWatch>>,
+}
+
+impl Watched {
+    fn new(hub: &Bound<'_, Hub>, pattern: &str) -> Watched {
+        let watch = hub.get().hub(hub.py()).watch(pattern);
+        Watched { generation: fork::generation(), watch: Arc::new(Mutex::new(watch)) }
     }
 }
 
-/// What has changed in a namespace since the last call.
-#[pyclass(frozen, module = "tearless._tearless")]
-pub(crate) struct Watch {
-    watch: Arc<Mutex<HubWatch>>,
+impl Watch {
+    fn current(&self, py: Python<'_>) -> Arc<Mutex<HubWatch>> {
+        let mut watched = self.watch.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        if watched.generation != fork::generation() {
+            let other = Watched::new(self.hub.bind(py), &self.pattern);
+            // Not dropped: that might take its locks.
+            std::mem::forget(std::mem::replace(&mut *watched, other));
+        }
+        Arc::clone(&watched.watch)
+    }
 }
 
 #[pymethods]
 impl Watch {
     /// The channels that have changed since the last call, or are new, closed or removed. Waits for
-    /// one, up to `timeout` seconds.
+    /// one, up to `timeout` seconds, or for ever; other threads run meanwhile, and Ctrl-C ends it.
     #[pyo3(signature = (timeout=None))]
     fn wait_any(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<String>> {
+        let watch = self.current(py);
         let mut changed = Vec::new();
         wait_in_slices(py, timeout, raise, |left| -> Result<bool, QueryError> {
-            changed = self.watch.lock().unwrap_or_else(PoisonError::into_inner).wait_any(left)?;
+            changed = watch.lock().unwrap_or_else(PoisonError::into_inner).wait_any(left)?;
             Ok(!changed.is_empty())
         })?;
         Ok(changed.iter().map(|channel| channel.to_string()).collect())

@@ -6,6 +6,7 @@
 mod block;
 mod buffer;
 mod errors;
+mod fork;
 mod hub;
 mod namespace;
 mod reader;
@@ -20,6 +21,8 @@ use pyo3::prelude::*;
 mod _tearless {
     #[pymodule_export]
     use crate::block::Block;
+    #[pymodule_export]
+    use crate::fork::{after_fork, before_fork};
     #[pymodule_export]
     use crate::hub::{Hub, Status, Watch};
     #[pymodule_export]

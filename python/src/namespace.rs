@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tearless::accept::Any;
 use tearless::cleanup::Retention;
-use tearless::error::AttachError;
+use tearless::error::{AttachError, BlockError};
 use tearless::hub::Pattern;
 use tearless::options::Group;
 use tearless::view::TrustedWriters;
@@ -16,7 +16,7 @@ use tearless::{Bytes, Namespace as Opened, WriterBuilder};
 
 use crate::block::Block;
 use crate::errors::raise;
-use crate::hub::Hub;
+use crate::fork;
 use crate::reader::{Reader, wait_in_slices};
 use crate::syncer::{State, Syncer};
 use crate::values::{self, Packed};
@@ -150,11 +150,13 @@ impl Namespace {
         Ok(Namespace { namespace: py.detach(|| builder.open()).map_err(raise)? })
     }
 
+    /// The name.
     #[getter]
     fn name(&self) -> &str {
         self.namespace.name()
     }
 
+    /// The directory of its objects, if it was opened in one.
     #[getter]
     fn directory(&self) -> Option<PathBuf> {
         self.namespace.directory().map(Into::into)
@@ -201,7 +203,7 @@ impl Namespace {
             builder = builder.resume();
         }
         let syncer = py.detach(|| builder.spawn()).map_err(raise)?;
-        Ok(Syncer { syncer })
+        Ok(Syncer::new(syncer))
     }
 
     /// A reader of `channel`, of any format; `timeout` is how long to wait for the channel.
@@ -230,12 +232,6 @@ impl Namespace {
         }
     }
 
-    /// A hub of all channels.
-    #[pyo3(signature = (*, fresh_within=None, stalled_after=None))]
-    fn hub(slf: Bound<'_, Self>, fresh_within: Option<f64>, stalled_after: Option<f64>) -> PyResult<Hub> {
-        Hub::new(slf, fresh_within, stalled_after)
-    }
-
     /// Creates a block, which this object owns.
     #[pyo3(name = "_create_block", signature = (name, len, label, *, permissions=None))]
     fn create_block(&self, py: Python<'_>, name: &str, len: usize, label: &str, permissions: Option<u32>) -> PyResult<Block> {
@@ -243,47 +239,73 @@ impl Namespace {
         if let Some(permissions) = permissions {
             builder = builder.permissions(permissions);
         }
-        py.detach(|| builder.create(len)).map(Block::owned).map_err(raise)
+        fork::detached(py, || builder.create(len)).map(Block::owned).map_err(raise)
     }
 
     /// Opens a block of another process, or of this one.
     #[pyo3(name = "_open_block", signature = (name, *, read_only=false, timeout=0.0))]
     fn open_block(&self, py: Python<'_>, name: &str, read_only: bool, timeout: f64) -> PyResult<Block> {
-        let builder = self.namespace.block_builder(name).attach_within(values::duration(timeout)?);
-        py.detach(|| match read_only {
-            true => builder.open().map(Block::read_only),
-            false => builder.open_mut().map(Block::writable),
-        })
-        .map_err(raise)
+        let builder = self.namespace.block_builder(name);
+        let (mut opened, mut last) = (None, None);
+        wait_in_slices(py, Some(timeout), raise, |left| {
+            let builder = builder.clone().attach_within(left);
+            let attempt = match read_only {
+                true => builder.open().map(Block::read_only),
+                false => builder.open_mut().map(Block::writable),
+            };
+            match attempt {
+                Ok(block) => opened = Some(block),
+                Err(error @ (BlockError::NotFound { .. } | BlockError::NotReady { .. })) => last = Some(error),
+                Err(error) => return Err(error),
+            }
+            Ok(opened.is_some())
+        })?;
+        match (opened, last) {
+            (Some(block), _) => Ok(block),
+            (None, Some(error)) => Err(raise(error)),
+            (None, None) => unreachable!("there was an attempt"),
+        }
     }
 
-    /// Removes a block whose owner has ended.
+    /// Removes an array whose owner has ended; false if there is none. Raises `InUseError` while the
+    /// owner lives.
     fn remove_block(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
         let builder = self.namespace.block_builder(name);
-        py.detach(|| builder.remove()).map_err(raise)
+        fork::detached(py, || builder.remove()).map_err(raise)
     }
 
-    /// Removes a channel whose writer has ended.
+    /// Removes a channel whose writer has ended; false if there is none. Raises `InUseError` while
+    /// the writer lives.
     fn remove_channel(&self, py: Python<'_>, channel: &str) -> PyResult<bool> {
-        py.detach(|| self.namespace.remove_channel(channel)).map_err(raise)
+        fork::detached(py, || self.namespace.remove_channel(channel)).map_err(raise)
     }
 
-    /// Names of the channels, sorted.
+    /// Names of the channels, sorted, also of those whose writer is dead.
     fn channels(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let listed = py.detach(|| self.namespace.channels()).map_err(raise)?;
-        Ok(listed.into_iter().map(|channel| channel.name).collect())
+        let listed = fork::detached(py, || self.namespace.channels()).map_err(raise)?;
+        let mut names: Vec<_> = listed.into_iter().map(|channel| channel.name).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
-    /// Names of the blocks, sorted.
+    /// Names of the arrays that were made by `alloc`, sorted.
     fn blocks(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let listed = py.detach(|| self.namespace.blocks()).map_err(raise)?;
-        Ok(listed.into_iter().map(|block| block.name).collect())
+        let listed = fork::detached(py, || self.namespace.blocks()).map_err(raise)?;
+        let mut names: Vec<_> = listed.into_iter().map(|block| block.name).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Removes what ended processes have left; returns the names of the removed channels and
-    /// blocks.
-    fn clean(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let report = py.detach(|| self.namespace.clean(Retention::default())).map_err(raise)?;
+    /// blocks. Last states stay for `keep` seconds; of None, until they are replaced.
+    #[pyo3(signature = (keep=None))]
+    fn clean(&self, py: Python<'_>, keep: Option<f64>) -> PyResult<Vec<String>> {
+        let retention = match keep.map(values::duration).transpose()? {
+            None => Retention::UntilReplaced,
+            Some(Duration::ZERO) => Retention::Nothing,
+            Some(age) => Retention::For(age),
+        };
+        let report = fork::detached(py, || self.namespace.clean(retention)).map_err(raise)?;
         Ok(report.removed.into_iter().filter_map(|removed| removed.channel.or(removed.block)).collect())
     }
 
@@ -298,7 +320,8 @@ impl Namespace {
         self.namespace.object_prefix(None)
     }
 
-    /// Saves channels to a file.
+    /// Saves the latest states of the channels that one of the patterns matches, or of all, to a
+    /// file, with checksums; returns how many. The command `tearless restore` brings them back.
     #[pyo3(signature = (path, channels=vec![]))]
     #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
     fn save(&self, py: Python<'_>, path: PathBuf, channels: Vec<String>) -> PyResult<usize> {

@@ -1,6 +1,8 @@
 //! Reading: values, bytes, arrays in place.
 
 use std::ffi::c_int;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,12 +10,14 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyTuple};
-use tearless::dynamic::DynamicReader;
 use tearless::SnapshotInfo;
+use tearless::dynamic::DynamicReader;
+use tearless::error::SnapshotError;
 use tearless::view::View as SharedView;
 
 use crate::buffer::{Buffer, fill};
 use crate::errors::raise;
+use crate::fork;
 use crate::stream::Stream;
 use crate::values::{self, Format};
 
@@ -44,7 +48,14 @@ pub(crate) fn wait_in_slices<E: Send>(
     }
 }
 
-/// A state and what is known of its publication.
+/// A state and what is known of its publication. It never changes.
+///
+/// >>> worker = fleet.writer("worker-7")
+/// >>> worker.publish([1, 2])
+/// 1
+/// >>> snapshot = fleet.reader("worker-7").snapshot()
+/// >>> snapshot.value, snapshot.publication, 0 <= snapshot.age < 60, snapshot.payload_len
+/// ([1, 2], 1, True, 3)
 #[pyclass(frozen, module = "tearless")]
 pub(crate) struct Snapshot {
     /// The state.
@@ -61,21 +72,25 @@ impl Snapshot {
 
 #[pymethods]
 impl Snapshot {
+    /// The number of the publication: 1 is the first of the channel, also across restarts.
     #[getter]
     fn publication(&self) -> u64 {
         self.info.publication()
     }
 
+    /// Seconds since it was published, as of now; None if the channel has no timestamps.
     #[getter]
     fn age(&self) -> Option<f64> {
         self.info.age().map(|age| age.as_secs_f64())
     }
 
+    /// When it was published, in UTC, by the clock of the reader; None without timestamps.
     #[getter]
     fn published_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.info.published_at().map(|time| values::time_of_day(py, time)).transpose()
     }
 
+    /// Bytes that the state takes in shared memory.
     #[getter]
     fn payload_len(&self) -> usize {
         self.info.payload_len()
@@ -92,14 +107,31 @@ impl Snapshot {
 
 struct Inner {
     reader: DynamicReader,
-    format: Format,
+    /// The memory that payloads are copied to.
     payload: Vec<u8>,
 }
 
-/// A reader of one channel.
+/// A reader of one channel: made by `Namespace.reader`.
+///
+/// Reading has no effect on the writer, and works after its death, too. A reader may be used by
+/// several threads, and by a fork, and is pickled as its name.
+///
+/// >>> worker = fleet.writer("worker-7")
+/// >>> worker.publish({"jobs_done": 3})
+/// 1
+/// >>> reader = fleet.reader("worker-7")
+/// >>> reader.snapshot().value, reader.has_changed(), reader.writer_state()
+/// ({'jobs_done': 3}, False, 'alive')
+/// >>> worker.publish({"jobs_done": 4})
+/// 2
+/// >>> reader.changed(timeout=1)
+/// True
 #[pyclass(frozen, weakref, module = "tearless._tearless")]
 pub(crate) struct Reader {
     inner: Mutex<Inner>,
+    format: Format,
+    /// Whether the last payload was large.
+    is_large: AtomicBool,
     channel: String,
     is_raw: bool,
     /// The `Namespace` of Python that opened it.
@@ -110,13 +142,20 @@ impl Reader {
     pub(crate) fn new(reader: DynamicReader, is_raw: bool, namespace: Py<PyAny>) -> Reader {
         let format = if is_raw { Format::Raw } else { Format::of(reader.codec()) };
         let channel = reader.reader().channel().into();
-        let inner = Inner { reader, format, payload: Vec::new() };
-        Reader { inner: Mutex::new(inner), channel, is_raw, namespace }
+        let inner = Mutex::new(Inner { reader, payload: Vec::new() });
+        Reader { inner, format, is_large: AtomicBool::new(false), channel, is_raw, namespace }
     }
 
     /// The value of a payload of this channel.
     pub(crate) fn decode<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        self.lock(py).value(py, payload)
+        match self.format {
+            Format::Raw => Ok(PyBytes::new(py, payload).into_any()),
+            Format::Packed => values::unpack(py, payload),
+            Format::Described => {
+                let decoded = self.lock(py).reader.decode(payload);
+                values::from_decoded(py, &self.channel, decoded)
+            }
+        }
     }
 
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
@@ -124,22 +163,26 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// The latest payload, and what is known of it.
+    fn receive(&self, py: Python<'_>) -> (Result<SnapshotInfo, SnapshotError>, Vec<u8>) {
+        // Relaxed: either way it is copied.
+        let is_large = self.is_large.load(Ordering::Relaxed);
+        let _inside = is_large.then(|| fork::enter(py));
+        let mut inner = self.lock(py);
+        let copied = inner.receive(py, is_large);
+        let payload = mem::take(&mut inner.payload);
+        self.is_large.store(payload.len() >= LARGE, Ordering::Relaxed);
+        (copied, payload)
+    }
+}
+
 impl Inner {
     /// Copies the latest payload into `self.payload`.
-    fn receive(&mut self, py: Python<'_>) -> PyResult<SnapshotInfo> {
+    fn receive(&mut self, py: Python<'_>, is_large: bool) -> Result<SnapshotInfo, SnapshotError> {
         let Inner { reader, payload, .. } = self;
         let reader = reader.reader_mut();
-        let is_large = payload.len() >= LARGE;
-        let copied = if is_large {
-            py.detach(|| reader.snapshot_into(payload))
-        } else {
-            reader.snapshot_into(payload)
-        };
-        copied.map_err(raise)
-    }
-
-    fn value<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        decode(py, &self.reader, self.format, payload)
+        if is_large { py.detach(|| reader.snapshot_into(payload)) } else { reader.snapshot_into(payload) }
     }
 }
 
@@ -154,37 +197,37 @@ pub(crate) fn decode<'py>(
         Format::Raw => Ok(PyBytes::new(py, payload).into_any()),
         Format::Packed => values::unpack(py, payload),
         Format::Described => {
-            let value = reader.decode(payload).map_err(|error| {
-                let (class, kind) = crate::errors::ToPython::class(&error);
-                let channel = reader.reader().channel();
-                class.error(kind, &format!("the state of channel {channel:?} can't be decoded: {error}; raw=True reads the bytes"))
-            })?;
-            values::from_json(py, &value)
+            values::from_decoded(py, reader.reader().channel(), reader.decode(payload))
         }
     }
 }
 
 #[pymethods]
 impl Reader {
-    /// The latest state.
+    /// The latest state: one whole publication, copied and unpacked.
+    ///
+    /// It makes no system call and does not wait. Other threads run while 64 KiB or more are copied.
+    ///
+    /// Raises `EmptyError` before the first publication, `ClosedError` when the channel is removed or
+    /// replaced, and `DecodeError` for bytes that are no value.
     pub(crate) fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
-        let mut inner = self.lock(py);
-        let info = inner.receive(py)?;
-        Ok(Snapshot::new(inner.value(py, &inner.payload)?, info))
+        let (copied, payload) = self.receive(py);
+        let info = copied.map_err(raise)?;
+        let value = self.decode(py, &payload)?;
+        self.lock(py).payload = payload;
+        Ok(Snapshot::new(value, info))
     }
 
-    /// The state with this number, if the channel still has it.
+    /// The state with this number, if the channel still has it; else None. A channel has a few slots.
     fn snapshot_at(&self, py: Python<'_>, publication: u64) -> PyResult<Option<Snapshot>> {
-        let mut inner = self.lock(py);
-        let found = inner.reader.reader_mut().snapshot_at(publication).map_err(raise)?;
-        found.map(|found| Ok(Snapshot::new(inner.value(py, &found)?, found.info()))).transpose()
+        let found = self.lock(py).reader.reader_mut().snapshot_at(publication);
+        found.map_err(raise)?.map(|found| Ok(Snapshot::new(self.decode(py, &found)?, found.info()))).transpose()
     }
 
-    /// The last states that the channel holds, the latest first.
+    /// The last states that the channel holds, the latest first: at most as many as it has slots.
     fn history(&self, py: Python<'_>) -> PyResult<Vec<Snapshot>> {
-        let mut inner = self.lock(py);
-        let found: Result<Vec<_>, _> = inner.reader.reader_mut().history().collect();
-        found.map_err(raise)?.iter().map(|found| Ok(Snapshot::new(inner.value(py, found)?, found.info()))).collect()
+        let found: Result<Vec<_>, _> = self.lock(py).reader.reader_mut().history().collect();
+        found.map_err(raise)?.iter().map(|found| Ok(Snapshot::new(self.decode(py, found)?, found.info()))).collect()
     }
 
     /// Whether there is a later state than that of the last snapshot.
@@ -192,7 +235,10 @@ impl Reader {
         self.lock(py).reader.reader().has_changed()
     }
 
-    /// Waits for a later state than that of the last snapshot.
+    /// Waits for a later state than that of the last snapshot; false after `timeout` seconds.
+    ///
+    /// Without a `timeout` it waits for ever. The writer wakes it; other threads run meanwhile, and
+    /// Ctrl-C ends it. Raises `ClosedError` when the channel ends.
     #[pyo3(signature = (timeout=None))]
     fn changed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         // A reader of its own, so that other threads can read meanwhile.
@@ -203,8 +249,8 @@ impl Reader {
     /// The latest payload, in place if the writer has pins.
     #[pyo3(name = "_view")]
     fn view(&self, py: Python<'_>) -> PyResult<View> {
-        let view = self.lock(py).reader.reader_mut().view().map_err(raise)?;
-        Ok(View { view })
+        let view = self.lock(py).reader.reader_mut().view();
+        Ok(View { view: view.map_err(raise)? })
     }
 
     /// Copies the latest payload behind its first bytes, which must be `head`, into `out`; returns
@@ -213,68 +259,79 @@ impl Reader {
     fn copy_into(&self, py: Python<'_>, array: &Bound<'_, PyAny>, head: &[u8]) -> PyResult<Option<Snapshot>> {
         let out = Buffer::writable(array)?;
         let wanted = head.len() + out.len();
-        let mut inner = self.lock(py);
+        let is_same = |payload: &[u8]| payload.len() == wanted && payload.starts_with(head);
         let copied = if wanted < LARGE {
-            let info = inner.receive(py)?;
-            let payload = inner.payload.as_slice();
-            let is_same = payload.len() == wanted && payload.starts_with(head);
-            is_same.then(|| out.store(&payload[head.len()..])).map(|()| info)
+            let mut inner = self.lock(py);
+            inner.receive(py, false).map(|info| {
+                let payload = inner.payload.as_slice();
+                is_same(payload).then(|| out.store(&payload[head.len()..])).map(|()| info)
+            })
         } else {
-            let view = inner.reader.reader_mut().view().map_err(raise)?;
-            drop(inner);
-            let is_same = view.len() == wanted && view.starts_with(head);
-            let copy = || out.store(&view[head.len()..]);
-            is_same.then(|| py.detach(copy)).map(|()| view.info())
+            let view = self.lock(py).reader.reader_mut().view();
+            view.map(|view| {
+                let copy = || out.store(&view[head.len()..]);
+                is_same(&view).then(|| py.detach(copy)).map(|()| view.info())
+            })
         };
-        Ok(copied.map(|info| Snapshot::new(array.clone(), info)))
+        Ok(copied.map_err(raise)?.map(|info| Snapshot::new(array.clone(), info)))
     }
 
+    /// `alive`, `stopped`, `dead`, `exited`, `closed` or `unknown`: asks the kernel.
     fn writer_state(&self, py: Python<'_>) -> PyResult<&'static str> {
-        Ok(self.lock(py).reader.reader().writer_state().map_err(raise)?.name())
+        let state = self.lock(py).reader.reader().writer_state();
+        Ok(state.map_err(raise)?.name())
     }
 
+    /// How the writer is, as a sentence: with the age of its last state, or how it ended.
     fn health(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.lock(py).reader.reader_mut().health().map_err(raise)?.to_string())
+        let health = self.lock(py).reader.reader_mut().health();
+        Ok(health.map_err(raise)?.to_string())
     }
 
     /// The states of the channel from now on, for a loop of asyncio.
     #[pyo3(name = "_stream")]
     fn stream(&self, py: Python<'_>) -> PyResult<Stream> {
-        let inner = self.lock(py);
-        Stream::of_reader(inner.reader.reader().clone(), inner.format)
+        let reader = self.lock(py).reader.reader().clone();
+        Stream::of_reader(reader, self.format)
     }
 
+    /// The channel's name.
     #[getter]
     fn channel(&self) -> &str {
         &self.channel
     }
 
+    /// The number of the latest publication; 0 if there is none.
     #[getter]
     fn publication(&self, py: Python<'_>) -> u64 {
         self.lock(py).reader.reader().publication()
     }
 
+    /// The format of the payloads: `message-pack`, `bytes`, `pod` or another one of the library's.
     #[getter]
     fn codec(&self, py: Python<'_>) -> String {
         self.lock(py).reader.codec().into()
     }
 
+    /// The name of the type that the writer publishes.
     #[getter]
     fn type_name(&self, py: Python<'_>) -> String {
         self.lock(py).reader.type_name().into()
     }
 
+    /// The process that writes the channel, or was the last to.
     #[getter]
     fn writer_pid(&self, py: Python<'_>) -> u64 {
         self.lock(py).reader.reader().writer_pid()
     }
 
+    /// Whether the writer has closed the channel.
     #[getter]
-    fn is_closed(&self, py: Python<'_>) -> bool {
+    pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
         self.lock(py).reader.reader().is_closed()
     }
 
-    /// The latest state and every later one, for `async for`.
+    /// The latest state and every later one, for `async for`: see `Changes`.
     fn changes<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("tearless._aio")?.getattr("Changes")?.call1((slf,))
     }
@@ -300,7 +357,7 @@ impl Reader {
 }
 
 /// A publication in place: an object with the buffer protocol, read-only. Arrays that are made of
-/// it keep it, and it keeps the memory.
+/// it keep it, and it keeps the memory. `ArrayReader.view` makes an array of one.
 #[pyclass(frozen, module = "tearless._tearless")]
 pub(crate) struct View {
     view: SharedView<[u8]>,
@@ -308,21 +365,25 @@ pub(crate) struct View {
 
 #[pymethods]
 impl View {
+    /// The number of the publication.
     #[getter]
     fn publication(&self) -> u64 {
         self.view.info().publication()
     }
 
+    /// Seconds since it was published, as of now; None if the channel has no timestamps.
     #[getter]
     fn age(&self) -> Option<f64> {
         self.view.info().age().map(|age| age.as_secs_f64())
     }
 
+    /// Whether these are the writer's bytes. Otherwise they are a copy.
     #[getter]
     fn is_in_place(&self) -> bool {
         self.view.is_in_place()
     }
 
+    /// Whether there is no later publication.
     #[getter]
     fn is_latest(&self) -> bool {
         self.view.is_latest()

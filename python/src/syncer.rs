@@ -1,11 +1,16 @@
 //! A state that a thread of the library publishes in the background.
 
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use tearless::error::CodecError;
-use tearless::{Codec, Decode, Encode};
+use tearless::error::{CodecError, ShutdownError};
+use tearless::{Codec, Decode, Encode, syncer};
 
-use crate::errors::raise;
+use crate::errors::{Class, raise};
+use crate::fork;
 use crate::values::{self, Packed};
 
 /// A value of Python, and what packs it.
@@ -53,10 +58,93 @@ impl Decode<State> for Packed {
     }
 }
 
-/// A state that is published in the background, whenever it has changed.
+/// A state that a thread publishes whenever it has changed: made by `Namespace.syncer`.
+///
+/// Changing it costs no publication. It may be changed by several threads.
+///
+/// >>> with fleet.syncer("worker-7", {"jobs_done": 0}) as worker:
+/// ...     for job in range(3):
+/// ...         worker.update(lambda state: {"jobs_done": state["jobs_done"] + 1})
+/// ...     number = worker.flush()
+/// ...     fleet.reader("worker-7").snapshot().value
+/// {'jobs_done': 3}
 #[pyclass(frozen, weakref, module = "tearless._tearless")]
 pub(crate) struct Syncer {
-    pub(crate) syncer: tearless::syncer::Syncer<State, Packed>,
+    /// `None` only while it is dropped.
+    syncer: Option<syncer::Syncer<State, Packed>>,
+    generation: u64,
+    /// The thread that is in `change`, which was passed to `update`.
+    changing: Mutex<Option<ThreadId>>,
+}
+
+/// Ends `changing`.
+struct Changing<'a>(&'a Mutex<Option<ThreadId>>);
+
+impl<'a> Changing<'a> {
+    fn begin(changing: &'a Mutex<Option<ThreadId>>) -> Changing<'a> {
+        *changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current().id());
+        Changing(changing)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Syncer {
+    pub(crate) fn new(syncer: syncer::Syncer<State, Packed>) -> Syncer {
+        Syncer { syncer: Some(syncer), generation: fork::generation(), changing: Mutex::default() }
+    }
+
+    fn inner(&self) -> &syncer::Syncer<State, Packed> {
+        self.syncer.as_ref().expect("it is not being dropped")
+    }
+
+    fn is_forked(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    fn changing(&self) -> Option<ThreadId> {
+        *self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An error where this thread would wait for itself, or for a thread that a fork does not have.
+    fn check(&self) -> PyResult<&syncer::Syncer<State, Packed>> {
+        let channel = self.inner().channel();
+        if self.is_forked() {
+            let text = format!("the syncer of channel {channel:?} belongs to the process that this one is a fork of: \
+                                open a writer for another channel in this process");
+            return Err(Class::Forked.error("Publish.Forked", &text));
+        }
+        if self.changing() == Some(thread::current().id()) {
+            let text = format!("the state of channel {channel:?} is being changed by this thread: don't call its syncer \
+                                in a function that was passed to update");
+            return Err(Class::Error.error("", &text));
+        }
+        Ok(self.inner())
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        let Some(syncer) = self.syncer.take() else { return };
+        if self.changing().is_some() {
+            // A thread that the end of the interpreter stopped holds the state for ever.
+            std::mem::forget(syncer);
+            return;
+        }
+        // Its thread may need the interpreter before it ends.
+        let mut syncer = Some(syncer);
+        let dropped = Python::try_attach(|py| {
+            let syncer = syncer.take();
+            py.detach(|| drop(syncer));
+        });
+        if dropped.is_none() {
+            std::mem::forget(syncer);
+        }
+    }
 }
 
 #[pymethods]
@@ -64,55 +152,86 @@ impl Syncer {
     /// Calls `change(state)`, while nothing is published. What it returns, unless that is None, is
     /// the new state.
     fn update(&self, py: Python<'_>, change: &Bound<'_, PyAny>) -> PyResult<()> {
+        let syncer = self.check()?;
         let change = change.as_unbound();
-        py.detach(|| {
-            self.syncer.update(|state| {
+        let former = py.detach(|| {
+            syncer.update(|state| {
                 Python::attach(|py| {
+                    let _changing = Changing::begin(&self.changing);
                     let changed = change.call1(py, (&state.value,))?;
-                    if !changed.is_none(py) {
-                        state.value = changed;
-                    }
-                    Ok(())
+                    let is_new = !changed.is_none(py);
+                    Ok::<_, PyErr>(is_new.then(|| std::mem::replace(&mut state.value, changed)))
                 })
             })
-        })
+        });
+        // Dropped without the lock: that may call Python code.
+        former.map(drop)
     }
 
-    /// The state, published or not.
+    /// The state, published or not. The next tick looks whether it was changed in place.
     #[getter]
-    fn state(&self, py: Python<'_>) -> Py<PyAny> {
-        py.detach(|| self.syncer.read(|state| Python::attach(|py| state.value.clone_ref(py))))
+    fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let syncer = self.check()?;
+        Ok(py.detach(|| syncer.update(|state| Python::attach(|py| state.value.clone_ref(py)))))
     }
 
     #[setter]
-    fn set_state(&self, py: Python<'_>, value: Py<PyAny>) {
-        let old = py.detach(|| self.syncer.update(|state| std::mem::replace(&mut state.value, value)));
+    fn set_state(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+        let syncer = self.check()?;
+        let old = py.detach(|| syncer.update(|state| std::mem::replace(&mut state.value, value)));
         drop(old);
+        Ok(())
     }
 
     /// Publishes the state now, if it has changed; returns the number of the last publication.
+    ///
+    /// Raises what `Writer.publish` does, for example `EncodeError` for a state that can't be packed.
     fn flush(&self, py: Python<'_>) -> PyResult<u64> {
-        py.detach(|| self.syncer.flush()).map_err(raise)
+        let syncer = self.check()?;
+        py.detach(|| {
+            // It may have been changed in place.
+            syncer.update(|_| ());
+            syncer.flush()
+        })
+        .map_err(raise)
     }
 
     /// The error of the last tick that failed, as a text.
     #[getter]
-    fn last_error(&self, py: Python<'_>) -> Option<String> {
-        py.detach(|| self.syncer.last_error()).map(|error| error.to_string())
+    fn last_error(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let syncer = self.check()?;
+        Ok(py.detach(|| syncer.last_error()).map(|error| error.to_string()))
     }
 
+    /// The channel's name.
     #[getter]
     fn channel(&self) -> &str {
-        self.syncer.channel()
+        self.inner().channel()
     }
 
-    /// Publishes the last state and ends the channel. Again, it does nothing.
+    /// Publishes the last state and ends the channel. Again, or in a fork, it does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        use tearless::error::ShutdownError;
-        match py.detach(|| self.syncer.shutdown()) {
+        if self.is_forked() {
+            return Ok(());
+        }
+        let syncer = self.check()?;
+        match py.detach(|| syncer.shutdown()) {
             Ok(_) | Err(ShutdownError::AlreadyShutDown { .. }) => Ok(()),
             Err(error) => Err(raise(error)),
         }
+    }
+
+    /// Closes it at the end of the interpreter, which does not wait long for `change` of another
+    /// thread. The channel then ends as if the process had been killed.
+    fn _end(&self, py: Python<'_>) -> PyResult<()> {
+        let begin = Instant::now();
+        while self.changing().is_some() {
+            if begin.elapsed() > Duration::from_secs(1) {
+                return Ok(());
+            }
+            py.detach(|| thread::sleep(Duration::from_millis(5)));
+        }
+        self.close(py)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
-use tearless::error::CodecError;
+use tearless::error::{CodecError, DecodeError};
 use tearless::{Bytes, Codec, Encode, MessagePack, Pod};
 
-use crate::errors::Class;
+use crate::errors::{Class, ToPython};
 
 /// Payloads that Python has made in the format of a codec of the library.
 macro_rules! made_elsewhere {
@@ -66,12 +66,18 @@ pub(crate) fn make_pack(py: Python<'_>) -> PyResult<Py<PyAny>> {
     Ok(function(py, &MAKE, "make_pack")?.call0()?.unbind())
 }
 
+/// Whether an error comes from a handler of a signal, as `KeyboardInterrupt` does, or from the end
+/// of the program.
+fn is_none_of_the_value(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<pyo3::exceptions::PyException>(py)
+}
+
 /// The payload of `value`; an error says which part can't be packed.
 pub(crate) fn pack<'py>(pack: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     static EXPLAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     match pack.call1((value,)) {
         Ok(payload) => Ok(payload.cast_into()?),
-        Err(error) if error.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(value.py()) => Err(error),
+        Err(error) if is_none_of_the_value(value.py(), &error) => Err(error),
         Err(error) => {
             let py = value.py();
             let text: String = function(py, &EXPLAIN, "explain")?.call1((value, error.value(py)))?.extract()?;
@@ -91,18 +97,37 @@ pub(crate) fn unpack<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py
     static SIMPLY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let bytes = PyBytes::new(py, payload);
     let may_extend = payload.iter().any(|byte| matches!(byte, 0xc7..=0xc9 | 0xd4..=0xd8));
-    if !may_extend && let Ok(value) = function(py, &SIMPLY, "unpack_simply")?.call1((&bytes,)) {
-        return Ok(value);
+    if !may_extend {
+        match function(py, &SIMPLY, "unpack_simply")?.call1((&bytes,)) {
+            Err(error) if !is_none_of_the_value(py, &error) => {}
+            unpacked => return unpacked,
+        }
     }
     function(py, &UNPACK, "unpack")?.call1((bytes,)).map_err(|error| {
+        if is_none_of_the_value(py, &error) {
+            return error;
+        }
         let decoding = Class::Decode.error("Snapshot.Decode", &format!("the state is not MessagePack: {error}"));
         decoding.set_cause(py, Some(error));
         decoding
     })
 }
 
-/// A value that was decoded by a schema.
-pub(crate) fn from_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+/// A value that was decoded by the schema of its channel, or the error.
+pub(crate) fn from_decoded<'py>(
+    py: Python<'py>,
+    channel: &str,
+    decoded: Result<Value, DecodeError>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let value = decoded.map_err(|error| {
+        let (class, kind) = error.class();
+        let text = format!("the state of channel {channel:?} can't be decoded: {error}; raw=True reads the bytes");
+        class.error(kind, &text)
+    })?;
+    from_json(py, &value)
+}
+
+fn from_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Null => py.None().into_bound(py),
         Value::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),
@@ -131,7 +156,9 @@ pub(crate) fn from_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
 
 /// Seconds as Python code gives them: not negative, and no more than a lifetime.
 pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds.min(1e9)).map_err(|_| {
+    // Not by `min`, which would make an end of NaN.
+    let seconds = if seconds > 1e9 { 1e9 } else { seconds };
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
         Class::Argument.error("", &format!("{seconds} is no number of seconds: give one that is not negative"))
     })
 }

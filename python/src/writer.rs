@@ -14,6 +14,7 @@ use tearless::{Bytes, Loan, Writer as Channel, WriterBuilder};
 
 use crate::buffer::{Buffer, fill};
 use crate::errors::{Class, closed, raise};
+use crate::fork;
 use crate::values::{self, Packed, Plain};
 
 /// Copies from this size on let other threads run.
@@ -101,7 +102,18 @@ impl Drop for Lender {
     }
 }
 
-/// A writer of one channel.
+/// A writer of one channel: made by `Namespace.writer` and `Namespace.bytes_writer`.
+///
+/// It belongs to the process that opened it: a fork gets `ForkedError`. Publishing never waits for
+/// readers, and makes no system call, unless the state grows or a reader waits for it. It may be used
+/// by several threads.
+///
+/// >>> with fleet.writer("worker-7") as worker:
+/// ...     worker.publish_if_changed({"jobs_done": 3})
+/// ...     worker.publish_if_changed({"jobs_done": 3})
+/// ...     worker.publish({"jobs_done": 4})
+/// 1
+/// 2
 #[pyclass(frozen, weakref, module = "tearless._tearless")]
 pub(crate) struct Writer {
     /// `None` once it is closed.
@@ -112,7 +124,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn open(py: Python<'_>, builder: WriterBuilder<[u8]>, kind: Kind, channel: &str) -> PyResult<Writer> {
-        let opened: Result<Payloads, CreateError> = py.detach(|| {
+        let opened: Result<Payloads, CreateError> = fork::detached(py, || {
             Ok(match kind {
                 Kind::Values => Payloads::Packed(builder.codec().open()?),
                 Kind::Plain => Payloads::Plain(builder.codec().open()?),
@@ -128,15 +140,21 @@ impl Writer {
     }
 
     fn with<R: Send>(&self, py: Python<'_>, len: usize, call: impl FnOnce(&mut Payloads) -> R + Send) -> PyResult<R> {
+        let is_large = len >= LARGE;
+        let inside = is_large.then(|| fork::enter(py));
         let mut payloads = self.lock(py);
-        let payloads = payloads.as_mut().ok_or_else(|| closed("writer", &self.channel))?;
-        Ok(if len >= LARGE { py.detach(|| call(payloads)) } else { call(payloads) })
+        let result = match payloads.as_mut() {
+            Some(payloads) if is_large => Some(py.detach(|| call(payloads))),
+            payloads => payloads.map(call),
+        };
+        drop((payloads, inside));
+        result.ok_or_else(|| closed("writer", &self.channel))
     }
 
     /// The payload of a value: of bytes, its memory.
     fn payload<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Buffer> {
-        let is_value = matches!(&*self.lock(py), Some(Payloads::Packed(_)));
-        match is_value {
+        let is_value = self.lock(py).as_ref().map(|payloads| matches!(payloads, Payloads::Packed(_)));
+        match is_value.ok_or_else(|| closed("writer", &self.channel))? {
             true => Buffer::of(values::pack(self.pack.bind(py), value)?.as_any()),
             false => Buffer::of(value),
         }
@@ -146,6 +164,13 @@ impl Writer {
 #[pymethods]
 impl Writer {
     /// Publishes a state, and returns its number.
+    ///
+    /// The value is packed and copied: later changes of it don't reach readers. Other threads run
+    /// while 64 KiB or more are copied.
+    ///
+    /// Raises `EncodeError` for a value that can't be packed, with the place in it; `LimitError`
+    /// beyond `max_state_len`, or without memory to grow; `ForkedError` in a fork; `ClosedError`
+    /// after `close`. The last state then stays.
     fn publish(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<u64> {
         let payload = self.payload(py, value)?;
         self.with(py, payload.len(), |payloads| {
@@ -154,8 +179,9 @@ impl Writer {
         .map_err(raise)
     }
 
-    /// Publishes a state if its payload is another than that of the last one; else gives a
-    /// heartbeat and returns nothing.
+    /// Publishes a state if its payload is another than that of the last call, and returns its
+    /// number; else gives a heartbeat and returns None. The first call publishes, and so does one
+    /// after `publish`. A heartbeat wakes no reader. Raises what `publish` does.
     fn publish_if_changed(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
         let payload = self.payload(py, value)?;
         self.with(py, payload.len(), |payloads| {
@@ -164,7 +190,7 @@ impl Writer {
         .map_err(raise)
     }
 
-    /// Gives a heartbeat.
+    /// Gives a heartbeat: the state is as it was, and this process works. It wakes no reader.
     fn touch(&self, py: Python<'_>) -> PyResult<()> {
         self.with(py, 0, |payloads| match payloads {
             Payloads::Bytes(Lender { loan: Some(loan), .. }) => loan.touch(),
@@ -176,15 +202,13 @@ impl Writer {
     /// Lends the next slot for `head` and `len` more bytes.
     #[pyo3(name = "_lend")]
     fn lend(&self, py: Python<'_>, head: &[u8], len: usize) -> PyResult<Slot> {
-        let mut payloads = self.lock(py);
-        match payloads.as_mut().ok_or_else(|| closed("writer", &self.channel))? {
-            Payloads::Bytes(lender) => {
-                let loan = lender.lend(head.len() + len).map_err(raise)?;
-                loan.write_at(0, head);
-                Ok(Slot::of(loan, head.len()))
-            }
-            _ => unreachable!("array writers write bytes"),
-        }
+        self.with(py, 0, |payloads| -> Result<Slot, PublishError> {
+            let Payloads::Bytes(lender) = payloads else { unreachable!("array writers write bytes") };
+            let loan = lender.lend(head.len() + len)?;
+            loan.write_at(0, head);
+            Ok(Slot::of(loan, head.len()))
+        })?
+        .map_err(raise)
     }
 
     /// Publishes what `lend` lent, and returns its number.
@@ -222,12 +246,14 @@ impl Writer {
         .map_err(raise)
     }
 
-    /// Ends the channel.
+    /// Ends the channel, and removes it, unless it lingers. Again, it does nothing.
+    ///
+    /// With `linger`, or if the writer was opened so, the last state stays readable.
     #[pyo3(signature = (linger=None))]
     fn close(&self, py: Python<'_>, linger: Option<bool>) -> PyResult<()> {
         let Some(payloads) = self.lock(py).take() else { return Ok(()) };
         let is_lingering = linger == Some(true);
-        py.detach(|| match (payloads, is_lingering) {
+        fork::detached(py, || match (payloads, is_lingering) {
             (Payloads::Packed(writer), true) => writer.close_lingering(),
             (Payloads::Packed(writer), false) => writer.close(),
             (Payloads::Plain(writer), true) => writer.close_lingering(),
@@ -237,11 +263,13 @@ impl Writer {
         .map_err(raise)
     }
 
+    /// The channel's name.
     #[getter]
     fn channel(&self) -> &str {
         &self.channel
     }
 
+    /// Whether it was closed in this process.
     #[getter]
     fn is_closed(&self, py: Python<'_>) -> bool {
         self.lock(py).is_none()
@@ -269,6 +297,7 @@ impl Writer {
         }
     }
 
+    /// Bytes that a payload may have before the channel has to grow.
     #[getter]
     fn capacity(&self, py: Python<'_>) -> PyResult<usize> {
         self.with(py, 0, |payloads| each!(payloads, writer => writer.capacity()))

@@ -32,12 +32,13 @@ from ._errors import (
     NotFoundError,
     TypeMismatchError,
 )
+from ._hub import Cut, Hub, States
 from ._namespace import Namespace
-from ._tearless import Hub, Reader, Snapshot, Status, Syncer, View, Watch, Writer
+from ._tearless import Reader, Snapshot, Status, Syncer, View, Watch, Writer
 
 __all__ = [
-    "AccessError", "ArgumentError", "ArrayReader", "ArrayView", "ArrayWriter", "Changes", "ClosedError", "DecodeError",
-    "EmptyError", "EncodeError", "Error", "ForkedError", "Frame", "Hub", "InUseError", "LimitError", "Namespace",
-    "NotFoundError", "Publisher", "Reader", "SharedArray", "Snapshot", "Status", "Syncer", "TypeMismatchError", "View",
-    "Watch", "Writer",
+    "AccessError", "ArgumentError", "ArrayReader", "ArrayView", "ArrayWriter", "Changes", "ClosedError", "Cut",
+    "DecodeError", "EmptyError", "EncodeError", "Error", "ForkedError", "Frame", "Hub", "InUseError", "LimitError",
+    "Namespace", "NotFoundError", "Publisher", "Reader", "SharedArray", "Snapshot", "States", "Status", "Syncer",
+    "TypeMismatchError", "View", "Watch", "Writer",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
@@ -13,7 +15,8 @@ from numpy.typing import DTypeLike
 from . import _arrays, _tearless
 from ._aio import Publisher
 from ._arrays import ArrayReader, ArrayWriter, Order, Shape, SharedArray
-from ._errors import NotFoundError
+from ._errors import Error, NotFoundError
+from ._hub import Hub
 
 
 class NamespaceOptions(TypedDict, total=False):
@@ -58,23 +61,62 @@ _open: weakref.WeakSet[_Ending] = weakref.WeakSet()
 
 @atexit.register
 def _end() -> None:
+    # Threads that are not waited for may use what is closed now: that is no error of theirs.
+    raised = threading.excepthook
+
+    def excepthook(of: threading.ExceptHookArgs) -> None:
+        is_closed = isinstance(of.exc_value, Error) and of.thread is not None and of.thread.daemon
+        if not is_closed:
+            raised(of)
+
+    threading.excepthook = excepthook
     for ending in list(_open):
         try:
-            ending.close()
-        except Exception:
+            getattr(ending, "_end", ending.close)()
+        except BaseException:
             # The process ends in any case, and what it leaves is removed by the next one.
             pass
 
 
+def _begin_fork() -> None:
+    # What is open belongs to the process that has opened it.
+    _tearless.after_fork(True)
+    _open.clear()
+
+
+os.register_at_fork(before=_tearless.before_fork, after_in_parent=lambda: _tearless.after_fork(False),
+                    after_in_child=_begin_fork)
+
+# The process that ends by `_end`, too, as processes of multiprocessing don't come to atexit.
+_ending_pid = 0
+
+
 def _kept(ending: _E) -> _E:
+    global _ending_pid
     _open.add(ending)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None and _ending_pid != os.getpid():
+        from multiprocessing.util import Finalize
+
+        _ending_pid = os.getpid()
+        # After what the program itself has registered.
+        Finalize(None, _end, exitpriority=-1000)
     return ending
 
 
 class Namespace(_tearless.Namespace):
     """The channels and arrays of a fleet, under one name.
 
-    Opening it has no effect on the system. It is pickled as its name and options.
+    Opening it has no effect on the system, and it holds nothing open. It is pickled as its name and
+    options. What it opens may be used by several threads.
+
+    >>> with fleet.writer("worker-7") as worker:
+    ...     worker.publish({"jobs_done": 3, "queue": ["a job"]})
+    ...     fleet.reader("worker-7").snapshot().value["jobs_done"]
+    1
+    3
+    >>> fleet.channels()
+    []
     """
 
     _name: str
@@ -88,7 +130,12 @@ class Namespace(_tearless.Namespace):
         return namespace
 
     def writer(self, channel: str, *, type_name: str = "python", **options: Unpack[WriterOptions]) -> _tearless.Writer:
-        """A writer of a channel of values: whatever MessagePack carries, dataclasses and models."""
+        """A writer of a channel of values: whatever MessagePack carries, dataclasses and models.
+
+        A channel has one writer: while its process lives, others get `InUseError`. After a writer
+        that was killed, this one goes on with the next number. Rust programs find the channel by
+        `type_name`, or by its fields.
+        """
         return _kept(self._open_writer(channel, "values", type_name, **options))
 
     def bytes_writer(self, channel: str, *, type_name: str = "[u8]", plain: bool = False,
@@ -96,20 +143,29 @@ class Namespace(_tearless.Namespace):
         """A writer of a channel of bytes, or of anything with the buffer protocol.
 
         With `plain`, the bytes are plain data of the type that programs in Rust call `type_name`.
+
+        >>> with fleet.bytes_writer("log") as log:
+        ...     log.publish(b"ready")
+        ...     fleet.reader("log").snapshot().value
+        1
+        b'ready'
         """
         return _kept(self._open_writer(channel, "plain" if plain else "bytes", type_name, **options))
 
     def reader(self, channel: str, *, raw: bool = False, timeout: float = 0.0) -> _tearless.Reader:
         """A reader of a channel, which need not have a writer any more.
 
-        Waits up to `timeout` seconds for the channel to exist. With `raw`, values are the bytes of
-        the payloads.
+        Waits up to `timeout` seconds for the channel to exist, and raises `NotFoundError` then. With
+        `raw`, values are the bytes of the payloads.
         """
         return self._open_reader(channel, raw=raw, timeout=timeout)
 
     def array_writer(self, channel: str, shape: Shape, dtype: DTypeLike = "float64", *, order: Order = "C",
                      pins: int = 4, **options: Unpack[ArrayWriterOptions]) -> ArrayWriter:
-        """A writer of a channel of NumPy arrays. `pins` is how many views readers can hold at a time."""
+        """A writer of a channel of NumPy arrays. `pins` is how many views readers can hold at a time.
+
+        The memory for arrays of this shape is reserved now. Larger ones make the channel grow.
+        """
         shape, dtype, order = _arrays._checked(shape, dtype, order)
         head = _arrays._head(dtype, shape, order)
         capacity = options.setdefault("capacity", len(head) + dtype.itemsize * _arrays._count(shape))
@@ -119,7 +175,11 @@ class Namespace(_tearless.Namespace):
 
     def array_reader(self, channel: str, shape: Shape | None = None, dtype: DTypeLike | None = None, *,
                      timeout: float = 0.0) -> ArrayReader:
-        """A reader of a channel of arrays; with `shape` or `dtype`, only of those."""
+        """A reader of a channel of arrays; with `shape` or `dtype`, only of those.
+
+        Waits up to `timeout` seconds for the channel to exist. Raises `TypeMismatchError` for a
+        channel of other elements, or of values.
+        """
         return ArrayReader(self._open_reader(channel, timeout=timeout), shape, dtype)
 
     def alloc(self, name: str, shape: Shape, dtype: DTypeLike = "float64", *, order: Order = "C",
@@ -127,7 +187,13 @@ class Namespace(_tearless.Namespace):
         """A new array of zeroes in shared memory, which belongs to this process.
 
         Its name goes with this process, or at `close`. An array of that name whose owner has ended
-        is replaced.
+        is replaced; while its owner lives, this raises `InUseError`. The memory is reserved now: where
+        there is too little of it, this raises `LimitError`.
+
+        >>> with fleet.alloc("replay", (1000, 4), "float32") as replay:
+        ...     replay[7] = 1
+        ...     replay.sum().item(), replay.name
+        (4.0, 'replay')
         """
         shape, dtype, order = _arrays._checked(shape, dtype, order)
         count, label = dtype.itemsize * _arrays._count(shape), _arrays._label(dtype, shape, order)
@@ -136,7 +202,11 @@ class Namespace(_tearless.Namespace):
         return _arrays.shared_array(self, block)
 
     def array(self, name: str, *, read_only: bool = False, timeout: float = 0.0) -> SharedArray:
-        """The array that another process, or this one, has made by `alloc`."""
+        """The array that another process, or this one, has made by `alloc`.
+
+        It is the same memory: what one process stores, the others see. Raises `NotFoundError` if
+        there is none after `timeout` seconds, or its owner has died.
+        """
         return _arrays.shared_array(self, self._open_block(name, read_only=read_only, timeout=timeout))
 
     def _block(self, name: str, instance: int, is_read_only: bool) -> _tearless.Block:
@@ -154,7 +224,8 @@ class Namespace(_tearless.Namespace):
                type_name: str = "python", **options: Unpack[WriterOptions]) -> _tearless.Syncer:
         """A state that a thread publishes every `interval` seconds, if it has changed.
 
-        With `resume`, it begins with the last state of a predecessor.
+        With `resume`, it begins with the last state of a predecessor. Changing the state takes no
+        time of publishing; the thread gives heartbeats as well.
         """
         return _kept(self._open_syncer(channel, initial, type_name, interval=interval, resume=resume, **options))
 
@@ -164,9 +235,21 @@ class Namespace(_tearless.Namespace):
         options.setdefault("heartbeat_interval", interval)
         return Publisher(self.writer(channel, type_name=type_name, **options), state, interval)
 
-    def cleanup(self) -> list[str]:
-        """Removes the channels and arrays that ended processes have left; returns their names."""
-        return self.clean()
+    def hub(self, *, fresh_within: float | None = None, stalled_after: float | None = None) -> Hub:
+        """A hub, which reads all channels by their names.
+
+        A state that is at most `fresh_within` seconds old is fresh; a writer that has given no
+        heartbeat for `stalled_after` seconds is stalled.
+        """
+        return Hub(self, fresh_within=fresh_within, stalled_after=stalled_after)
+
+    def cleanup(self, keep: float | None = None) -> list[str]:
+        """Removes the channels and arrays that ended processes have left; returns their names.
+
+        The last states of dead writers stay readable until another writer replaces them or they are
+        removed by name. With `keep`, they stay for that many seconds; with 0, none stays.
+        """
+        return self.clean(keep)
 
     def remove(self, name: str) -> bool:
         """Removes a channel or an array whose owner has ended; false if there is none."""

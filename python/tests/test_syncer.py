@@ -1,0 +1,189 @@
+"""States that a thread publishes in the background."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import tearless
+
+
+def until(holds: Callable[[], object], seconds: float = 30) -> None:
+    """Waits for what another thread does."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.002)
+
+
+def test_changes_are_published(fleet: tearless.Namespace) -> None:
+    with fleet.syncer("w", {"n": 0}, interval=0.005) as syncer:
+        reader = fleet.reader("w")
+        until(lambda: reader.publication)
+        assert reader.snapshot().value == {"n": 0}
+        syncer.update(lambda state: {"n": state["n"] + 1})
+        assert syncer.state == {"n": 1}
+        until(lambda: reader.snapshot().value == {"n": 1})
+
+        def in_place(state: dict[str, int]) -> None:
+            state["n"] = 7
+
+        syncer.update(in_place)
+        until(lambda: reader.snapshot().value == {"n": 7})
+        syncer.state = [1, 2]
+        until(lambda: reader.snapshot().value == [1, 2])
+        # What is changed in place is seen by the next flush, or after the state was asked for.
+        syncer.state.append(3)
+        assert syncer.flush() == syncer.flush()
+        assert reader.snapshot().value == [1, 2, 3]
+        syncer.state = "last"
+        assert syncer.channel == "w" and '"w"' in repr(syncer)
+    with pytest.raises(tearless.ClosedError):
+        reader.snapshot()
+
+
+def test_the_last_state_lingers(fleet: tearless.Namespace) -> None:
+    syncer = fleet.syncer("w", 0, interval=60, linger=True)
+    syncer.state = "last"
+    syncer.close()
+    syncer.close()
+    assert fleet.reader("w").snapshot().value == "last"
+    with pytest.raises(tearless.ClosedError):
+        syncer.flush()
+    assert syncer.state == "last"
+    assert fleet.remove("w")
+
+
+def test_it_resumes_with_the_last_state(fleet: tearless.Namespace) -> None:
+    first = fleet.syncer("w", {"jobs": 3}, interval=60, linger=True)
+    first.close()
+    with fleet.syncer("w", {"jobs": 0}, interval=60, resume=True) as second:
+        assert second.state == {"jobs": 3}
+        second.update(lambda state: {"jobs": state["jobs"] + 1})
+        second.flush()
+        assert fleet.reader("w").snapshot().value == {"jobs": 4}
+    with fleet.syncer("new", {"jobs": 0}, interval=60, resume=True) as new:
+        assert new.state == {"jobs": 0}
+
+
+def test_errors_of_changes_are_those_of_the_caller(fleet: tearless.Namespace) -> None:
+    with fleet.syncer("w", {"n": 1}, interval=0.005) as syncer:
+        def fail(state: dict[str, int]) -> None:
+            state["n"] = 2
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            syncer.update(fail)
+        # What was changed before is changed.
+        syncer.flush()
+        assert fleet.reader("w").snapshot().value == {"n": 2}
+        for inside in (lambda: syncer.state, syncer.flush, syncer.close, lambda: syncer.update(lambda state: None)):
+            with pytest.raises(tearless.Error, match="by this thread"):
+                syncer.update(lambda state, inside=inside: inside())
+        with pytest.raises(tearless.Error, match="by this thread"):
+            syncer.update(lambda state: setattr(syncer, "state", 1))
+        with pytest.raises(TypeError):
+            syncer.update(3)  # type: ignore[arg-type]
+        assert syncer.last_error is None
+
+
+def test_errors_of_packing_are_kept(fleet: tearless.Namespace) -> None:
+    with pytest.raises(tearless.EncodeError, match="set"):
+        fleet.syncer("never", {1, 2})
+    with fleet.syncer("w", {"n": 1}, interval=0.005) as syncer:
+        reader = fleet.reader("w")
+        syncer.state = {"n": {1, 2}}
+        until(lambda: syncer.last_error)
+        assert "value['n'] is a set" in str(syncer.last_error)
+        with pytest.raises(tearless.EncodeError, match="set"):
+            syncer.flush()
+        assert reader.snapshot().value == {"n": 1}
+        syncer.state = {"n": 2}
+        until(lambda: reader.snapshot().value == {"n": 2})
+
+
+def test_an_interval_is_checked(fleet: tearless.Namespace) -> None:
+    for interval in (-1, float("nan")):
+        with pytest.raises(tearless.ArgumentError):
+            fleet.syncer("w", 0, interval=interval)
+    with pytest.raises(tearless.ArgumentError):
+        fleet.syncer("w", 0, interval=0)
+
+
+@dataclasses.dataclass
+class Slow:
+    """Its packing runs Python code, which lets other threads run in the middle of it."""
+
+    n: int
+
+    @property
+    def part(self) -> int:
+        return self.n
+
+
+def test_threads_do_not_wait_for_each_other_for_ever(fleet: tearless.Namespace) -> None:
+    """The syncer's thread takes the state's lock, then the interpreter's; no other may hold the
+    second while it waits for the first."""
+    with fleet.syncer("w", [Slow(0)] * 50, interval=0.001) as syncer, fleet.syncer("dict", {}, interval=0.001) as other:
+        stop = threading.Event()
+        failures: list[BaseException] = []
+        unlocked = other.state
+
+        def repeat(work: Callable[[int], object]) -> None:
+            number = 0
+            try:
+                while not stop.is_set():
+                    number += 1
+                    work(number)
+            except BaseException as error:
+                failures.append(error)
+
+        def mutate(number: int) -> None:
+            # While the thread packs it: an error of one tick at most.
+            unlocked[number % 100] = number
+            unlocked.pop(number * 7 % 100, None)
+
+        work: list[Callable[[int], Any]] = [
+            lambda number: syncer.update(lambda state: [Slow(part.n + 1) for part in state]),
+            lambda number: syncer.flush(), lambda number: syncer.state, lambda number: syncer.last_error,
+            lambda number: setattr(syncer, "state", [Slow(number)] * 50),
+            mutate, lambda number: fleet.reader("w").snapshot(), lambda number: gc.collect(0),
+        ]
+        threads = [threading.Thread(target=repeat, args=(one,)) for one in work]
+        for thread in threads:
+            thread.start()
+        time.sleep(2)
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+        assert failures == []
+        assert len(fleet.reader("w").snapshot().value) == 50
+
+
+def test_dropped_syncers_end(fleet: tearless.Namespace) -> None:
+    """By the garbage collector, which holds the interpreter, while the thread waits for it."""
+    for number in range(50):
+        syncer = fleet.syncer("w", [Slow(number)] * 20, interval=0.001)
+        syncer.state = [Slow(number + 1)] * 20
+        if number % 2:
+            cycle: list[Any] = [syncer]
+            cycle.append(cycle)
+            del cycle
+        del syncer
+        gc.collect()
+    assert fleet.channels() == []
+
+
+def test_a_syncer_gives_heartbeats(fleet: tearless.Namespace) -> None:
+    with fleet.syncer("w", 1, interval=0.01):
+        hub = fleet.hub(fresh_within=0.05)
+        time.sleep(0.1)
+        status = hub.status("w")
+        assert status.health in ("fresh", "unchanged") and status.writer_pid == os.getpid() and status.publication == 1
