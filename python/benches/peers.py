@@ -21,8 +21,9 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing import shared_memory
-from typing import Any, Callable
+from typing import Any
 
 import msgpack
 import numpy
@@ -222,12 +223,13 @@ def main() -> None:
         "tearless array publish": functools.partial(arrays.publish, array),
         "tearless view of 8 MiB": large.view,
     }
+    entry = kept = None
     if iceoryx2 is not None:
         entry, kept = blackboard(is_writer=False)
         operations["iceoryx2 blackboard, 64 B, get"] = lambda: entry.get().decode_as(Small)
     figures = measure(operations, rounds, seconds)
-    entry = kept = None
     operations.clear()
+    del entry, kept
     stop.set()
     process.join()
     handed = passing(fleet, context, gigabyte, 1 if quick else 5)

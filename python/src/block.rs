@@ -28,7 +28,11 @@ pub(crate) struct Block {
 
 impl Block {
     pub(crate) fn owned(block: Owned) -> Block {
-        Block { mapped: Mapped::Writable((*block).clone()), owned: Mutex::new(Some(block)), generation: fork::generation() }
+        Block {
+            mapped: Mapped::Writable((*block).clone()),
+            owned: Mutex::new(Some(block)),
+            generation: fork::generation(),
+        }
     }
 
     pub(crate) fn writable(block: BlockMut) -> Block {
@@ -112,7 +116,8 @@ impl Block {
     /// Called by Python only, with a view to fill.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let block = slf.get();
-        let (start, len, is_read_only) = (block.view().as_ptr().cast_mut(), block.view().len(), block.is_read_only());
+        let (start, len, is_read_only) =
+            (block.view().as_ptr().cast_mut(), block.view().len(), block.is_read_only());
         // SAFETY: this object keeps the block mapped, for writing unless it is read-only. `view` is
         // what Python gave.
         unsafe { fill(slf.into_any(), view, flags, start, len, is_read_only) }

@@ -22,7 +22,8 @@ impl Buffer {
             let of = object.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
             Class::TypeMismatch.error("", &format!("a value of the type {of} {why}"))
         };
-        let buffer = PyUntypedBuffer::get(object).map_err(|_| refused("has no bytes: give bytes or an array"))?;
+        let buffer =
+            PyUntypedBuffer::get(object).map_err(|_| refused("has no bytes: give bytes or an array"))?;
         if !(buffer.is_c_contiguous() || buffer.is_fortran_contiguous()) {
             return Err(refused("is not in one piece: give a copy of it, numpy.ascontiguousarray(…)"));
         }
@@ -33,7 +34,9 @@ impl Buffer {
     pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
         let buffer = Buffer::of(object)?;
         match buffer.0.readonly() {
-            true => Err(Class::TypeMismatch.error("", "the array is read-only: give one that can be written to")),
+            true => {
+                Err(Class::TypeMismatch.error("", "the array is read-only: give one that can be written to"))
+            }
             false => Ok(buffer),
         }
     }
@@ -89,6 +92,8 @@ pub(crate) unsafe fn fill(
     }
     let len = ffi::Py_ssize_t::try_from(len).expect("no mapping is larger");
     // SAFETY: the caller's promise; the view gets a reference to `owner`.
-    let filled = unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), start.cast(), len, is_read_only.into(), flags) };
+    let filled = unsafe {
+        ffi::PyBuffer_FillInfo(view, owner.as_ptr(), start.cast(), len, is_read_only.into(), flags)
+    };
     if filled == 0 { Ok(()) } else { Err(PyErr::fetch(owner.py())) }
 }

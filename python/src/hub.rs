@@ -114,7 +114,10 @@ impl Hub {
             let former = readers.by_channel.insert(channel.into(), reader);
             let is_many = readers.by_channel.len() > readers.many.max(64);
             let entries = readers.by_channel.iter().filter(|_| is_many);
-            (former, entries.map(|(channel, reader)| (channel.clone(), reader.clone_ref(py))).collect::<Vec<_>>())
+            (
+                former,
+                entries.map(|(channel, reader)| (channel.clone(), reader.clone_ref(py))).collect::<Vec<_>>(),
+            )
         };
         drop(former);
         if all.is_empty() {
@@ -130,7 +133,12 @@ impl Hub {
 
     /// The result of `read` for the reader of a channel. One whose channel has been removed or
     /// replaced is opened again.
-    fn with_reader<R>(&self, py: Python<'_>, channel: &str, read: impl Fn(&Reader) -> PyResult<R>) -> PyResult<R> {
+    fn with_reader<R>(
+        &self,
+        py: Python<'_>,
+        channel: &str,
+        read: impl Fn(&Reader) -> PyResult<R>,
+    ) -> PyResult<R> {
         let known = self.readers(py).by_channel.get(channel).map(|reader| reader.clone_ref(py));
         if let Some(reader) = known {
             match read(reader.get()) {
@@ -154,7 +162,8 @@ impl Hub {
         payload: Result<Payload<Vec<u8>>, QueryError>,
     ) -> Py<PyAny> {
         let taken = payload.map_err(raise).and_then(|payload| {
-            let value = self.with_reader(py, channel, |reader| reader.decode(py, &payload).map(Bound::unbind))?;
+            let value =
+                self.with_reader(py, channel, |reader| reader.decode(py, &payload).map(Bound::unbind))?;
             Ok(Py::new(py, Snapshot::new(value.into_bound(py), payload.info()))?.into_any())
         });
         taken.unwrap_or_else(|error| error.into_value(py).into_any())
@@ -165,7 +174,11 @@ impl Hub {
 impl Hub {
     #[new]
     #[pyo3(signature = (namespace, *, fresh_within=None, stalled_after=None))]
-    fn new(namespace: Bound<'_, Namespace>, fresh_within: Option<f64>, stalled_after: Option<f64>) -> PyResult<Hub> {
+    fn new(
+        namespace: Bound<'_, Namespace>,
+        fresh_within: Option<f64>,
+        stalled_after: Option<f64>,
+    ) -> PyResult<Hub> {
         let options = Options {
             fresh_within: fresh_within.map(values::duration).transpose()?,
             stalled_after: stalled_after.map(values::duration).transpose()?,
@@ -225,7 +238,11 @@ impl Hub {
     /// The states of several channels as of one moment: `(consistent, instant, [(name, state or
     /// error, skew)])`.
     #[pyo3(name = "_cut")]
-    fn cut(&self, py: Python<'_>, channels: Vec<String>) -> PyResult<(bool, bool, Vec<(String, Py<PyAny>, Option<String>)>)> {
+    fn cut(
+        &self,
+        py: Python<'_>,
+        channels: Vec<String>,
+    ) -> PyResult<(bool, bool, Vec<(String, Py<PyAny>, Option<String>)>)> {
         let hub = self.hub(py);
         let cut = fork::detached(py, || hub.cut::<Vec<u8>>(&channels));
         let (consistent, instant) = (cut.is_consistent(), cut.moment == CutTime::Instant);

@@ -59,7 +59,8 @@ impl WriterOptions {
                 "checksum" => options.checksum = value.extract()?,
                 "permissions" => options.permissions = value.extract()?,
                 "heartbeat_interval" => {
-                    options.heartbeat_interval = value.extract::<Option<f64>>()?.map(values::duration).transpose()?;
+                    options.heartbeat_interval =
+                        value.extract::<Option<f64>>()?.map(values::duration).transpose()?;
                 }
                 "linger" => options.linger = value.extract()?,
                 _ => {
@@ -208,7 +209,13 @@ impl Namespace {
 
     /// A reader of `channel`, of any format; `timeout` is how long to wait for the channel.
     #[pyo3(name = "_open_reader", signature = (channel, *, raw=false, timeout=0.0))]
-    pub(crate) fn open_reader(slf: &Bound<'_, Self>, py: Python<'_>, channel: &str, raw: bool, timeout: f64) -> PyResult<Reader> {
+    pub(crate) fn open_reader(
+        slf: &Bound<'_, Self>,
+        py: Python<'_>,
+        channel: &str,
+        raw: bool,
+        timeout: f64,
+    ) -> PyResult<Reader> {
         // SAFETY: the promise is that of the Python program, given by `docs/python.md` and the
         // documentation of views: processes of this user store to channels by this library only.
         let promise = unsafe { TrustedWriters::new() };
@@ -220,7 +227,9 @@ impl Namespace {
             let attempt = builder.clone().attach_within(left).open();
             match attempt {
                 Ok(reader) => opened = Some(reader),
-                Err(error @ (AttachError::NotFound { .. } | AttachError::NotReady { .. })) => last = Some(error),
+                Err(error @ (AttachError::NotFound { .. } | AttachError::NotReady { .. })) => {
+                    last = Some(error)
+                }
                 Err(error) => return Err(error),
             }
             Ok(opened.is_some())
@@ -234,7 +243,14 @@ impl Namespace {
 
     /// Creates a block, which this object owns.
     #[pyo3(name = "_create_block", signature = (name, len, label, *, permissions=None))]
-    fn create_block(&self, py: Python<'_>, name: &str, len: usize, label: &str, permissions: Option<u32>) -> PyResult<Block> {
+    fn create_block(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        len: usize,
+        label: &str,
+        permissions: Option<u32>,
+    ) -> PyResult<Block> {
         let mut builder = self.namespace.block_builder(name).label(label);
         if let Some(permissions) = permissions {
             builder = builder.permissions(permissions);
@@ -255,7 +271,9 @@ impl Namespace {
             };
             match attempt {
                 Ok(block) => opened = Some(block),
-                Err(error @ (BlockError::NotFound { .. } | BlockError::NotReady { .. })) => last = Some(error),
+                Err(error @ (BlockError::NotFound { .. } | BlockError::NotReady { .. })) => {
+                    last = Some(error)
+                }
                 Err(error) => return Err(error),
             }
             Ok(opened.is_some())

@@ -196,9 +196,7 @@ pub(crate) fn decode<'py>(
     match format {
         Format::Raw => Ok(PyBytes::new(py, payload).into_any()),
         Format::Packed => values::unpack(py, payload),
-        Format::Described => {
-            values::from_decoded(py, reader.reader().channel(), reader.decode(payload))
-        }
+        Format::Described => values::from_decoded(py, reader.reader().channel(), reader.decode(payload)),
     }
 }
 
@@ -221,13 +219,20 @@ impl Reader {
     /// The state with this number, if the channel still has it; else None. A channel has a few slots.
     fn snapshot_at(&self, py: Python<'_>, publication: u64) -> PyResult<Option<Snapshot>> {
         let found = self.lock(py).reader.reader_mut().snapshot_at(publication);
-        found.map_err(raise)?.map(|found| Ok(Snapshot::new(self.decode(py, &found)?, found.info()))).transpose()
+        found
+            .map_err(raise)?
+            .map(|found| Ok(Snapshot::new(self.decode(py, &found)?, found.info())))
+            .transpose()
     }
 
     /// The last states that the channel holds, the latest first: at most as many as it has slots.
     fn history(&self, py: Python<'_>) -> PyResult<Vec<Snapshot>> {
         let found: Result<Vec<_>, _> = self.lock(py).reader.reader_mut().history().collect();
-        found.map_err(raise)?.iter().map(|found| Ok(Snapshot::new(self.decode(py, found)?, found.info()))).collect()
+        found
+            .map_err(raise)?
+            .iter()
+            .map(|found| Ok(Snapshot::new(self.decode(py, found)?, found.info())))
+            .collect()
     }
 
     /// Whether there is a later state than that of the last snapshot.

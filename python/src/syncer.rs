@@ -114,13 +114,17 @@ impl Syncer {
     fn check(&self) -> PyResult<&syncer::Syncer<State, Packed>> {
         let channel = self.inner().channel();
         if self.is_forked() {
-            let text = format!("the syncer of channel {channel:?} belongs to the process that this one is a fork of: \
-                                open a writer for another channel in this process");
+            let text = format!(
+                "the syncer of channel {channel:?} belongs to the process that this one is a fork of: \
+                                open a writer for another channel in this process"
+            );
             return Err(Class::Forked.error("Publish.Forked", &text));
         }
         if self.changing() == Some(thread::current().id()) {
-            let text = format!("the state of channel {channel:?} is being changed by this thread: don't call its syncer \
-                                in a function that was passed to update");
+            let text = format!(
+                "the state of channel {channel:?} is being changed by this thread: don't call its syncer \
+                                in a function that was passed to update"
+            );
             return Err(Class::Error.error("", &text));
         }
         Ok(self.inner())

@@ -56,7 +56,8 @@ impl Format {
 }
 
 fn function<'py>(py: Python<'py>, cell: &PyOnceLock<Py<PyAny>>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let made = cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import("tearless._values")?.getattr(name)?.unbind()))?;
+    let made =
+        cell.get_or_try_init(py, || Ok::<_, PyErr>(py.import("tearless._values")?.getattr(name)?.unbind()))?;
     Ok(made.bind(py).clone())
 }
 
@@ -73,14 +74,18 @@ fn is_none_of_the_value(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 /// The payload of `value`; an error says which part can't be packed.
-pub(crate) fn pack<'py>(pack: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn pack<'py>(
+    pack: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
     static EXPLAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     match pack.call1((value,)) {
         Ok(payload) => Ok(payload.cast_into()?),
         Err(error) if is_none_of_the_value(value.py(), &error) => Err(error),
         Err(error) => {
             let py = value.py();
-            let text: String = function(py, &EXPLAIN, "explain")?.call1((value, error.value(py)))?.extract()?;
+            let text: String =
+                function(py, &EXPLAIN, "explain")?.call1((value, error.value(py)))?.extract()?;
             let explained = Class::Encode.error("Publish.Encode", &text);
             explained.set_cause(py, Some(error));
             Err(explained)
@@ -107,7 +112,8 @@ pub(crate) fn unpack<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py
         if is_none_of_the_value(py, &error) {
             return error;
         }
-        let decoding = Class::Decode.error("Snapshot.Decode", &format!("the state is not MessagePack: {error}"));
+        let decoding =
+            Class::Decode.error("Snapshot.Decode", &format!("the state is not MessagePack: {error}"));
         decoding.set_cause(py, Some(error));
         decoding
     })
@@ -121,7 +127,8 @@ pub(crate) fn from_decoded<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let value = decoded.map_err(|error| {
         let (class, kind) = error.class();
-        let text = format!("the state of channel {channel:?} can't be decoded: {error}; raw=True reads the bytes");
+        let text =
+            format!("the state of channel {channel:?} can't be decoded: {error}; raw=True reads the bytes");
         class.error(kind, &text)
     })?;
     from_json(py, &value)
@@ -159,7 +166,8 @@ pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
     // Not by `min`, which would make an end of NaN.
     let seconds = if seconds > 1e9 { 1e9 } else { seconds };
     Duration::try_from_secs_f64(seconds).map_err(|_| {
-        Class::Argument.error("", &format!("{seconds} is no number of seconds: give one that is not negative"))
+        Class::Argument
+            .error("", &format!("{seconds} is no number of seconds: give one that is not negative"))
     })
 }
 

@@ -123,7 +123,12 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn open(py: Python<'_>, builder: WriterBuilder<[u8]>, kind: Kind, channel: &str) -> PyResult<Writer> {
+    pub(crate) fn open(
+        py: Python<'_>,
+        builder: WriterBuilder<[u8]>,
+        kind: Kind,
+        channel: &str,
+    ) -> PyResult<Writer> {
         let opened: Result<Payloads, CreateError> = fork::detached(py, || {
             Ok(match kind {
                 Kind::Values => Payloads::Packed(builder.codec().open()?),
@@ -139,7 +144,12 @@ impl Writer {
         self.payloads.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<R: Send>(&self, py: Python<'_>, len: usize, call: impl FnOnce(&mut Payloads) -> R + Send) -> PyResult<R> {
+    fn with<R: Send>(
+        &self,
+        py: Python<'_>,
+        len: usize,
+        call: impl FnOnce(&mut Payloads) -> R + Send,
+    ) -> PyResult<R> {
         let is_large = len >= LARGE;
         let inside = is_large.then(|| fork::enter(py));
         let mut payloads = self.lock(py);
