@@ -13,7 +13,6 @@ import ctypes
 import functools
 import multiprocessing
 import os
-import pickle
 import platform
 import socket
 import statistics
@@ -223,13 +222,13 @@ def main() -> None:
         "tearless array publish": functools.partial(arrays.publish, array),
         "tearless view of 8 MiB": large.view,
     }
-    entry = kept = None
+    kept: list[Any] = []
     if iceoryx2 is not None:
-        entry, kept = blackboard(is_writer=False)
-        operations["iceoryx2 blackboard, 64 B, get"] = lambda: entry.get().decode_as(Small)
+        kept.extend(blackboard(is_writer=False))
+        operations["iceoryx2 blackboard, 64 B, get"] = lambda: kept[0].get().decode_as(Small)
     figures = measure(operations, rounds, seconds)
     operations.clear()
-    del entry, kept
+    kept.clear()
     stop.set()
     process.join()
     handed = passing(fleet, context, gigabyte, 1 if quick else 5)
