@@ -95,7 +95,7 @@ impl Block {
     }
 
     fn owner_state(&self) -> PyResult<&'static str> {
-        Ok(self.view().owner_state().map_err(|error| raise(error))?.name())
+        Ok(self.view().owner_state().map_err(raise)?.name())
     }
 
     /// Removes the block, if this object owns it. Arrays that are there keep the memory.

@@ -170,6 +170,10 @@ impl Hub {
     }
 }
 
+/// A channel of a cut: its name, its state or the error, and by what the state is not of the
+/// moment.
+type Cutting = (String, Py<PyAny>, Option<String>);
+
 #[pymethods]
 impl Hub {
     #[new]
@@ -235,14 +239,9 @@ impl Hub {
         })
     }
 
-    /// The states of several channels as of one moment: `(consistent, instant, [(name, state or
-    /// error, skew)])`.
+    /// The states of several channels as of one moment: `(consistent, instant, states)`.
     #[pyo3(name = "_cut")]
-    fn cut(
-        &self,
-        py: Python<'_>,
-        channels: Vec<String>,
-    ) -> PyResult<(bool, bool, Vec<(String, Py<PyAny>, Option<String>)>)> {
+    fn cut(&self, py: Python<'_>, channels: Vec<String>) -> PyResult<(bool, bool, Vec<Cutting>)> {
         let hub = self.hub(py);
         let cut = fork::detached(py, || hub.cut::<Vec<u8>>(&channels));
         let (consistent, instant) = (cut.is_consistent(), cut.moment == CutTime::Instant);

@@ -228,7 +228,7 @@ impl Namespace {
             match attempt {
                 Ok(reader) => opened = Some(reader),
                 Err(error @ (AttachError::NotFound { .. } | AttachError::NotReady { .. })) => {
-                    last = Some(error)
+                    last = Some(error);
                 }
                 Err(error) => return Err(error),
             }
@@ -272,7 +272,7 @@ impl Namespace {
             match attempt {
                 Ok(block) => opened = Some(block),
                 Err(error @ (BlockError::NotFound { .. } | BlockError::NotReady { .. })) => {
-                    last = Some(error)
+                    last = Some(error);
                 }
                 Err(error) => return Err(error),
             }
@@ -343,7 +343,7 @@ impl Namespace {
     #[pyo3(signature = (path, channels=vec![]))]
     #[expect(clippy::needless_pass_by_value, reason = "arguments of Python")]
     fn save(&self, py: Python<'_>, path: PathBuf, channels: Vec<String>) -> PyResult<usize> {
-        let patterns: Vec<_> = channels.iter().map(|pattern| Pattern::new(pattern)).collect();
+        let patterns: Vec<_> = channels.iter().map(Pattern::new).collect();
         Ok(py.detach(|| self.namespace.save(path, &patterns)).map_err(raise)?.channels)
     }
 }

@@ -30,8 +30,8 @@ impl Wake for Signal {
 
 /// What is followed.
 enum Changes {
-    Channel { changes: tearless::Changes<Vec<u8>, Bytes>, decoder: DynamicReader, format: Format },
-    Hub { changes: HubChanges<Vec<u8>>, hub: Py<Hub> },
+    Channel { changes: Box<tearless::Changes<Vec<u8>, Bytes>>, decoder: Box<DynamicReader>, format: Format },
+    Hub { changes: Box<HubChanges<Vec<u8>>>, hub: Py<Hub> },
 }
 
 /// States, for `async for`.
@@ -45,11 +45,11 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn of_reader(reader: Reader<Vec<u8>, Bytes>, format: Format) -> PyResult<Stream> {
         let decoder = DynamicReader::from(reader.clone());
-        Stream::new(Changes::Channel { changes: reader.changes(), decoder, format })
+        Stream::new(Changes::Channel { changes: Box::new(reader.changes()), decoder: decoder.into(), format })
     }
 
     pub(crate) fn of_hub(changes: HubChanges<Vec<u8>>, hub: Py<Hub>) -> PyResult<Stream> {
-        Stream::new(Changes::Hub { changes, hub })
+        Stream::new(Changes::Hub { changes: Box::new(changes), hub })
     }
 
     fn new(changes: Changes) -> PyResult<Stream> {
