@@ -65,7 +65,8 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(program: str, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-X", "faulthandler", "-c", program, *arguments],
+            # Python warns of each fork with threads.
+        [sys.executable, "-X", "faulthandler", "-W", "ignore:This process:DeprecationWarning", "-c", program, *arguments],
             capture_output=True, text=True, timeout=300, check=False,
         )
         assert code is None or done.returncode == code, done.stderr
