@@ -60,8 +60,9 @@
 //!   room, and the channel keeps it.
 //! * Where the system gives all shared memory huge pages (`shmem_enabled` is `always`,
 //!   `within_size` or `force`), memory is not sparse.
-//! * A reader's copy takes the length of the state. A hostile writer can announce no state that is
-//!   longer than the memory that it has taken for it, in each of a side's slots.
+//! * A hostile writer can make a reader take as much memory as the channel has, again with each
+//!   larger state: the kernel counts a channel's memory, and does not say where it is.
+//! * Whoever has the descriptor can take memory up to the limit, by reading where there is none.
 //! * Before Linux 6.13, who may use `/dev/udmabuf` may write to sealed memory through it.
 //! * A process of the writer's user may debug the writer (`ptrace`, `/proc/PID/mem`), and store
 //!   what it likes through it. It may also open the memory again for writing: it can't write to it,

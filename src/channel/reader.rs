@@ -87,7 +87,7 @@ impl ChannelReader {
         let first = page.first().filter(|first| first.pins() == 0);
         let first = first.ok_or_else(|| self.segments.impossible_shape(Kind::Control))?;
         let bytes = first.start * WORD_BYTES;
-        self.segments.backend.must_have_memory(0, bytes)?;
+        self.segments.backend.must_have_memory(bytes)?;
         self.segments.backend.populate(page.memory(), 0, bytes)?;
         for side in Side::BOTH {
             self.admit(side, 0)?;
@@ -110,8 +110,8 @@ impl ChannelReader {
             return Ok(false);
         };
         let (ranges, capacity) = first.used(side, len);
+        backend.must_have_memory(ranges.iter().map(ExactSizeIterator::len).sum())?;
         for range in ranges {
-            backend.must_have_memory(range.start, range.len())?;
             backend.populate(page.memory(), range.start, range.len())?;
         }
         self.reader.install(side, generation, ring.with_capacity(capacity));

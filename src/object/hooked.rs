@@ -71,10 +71,9 @@ impl Backend for Hooked {
         self.backend.is_sealed()
     }
 
-    fn must_have_memory(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        self.backend.must_have_memory(start, bytes)
+    fn must_have_memory(&self, bytes: usize) -> Result<(), ObjectError> {
+        self.backend.must_have_memory(bytes)
     }
-
     fn populate(&self, words: &ReadOnlyWords, start: usize, bytes: usize) -> Result<(), ObjectError> {
         (self.hook)("populate", "")?;
         self.backend.populate(words, start, bytes)

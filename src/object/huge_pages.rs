@@ -28,8 +28,8 @@ pub enum HugePages {
     #[default]
     Never,
     /// Huge pages where there are any. A thread asks for them, one after the other, and ends. A
-    /// publication may wait for the page that is just being moved. So does the memory of a segment
-    /// that is replaced, or of a channel that is closed, in the meantime.
+    /// publication may wait for the page that is just being moved. A segment that is replaced, or
+    /// whose channel is closed, in the meantime is freed only after that page is moved.
     IfPossible,
     /// Huge pages, or an error of opening, or of the publication for which the channel grows. Both
     /// wait for all of them.

@@ -202,16 +202,15 @@ pub(super) fn read_only(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> R
     Ok(unsafe { Arc::new(mapping).words() })
 }
 
-/// Maps the pages of these words; an error if there is no memory, where an access would fault. If
-/// they are `WRITABLE`, the kernel also counts them as written. `INVAL` before Linux 5.14.
-pub(super) fn populate<const WRITABLE: bool>(words: &SharedWords<WRITABLE>) -> Result<(), Errno> {
+/// Gives memory to words of a mapping, and keeps it; an error if there is none, where a load would
+/// fault. `INVAL` before Linux 5.14.
+pub(super) fn populate(words: &ReadOnlyWords) -> Result<(), Errno> {
     let first = words.words().as_ptr();
     let before = first.addr() % page_bytes();
     let bytes = before + size_of_val(words.words());
-    let advice = if WRITABLE { Advice::LinuxPopulateWrite } else { Advice::LinuxPopulateRead };
     // SAFETY: the range begins on the page of the first word, which is mapped, and ends with the
     // last one. The advice changes nothing that the mapping shows.
-    unsafe { madvise(first.wrapping_byte_sub(before).cast_mut().cast(), bytes, advice) }
+    unsafe { madvise(first.wrapping_byte_sub(before).cast_mut().cast(), bytes, Advice::LinuxPopulateRead) }
 }
 
 impl Mapping {

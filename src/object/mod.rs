@@ -256,9 +256,9 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         Err(ObjectError::NotSealed { object: "the writer".into(), reason })
     }
 
-    /// An error unless these bytes of a sealed object have memory: its writer has not reserved what
-    /// it announces. Called before [`Backend::populate`], which would take the memory.
-    fn must_have_memory(&self, _start: usize, _bytes: usize) -> Result<(), ObjectError> {
+    /// An error if a sealed object has less memory than this, so that its writer has not reserved
+    /// what it announces. Called before [`Backend::populate`], which would take the memory.
+    fn must_have_memory(&self, _bytes: usize) -> Result<(), ObjectError> {
         Ok(())
     }
 

@@ -37,9 +37,10 @@
 //! renamed. So after a kill, a loss of power or a full disk there is the former file or the new
 //! one, each whole. Its lock (`flock`) keeps two saves apart, and shows the next one what a killed
 //! one left beside, which it removes. A file system without locks is refused
-//! ([`SavedError::NoLocks`]), and nothing is left there. Only the own user may read the file
-//! (`0o600`). A symbolic link at `path` is replaced. The directory is flushed last: if that fails,
-//! the new file is there, and a loss of power may bring back the former one.
+//! ([`SavedError::NoLocks`]), and nothing is left there, if it knows files without names
+//! (`O_TMPFILE`). Only the own user may read the file (`0o600`). A symbolic link at `path` is
+//! replaced. The directory is flushed last: if that fails, the new file is there, and a loss of
+//! power may bring back the former one.
 //!
 //! [Blocks](crate::block) are not saved.
 //!

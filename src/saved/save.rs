@@ -301,7 +301,7 @@ fn failed_beside(beside: &Path) -> impl Fn(io::Error) -> SavedError {
 }
 
 /// Creates the file, with its lock. If the file system knows files without names, it gets its name
-/// once it is locked, so that neither a kill nor a file system without locks leaves one.
+/// once it is locked: a kill before that, or a file system without locks, leaves none.
 fn create_beside(beside: &Path) -> Result<Beside, SavedError> {
     let options = |flags| OpenOptions::new().write(true).mode(0o600).custom_flags(flags).to_owned();
     if let Ok(file) = options(bits(OFlags::TMPFILE)).open(directory_of(beside)) {
@@ -354,9 +354,9 @@ fn is_named(beside: &Path, file: &File) -> Result<bool, SavedError> {
 /// Removes what a killed process left beside; `false` if a living one writes it.
 fn remove_leftover(beside: &Path) -> Result<bool, SavedError> {
     let failed = failed_beside(beside);
-    // What is not a regular file is not ours.
+    // What is not a regular file is not ours. For writing, because NFS locks no other file.
     let flags = bits(OFlags::NOFOLLOW | OFlags::NONBLOCK);
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(beside) {
+    let file = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(beside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         opened => opened.map_err(&failed)?,
     };

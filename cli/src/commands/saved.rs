@@ -122,7 +122,7 @@ fn unsaved(namespace: &Namespace, error: SavedError) -> Failure {
         _ => false,
     };
     let failure = Failure::from(error);
-    if is_block { failure.hint("there is a block of that name: blocks are not saved") } else { failure }
+    if is_block { failure.hint("a block matches: blocks are not saved") } else { failure }
 }
 
 pub(crate) fn restore(arguments: &RestoreArguments, context: &Context) -> Result<(), Failure> {

@@ -10,13 +10,14 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FileType, MemfdFlags, Mode as FileMode, OFlags, SealFlags, SeekFrom};
+use rustix::fs::{FileType, MemfdFlags, Mode as FileMode, OFlags, SealFlags};
 use rustix::io::{Errno, FdFlags};
 
 use super::super::{Access, Backend, Claim, ClaimOptions, Holder, ObjectError, ObjectStatus, lock, mapping};
 use super::claim::OwnerLock;
 use super::object::{
-    check_file_size, extend, failed, failed_io, identity, map, reserve_range, size_of_object, status_of,
+    check_file_size, extend, failed, failed_io, identity, map, reserve_range, reserved_bytes, size_of_object,
+    status_of,
 };
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, WORD_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
@@ -182,24 +183,16 @@ impl Backend for Sealed {
         let bytes = self.bytes()?;
         let words = mapping::read_only(self.fd.as_fd(), bytes, self.id);
         let words = words.map_err(|errno| self.failed("mmap", errno))?;
-        self.must_have_memory(0, PAGE_BYTES)?;
+        self.must_have_memory(PAGE_BYTES)?;
         self.populate(&words, 0, PAGE_BYTES)?;
         Ok(words)
     }
 
     /// To ask for memory that is not there would take it: a sparse object could announce more than
-    /// this machine has. Memory that is there stays, because no process may make a hole. What was
-    /// reserved and never written counts as one, too, so a writer of ours touches all of it
-    /// ([`Claim::reserve`]). Holders of copies of the descriptor share its offset, which no process
-    /// uses.
-    fn must_have_memory(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        let hole = match rustix::fs::seek(&self.fd, SeekFrom::Hole(start as u64)) {
-            Ok(hole) => hole,
-            // Beyond the end.
-            Err(Errno::NXIO) => 0,
-            Err(errno) => return Err(self.failed("lseek", errno)),
-        };
-        if hole >= start.saturating_add(bytes) as u64 {
+    /// this machine has.
+    fn must_have_memory(&self, bytes: usize) -> Result<(), ObjectError> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| self.failed("fstat", errno))?;
+        if reserved_bytes(&stat) >= bytes {
             return Ok(());
         }
         let reason = "its writer announces more than it has reserved".into();
@@ -214,6 +207,8 @@ impl Backend for Sealed {
         };
         match mapping::populate(&part) {
             Ok(()) => Ok(()),
+            // Nothing else says which part of it has memory: a count of blocks includes those
+            // beyond its end.
             Err(Errno::INVAL) => Err(unusable("readers of sealed channels need Linux 5.14")),
             Err(Errno::FAULT | Errno::NOMEM) => {
                 Err(ObjectError::NoSpace { object: self.label.clone(), bytes })
@@ -341,13 +336,7 @@ impl Claim for SealedClaim {
     }
 
     fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        reserve_range(&self.lock.fd, &self.label, start, bytes)?;
-        let part = self.words.part(start / WORD_BYTES, bytes / WORD_BYTES);
-        match part.map_or(Ok(()), |part| mapping::populate(&part)) {
-            // The kernel is older than one on which readers can read.
-            Err(Errno::INVAL) => Ok(()),
-            touched => touched.map_err(|errno| failed(&self.label, "madvise", errno)),
-        }
+        reserve_range(&self.lock.fd, &self.label, start, bytes)
     }
 
     fn remove(&self) -> Result<(), ObjectError> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use clap::Args;
 use tearless::hub::Pattern;
 
+use crate::blocks;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::stderr;
@@ -76,7 +77,11 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
             let pattern = Pattern::new(&arguments.pattern);
             let channels = resolve::channels(&namespace, &context.directory)?;
             if !channels.iter().any(|info| pattern.matches(&info.name)) {
-                stderr(format_args!("no channel matches: blocks, which have no states, are not exported"));
+                let blocks = blocks::matching(&namespace, Some(&pattern)).unwrap_or_default();
+                match blocks.is_empty() {
+                    true => stderr(format_args!("no channel matches")),
+                    false => stderr(format_args!("no channel matches: blocks do, which have no states")),
+                }
             }
         }
         // A server may start before its workers. A registry that can't be read now stays
