@@ -5,29 +5,60 @@
 //! attached thread that calls no Python code, or [inside](enter) of the gate, which a fork waits
 //! for. What waits can do neither: such objects are made again in the fork ([`generation`]).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 
 static GATE: RwLock<()> = RwLock::new(());
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+    /// Whether this thread is inside of the gate, or forks: it must not ask again.
+    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// No fork is made as long as it lives.
+pub(crate) struct Inside(Option<RwLockReadGuard<'static, ()>>);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if self.0.take().is_some() {
+            IS_INSIDE.set(false);
+        }
+    }
 }
 
 /// As long as the result lives, no fork is made. It is asked for before any lock, and dropped before
 /// Python code is called.
-pub(crate) fn enter(py: Python<'_>) -> RwLockReadGuard<'static, ()> {
-    loop {
+pub(crate) fn enter(py: Python<'_>) -> Inside {
+    if IS_INSIDE.get() {
+        return Inside(None);
+    }
+    let guard = loop {
         match GATE.try_read() {
-            Ok(inside) => return inside,
-            Err(TryLockError::Poisoned(inside)) => return inside.into_inner(),
+            Ok(guard) => break guard,
+            Err(TryLockError::Poisoned(guard)) => break guard.into_inner(),
             Err(TryLockError::WouldBlock) => py.detach(|| drop(GATE.read())),
         }
+    };
+    IS_INSIDE.set(true);
+    Inside(Some(guard))
+}
+
+/// Locks `mutex`. Other threads of Python run while it waits; no fork is made from then on until this
+/// thread has both the lock and the interpreter.
+pub(crate) fn lock<'a, T>(py: Python<'_>, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+    match mutex.try_lock() {
+        Ok(guard) => return guard,
+        Err(TryLockError::Poisoned(guard)) => return guard.into_inner(),
+        Err(TryLockError::WouldBlock) => {}
     }
+    let _inside = enter(py);
+    mutex.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does `work`, which may take locks of the library, while other threads of Python run.
@@ -49,6 +80,7 @@ pub(crate) fn before_fork(py: Python<'_>) {
         let guard = GATE.write().unwrap_or_else(PoisonError::into_inner);
         FORKING.set(Some(guard));
     });
+    IS_INSIDE.set(true);
 }
 
 /// Called after it, by both processes.
@@ -58,4 +90,5 @@ pub(crate) fn after_fork(is_child: bool) {
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
     FORKING.take();
+    IS_INSIDE.set(false);
 }
