@@ -16,23 +16,28 @@ use crate::errors::Class;
 pub(crate) struct Buffer(PyUntypedBuffer);
 
 impl Buffer {
-    /// The memory of `object`, for reading.
+    /// The memory of `object`, for reading, in the order in which `bytes(object)` has it.
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
+        Buffer::in_order(object, false)
+    }
+
+    /// With `any_order`, elements may be in the order of Fortran.
+    fn in_order(object: &Bound<'_, PyAny>, any_order: bool) -> PyResult<Buffer> {
         let refused = |why: &str| {
             let of = object.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
             Class::TypeMismatch.error("", &format!("a value of the type {of} {why}"))
         };
         let buffer =
             PyUntypedBuffer::get(object).map_err(|_| refused("has no bytes: give bytes or an array"))?;
-        if !(buffer.is_c_contiguous() || buffer.is_fortran_contiguous()) {
-            return Err(refused("is not in one piece: give a copy of it, numpy.ascontiguousarray(…)"));
+        if !(buffer.is_c_contiguous() || any_order && buffer.is_fortran_contiguous()) {
+            return Err(refused("is not in one piece and order: give numpy.ascontiguousarray(…) of it"));
         }
         Ok(Buffer(buffer))
     }
 
-    /// The memory of `object`, for writing, too.
+    /// The memory of `object`, for writing, too, in whatever order it has its elements.
     pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
-        let buffer = Buffer::of(object)?;
+        let buffer = Buffer::in_order(object, true)?;
         match buffer.0.readonly() {
             true => {
                 Err(Class::TypeMismatch.error("", "the array is read-only: give one that can be written to"))

@@ -69,7 +69,7 @@ pub(crate) fn make_pack(py: Python<'_>) -> PyResult<Py<PyAny>> {
 
 /// Whether an error comes from a handler of a signal, as `KeyboardInterrupt` does, or from the end
 /// of the program.
-fn is_none_of_the_value(py: Python<'_>, error: &PyErr) -> bool {
+fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<pyo3::exceptions::PyException>(py)
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn pack<'py>(
     static EXPLAIN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     match pack.call1((value,)) {
         Ok(payload) => Ok(payload.cast_into()?),
-        Err(error) if is_none_of_the_value(value.py(), &error) => Err(error),
+        Err(error) if is_interrupt(value.py(), &error) => Err(error),
         Err(error) => {
             let py = value.py();
             let text: String =
@@ -104,12 +104,12 @@ pub(crate) fn unpack<'py>(py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py
     let may_extend = payload.iter().any(|byte| matches!(byte, 0xc7..=0xc9 | 0xd4..=0xd8));
     if !may_extend {
         match function(py, &SIMPLY, "unpack_simply")?.call1((&bytes,)) {
-            Err(error) if !is_none_of_the_value(py, &error) => {}
+            Err(error) if !is_interrupt(py, &error) => {}
             unpacked => return unpacked,
         }
     }
     function(py, &UNPACK, "unpack")?.call1((bytes,)).map_err(|error| {
-        if is_none_of_the_value(py, &error) {
+        if is_interrupt(py, &error) {
             return error;
         }
         let decoding =

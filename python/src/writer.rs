@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ffi::c_int;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -48,10 +48,29 @@ macro_rules! each {
     };
 }
 
+impl Payloads {
+    /// Whether a slot is lent, so that nothing else may use the writer.
+    fn is_lent(&self) -> bool {
+        matches!(self, Payloads::Bytes(Lender { loan: Some(_), .. }))
+    }
+
+    /// The loan of this number, if it is the one that is lent.
+    fn take_back(&mut self, number: u64) -> Option<Loan<'static, [u8], Bytes>> {
+        match self {
+            Payloads::Bytes(lender) if lender.loans == number => lender.loan.take(),
+            _ => None,
+        }
+    }
+}
+
 /// A writer, and the loan that it has given.
 struct Lender {
     /// Refers to `writer`, which is not used meanwhile.
     loan: Option<Loan<'static, [u8], Bytes>>,
+    /// Number of loans so far.
+    loans: u64,
+    /// The writer's at the last loan.
+    capacity: usize,
     /// From `Box::into_raw`: a loan may refer to it while this value moves.
     writer: NonNull<Channel<[u8], Bytes>>,
 }
@@ -66,18 +85,25 @@ where
 
 impl Lender {
     fn new(writer: Channel<[u8], Bytes>) -> Lender {
-        Lender { loan: None, writer: NonNull::from(Box::leak(Box::new(writer))) }
+        let capacity = writer.capacity();
+        Lender { loan: None, loans: 0, capacity, writer: NonNull::from(Box::leak(Box::new(writer))) }
     }
 
-    /// The writer, without the loan, which is given back.
+    /// # Panics
+    ///
+    /// While there is a loan.
     fn writer(&mut self) -> &mut Channel<[u8], Bytes> {
-        self.loan = None;
+        assert!(self.loan.is_none(), "whoever calls has looked for a loan");
         // SAFETY: the box lives as long as this value, and its only other reference was the loan's.
         unsafe { self.writer.as_mut() }
     }
 
+    /// # Panics
+    ///
+    /// As `writer`.
     fn lend(&mut self, len: usize) -> Result<&mut Loan<'static, [u8], Bytes>, PublishError> {
-        self.loan = None;
+        self.capacity = self.writer().capacity();
+        self.loans += 1;
         // SAFETY: the box lives as long as this value, which drops the loan before it, and nothing
         // uses the writer while there is a loan (`writer`).
         let writer: &'static mut Channel<[u8], Bytes> = unsafe { &mut *self.writer.as_ptr() };
@@ -118,7 +144,9 @@ impl Drop for Lender {
 pub(crate) struct Writer {
     /// `None` once it is closed.
     payloads: Mutex<Option<Payloads>>,
-    pack: Py<PyAny>,
+    is_of_values: bool,
+    /// What packs values; `None` while it does.
+    pack: Mutex<Option<Py<PyAny>>>,
     channel: String,
 }
 
@@ -137,11 +165,8 @@ impl Writer {
             })
         });
         let payloads = Mutex::new(Some(opened.map_err(raise)?));
-        Ok(Writer { payloads, pack: values::make_pack(py)?, channel: channel.into() })
-    }
-
-    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Option<Payloads>> {
-        self.payloads.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+        let (is_of_values, pack) = (kind == Kind::Values, Mutex::default());
+        Ok(Writer { payloads, is_of_values, pack, channel: channel.into() })
     }
 
     fn with<R: Send>(
@@ -152,7 +177,10 @@ impl Writer {
     ) -> PyResult<R> {
         let is_large = len >= LARGE;
         let inside = is_large.then(|| fork::enter(py));
-        let mut payloads = self.lock(py);
+        let mut payloads = match is_large {
+            true => self.payloads.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner),
+            false => fork::lock(py, &self.payloads),
+        };
         let result = match payloads.as_mut() {
             Some(payloads) if is_large => Some(py.detach(|| call(payloads))),
             payloads => payloads.map(call),
@@ -161,13 +189,34 @@ impl Writer {
         result.ok_or_else(|| closed("writer", &self.channel))
     }
 
+    /// The same for what uses the writer itself, while it lends no slot.
+    fn with_writer<R: Send>(
+        &self,
+        py: Python<'_>,
+        len: usize,
+        call: impl FnOnce(&mut Payloads) -> Result<R, PublishError> + Send,
+    ) -> PyResult<R> {
+        let called = self.with(py, len, |payloads| (!payloads.is_lent()).then(|| call(payloads)))?;
+        let called = called.ok_or_else(|| {
+            let text = format!("a frame of {:?} is being filled: end its block first", self.channel);
+            Class::InUse.error("", &text)
+        })?;
+        called.map_err(raise)
+    }
+
     /// The payload of a value: of bytes, its memory.
     fn payload<'py>(&self, py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Buffer> {
-        let is_value = self.lock(py).as_ref().map(|payloads| matches!(payloads, Payloads::Packed(_)));
-        match is_value.ok_or_else(|| closed("writer", &self.channel))? {
-            true => Buffer::of(values::pack(self.pack.bind(py), value)?.as_any()),
-            false => Buffer::of(value),
+        if !self.is_of_values {
+            return Buffer::of(value);
         }
+        // Packing calls Python code, which may publish on this writer, as other threads may
+        // meanwhile: a packer that is at work is not to be used.
+        let taken = fork::lock(py, &self.pack).take();
+        let pack = taken.map_or_else(|| values::make_pack(py), Ok)?;
+        let payload = values::pack(pack.bind(py), value);
+        let replaced = fork::lock(py, &self.pack).replace(pack);
+        drop(replaced);
+        Buffer::of(payload?.as_any())
     }
 }
 
@@ -183,10 +232,9 @@ impl Writer {
     /// after `close`. The last state then stays.
     fn publish(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<u64> {
         let payload = self.payload(py, value)?;
-        self.with(py, payload.len(), |payloads| {
+        self.with_writer(py, payload.len(), |payloads| {
             payload.with(|bytes| each!(payloads, writer => writer.publish(bytes)))
-        })?
-        .map_err(raise)
+        })
     }
 
     /// Publishes a state if its payload is another than that of the last call, and returns its
@@ -194,10 +242,9 @@ impl Writer {
     /// after `publish`. A heartbeat wakes no reader. Raises what `publish` does.
     fn publish_if_changed(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
         let payload = self.payload(py, value)?;
-        self.with(py, payload.len(), |payloads| {
+        self.with_writer(py, payload.len(), |payloads| {
             payload.with(|bytes| each!(payloads, writer => writer.publish_if_changed(bytes)))
-        })?
-        .map_err(raise)
+        })
     }
 
     /// Gives a heartbeat: the state is as it was, and this process works. It wakes no reader.
@@ -212,31 +259,30 @@ impl Writer {
     /// Lends the next slot for `head` and `len` more bytes.
     #[pyo3(name = "_lend")]
     fn lend(&self, py: Python<'_>, head: &[u8], len: usize) -> PyResult<Slot> {
-        self.with(py, 0, |payloads| -> Result<Slot, PublishError> {
+        self.with_writer(py, 0, |payloads| {
             let Payloads::Bytes(lender) = payloads else { unreachable!("array writers write bytes") };
             let loan = lender.lend(head.len() + len)?;
             loan.write_at(0, head);
-            Ok(Slot::of(loan, head.len()))
-        })?
-        .map_err(raise)
+            let slot = Slot::of(loan, head.len());
+            Ok(Slot { number: lender.loans, ..slot })
+        })
     }
 
-    /// Publishes what `lend` lent, and returns its number.
+    /// Publishes what was lent, and returns its number.
     #[pyo3(name = "_publish_lent")]
-    fn publish_lent(&self, py: Python<'_>) -> PyResult<u64> {
-        self.with(py, 0, |payloads| match payloads {
-            Payloads::Bytes(lender) => lender.loan.take().map(Loan::publish),
-            _ => None,
-        })?
-        .ok_or_else(|| Class::Closed.error("", "the frame was given back: use one frame at a time"))?
-        .map_err(raise)
+    fn publish_lent(&self, py: Python<'_>, slot: &Slot) -> PyResult<u64> {
+        self.with(py, 0, |payloads| payloads.take_back(slot.number).map(Loan::publish))?
+            .ok_or_else(|| {
+                Class::Closed.error("", "the frame has ended: take another one for the next state")
+            })?
+            .map_err(raise)
     }
 
-    /// Gives back what `lend` lent.
+    /// Gives back what was lent. Again, it does nothing.
     #[pyo3(name = "_give_back")]
-    fn give_back(&self, py: Python<'_>) {
-        if let Some(Payloads::Bytes(lender)) = &mut *self.lock(py) {
-            lender.loan = None;
+    fn give_back(&self, py: Python<'_>, slot: &Slot) {
+        if let Some(payloads) = &mut *fork::lock(py, &self.payloads) {
+            drop(payloads.take_back(slot.number));
         }
     }
 
@@ -244,16 +290,13 @@ impl Writer {
     #[pyo3(name = "_publish_parts")]
     fn publish_parts(&self, py: Python<'_>, head: &[u8], data: &Bound<'_, PyAny>) -> PyResult<u64> {
         let data = Buffer::of(data)?;
-        self.with(py, data.len(), |payloads| match payloads {
-            Payloads::Bytes(lender) => {
-                let loan = lender.lend(head.len() + data.len())?;
-                loan.write_at(0, head);
-                data.with(|data| loan.write_at(head.len(), data));
-                lender.loan.take().expect("it was lent").publish()
-            }
-            _ => unreachable!("array writers write bytes"),
-        })?
-        .map_err(raise)
+        self.with_writer(py, data.len(), |payloads| {
+            let Payloads::Bytes(lender) = payloads else { unreachable!("array writers write bytes") };
+            let mut loan = lender.writer().loan(head.len() + data.len())?;
+            loan.write_at(0, head);
+            data.with(|data| loan.write_at(head.len(), data));
+            loan.publish()
+        })
     }
 
     /// Ends the channel, and removes it, unless it lingers. Again, it does nothing.
@@ -261,7 +304,7 @@ impl Writer {
     /// With `linger`, or if the writer was opened so, the last state stays readable.
     #[pyo3(signature = (linger=None))]
     fn close(&self, py: Python<'_>, linger: Option<bool>) -> PyResult<()> {
-        let Some(payloads) = self.lock(py).take() else { return Ok(()) };
+        let Some(payloads) = fork::lock(py, &self.payloads).take() else { return Ok(()) };
         let is_lingering = linger == Some(true);
         fork::detached(py, || match (payloads, is_lingering) {
             (Payloads::Packed(writer), true) => writer.close_lingering(),
@@ -282,13 +325,16 @@ impl Writer {
     /// Whether it was closed in this process.
     #[getter]
     fn is_closed(&self, py: Python<'_>) -> bool {
-        self.lock(py).is_none()
+        fork::lock(py, &self.payloads).is_none()
     }
 
     /// Number of the last publication; 0 before the first.
     #[getter]
     fn publication(&self, py: Python<'_>) -> PyResult<u64> {
-        self.with(py, 0, |payloads| each!(payloads, writer => writer.publication()))
+        self.with(py, 0, |payloads| match payloads {
+            Payloads::Bytes(Lender { loan: Some(loan), .. }) => loan.publication() - 1,
+            payloads => each!(payloads, writer => writer.publication()),
+        })
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -310,7 +356,10 @@ impl Writer {
     /// Bytes that a payload may have before the channel has to grow.
     #[getter]
     fn capacity(&self, py: Python<'_>) -> PyResult<usize> {
-        self.with(py, 0, |payloads| each!(payloads, writer => writer.capacity()))
+        self.with(py, 0, |payloads| match payloads {
+            Payloads::Bytes(Lender { loan: Some(_), capacity, .. }) => *capacity,
+            payloads => each!(payloads, writer => writer.capacity()),
+        })
     }
 }
 
@@ -320,6 +369,8 @@ impl Writer {
 pub(crate) struct Slot {
     start: NonNull<u8>,
     len: usize,
+    /// Which loan of its writer it is.
+    number: u64,
     /// Keeps the bytes at `start` mapped.
     _memory: Arc<dyn Any + Send + Sync>,
 }
@@ -332,11 +383,12 @@ unsafe impl Sync for Slot {}
 impl Slot {
     fn of(loan: &mut Loan<'_, [u8], Bytes>, skipped: usize) -> Slot {
         let memory = loan.keep().expect("namespaces of Python are in shared memory");
-        // SAFETY: the promise is that of the Python program: that processes of this user write to
-        // its channels by this library only (docs/python.md).
+        // SAFETY: the promise is that of the Python program (docs/python.md): processes of this user
+        // write to its channels by this library only, and a fork does not fill its parent's frame.
         let bytes = unsafe { loan.lend().into_mut() };
         let bytes = &mut bytes[skipped..];
-        Slot { start: NonNull::from(&mut *bytes).cast(), len: bytes.len(), _memory: memory }
+        let (start, len) = (NonNull::from(&mut *bytes).cast(), bytes.len());
+        Slot { start, len, number: 0, _memory: memory }
     }
 }
 

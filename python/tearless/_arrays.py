@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import io
+import operator
 import struct
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy
 from numpy.lib import format as npy
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ._namespace import Namespace
     from ._tearless import _ProcessState
 
+# What NumPy reads of a header without being told that it is safe.
+_MAX_HEAD = 10_000
+
 Shape: TypeAlias = int | Sequence[int]
 Order: TypeAlias = Literal["C", "F"]
 _Shape: TypeAlias = tuple[int, ...]
@@ -29,7 +33,7 @@ _DType: TypeAlias = numpy.dtype[Any]
 
 @functools.lru_cache(256)
 def _head(dtype: _DType, shape: _Shape, order: Order) -> bytes:
-    """What comes before the elements: the header of a file of NumPy's format ``.npy``."""
+    """The header of a payload: that of a file in NumPy's format ``.npy``."""
     out = io.BytesIO()
     described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": order == "F", "shape": shape}
     npy.write_array_header_1_0(out, described)
@@ -67,22 +71,47 @@ def _count(shape: _Shape) -> int:
 
 
 def _checked(shape: Shape, dtype: DTypeLike, order: Any) -> tuple[_Shape, _DType, Order]:
-    shape = (shape,) if isinstance(shape, int) else tuple(int(length) for length in shape)
+    try:
+        given: Any = shape
+        lengths = given if isinstance(given, (tuple, list)) else (given,)
+        shape = tuple(operator.index(length) for length in lengths)
+    except TypeError:
+        raise ArgumentError(f"{shape!r} is no shape: give a number or a tuple of numbers, such as (480, 640)") from None
     dtype = cast(_DType, numpy.dtype(dtype))
     if any(length < 0 for length in shape):
         raise ArgumentError(f"an array can't have the shape {shape}: no length is negative")
+    if dtype.subdtype is not None:
+        raise ArgumentError(f"elements of the type {dtype} are arrays: give {dtype.subdtype[0]} and a longer shape")
     if dtype.hasobject:
         raise TypeMismatchError(f"elements of the type {dtype} are Python objects, which can't be shared: "
                                 "choose numbers, texts of a fixed length or a structured type")
     if order not in ("C", "F"):
         raise ArgumentError(f"the order {order!r} is unknown: choose 'C' or 'F'")
+    if dtype.names is not None:
+        _check_fields(dtype)
     return shape, dtype, order
+
+
+@functools.lru_cache(256)
+def _check_fields(dtype: _DType) -> None:
+    """Whether a structured type can be described, and read again from its description."""
+    try:
+        head = _head(dtype, (), "C")
+        if len(head) > _MAX_HEAD:
+            raise ValueError(f"its description has more than {_MAX_HEAD} bytes")
+        _parse(head)
+    except (ValueError, UnicodeError) as error:
+        raise TypeMismatchError(f"elements of the type {str(dtype)[:200]} can't be described ({error}): choose fields "
+                                "in their order in memory, with short names (numpy.lib.recfunctions.repack_fields)"
+                                ) from None
 
 
 def _type_name(dtype: _DType, order: str) -> str:
     """The type of a channel of arrays. The shape is in each publication."""
-    named = str(dtype.descr) if dtype.names else dtype.str
-    return f"ndarray {named} {order}"
+    return f"{_TYPE}{dtype.descr if dtype.names else dtype.str} {order}"
+
+
+_TYPE = "ndarray "
 
 
 class Frame:
@@ -99,29 +128,29 @@ class Frame:
     def __init__(self, writer: ArrayWriter, shape: _Shape) -> None:
         self._writer = writer
         self._shape = shape
-        self._array: NDArray[Any] | None = None
+        self._lent: tuple[Any, NDArray[Any]] | None = None
+        #: The number of the publication, once the block has ended.
         self.publication: int | None = None
 
     def __enter__(self) -> NDArray[Any]:
         writer = self._writer
-        if writer._lent is not None:
-            raise ClosedError("a frame of this writer is being filled: use one frame at a time")
         head = _head(writer.dtype, self._shape, writer.order)
         slot: Any = writer._native._lend(head, writer.dtype.itemsize * _count(self._shape))
-        self._array = numpy.ndarray(self._shape, writer.dtype, slot, order=writer.order)
-        writer._lent = self
-        return self._array
+        array: NDArray[Any] = numpy.ndarray(self._shape, writer.dtype, slot, order=writer.order)
+        self._lent = slot, array
+        return array
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        assert self._array is not None
+        if self._lent is None:
+            raise ClosedError("this frame is not being filled: use it in a `with` block")
+        (slot, array), self._lent = self._lent, None
         # What is stored there from now on would tear what readers have.
-        self._array.flags.writeable = False
-        self._writer._lent = None
+        array.flags.writeable = False
         if kind is None:
-            self.publication = self._writer._native._publish_lent()
+            self.publication = self._writer._native._publish_lent(slot)
         else:
-            self._writer._native._give_back()
+            self._writer._native._give_back(slot)
 
 
 class ArrayWriter:
@@ -141,7 +170,6 @@ class ArrayWriter:
 
     def __init__(self, native: _tearless.Writer, shape: _Shape, dtype: _DType, order: Order) -> None:
         self._native = native
-        self._lent: Frame | None = None
         #: The shape of the next frame, unless another one is given.
         self.shape: _Shape = shape
         #: The type of the elements.
@@ -156,7 +184,7 @@ class ArrayWriter:
         all of it. Keep no array that was made of it: storing into it later would tear the state.
         Nothing is copied. Another shape than the last one makes the channel grow, if it is larger.
 
-        Raises `ClosedError` while another frame of this writer is being filled, and `LimitError`
+        Raises `InUseError` while another frame of this writer is being filled, and `LimitError`
         beyond `max_state_len`.
         """
         return Frame(self, self.shape if shape is None else _checked(shape, self.dtype, self.order)[0])
@@ -164,17 +192,20 @@ class ArrayWriter:
     def publish(self, array: ArrayLike) -> int:
         """Copies an array into the channel, and returns the number of the publication.
 
-        An array of another shape is published, too. Raises `TypeMismatchError` for elements of
-        another type. Other threads run while 64 KiB or more are copied.
+        An array of another shape is published, too. Numbers and lists are converted; an array of
+        another type raises `TypeMismatchError`, and so does one with a mask. Raises `InUseError`
+        while a frame is being filled. Other threads run while 64 KiB or more are copied.
 
         >>> thermometer = fleet.array_writer("thermometer", 3)
         >>> thermometer.publish([20.5, 21.0, 19.5])
         1
         """
-        array = numpy.asarray(array, order=self.order)
-        if array.dtype != self.dtype:
+        if isinstance(array, numpy.ma.MaskedArray):
+            raise TypeMismatchError("a masked array would lose its mask: publish array.filled(…)")
+        if isinstance(array, (numpy.ndarray, numpy.generic)) and array.dtype != self.dtype:
             raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {self.dtype}, not "
-                                    f"{array.dtype}: publish array.astype({str(self.dtype)!r})")
+                                    f"{array.dtype}: publish array.astype(writer.dtype)")
+        array = numpy.asarray(array, self.dtype, order=self.order)
         data = array.reshape(-1, order=self.order) if array.ndim != 1 else array
         return self._native._publish_parts(_head(self.dtype, array.shape, self.order), data.view(numpy.uint8))
 
@@ -227,29 +258,41 @@ class ArrayView:
     """
 
     def __init__(self, view: _tearless.View, array: NDArray[Any]) -> None:
-        self._view = view
-        #: The array: read-only, and never changed by the writer. Arrays made of it keep the memory.
-        self.array = array
+        self._held: tuple[_tearless.View, NDArray[Any]] | None = view, array
+
+    def _open(self) -> tuple[_tearless.View, NDArray[Any]]:
+        if self._held is None:
+            raise ClosedError("the view has ended: take another one, or keep its array")
+        return self._held
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The array: read-only, and never changed by the writer. Arrays made of it keep the memory."""
+        return self._open()[1]
 
     @property
     def publication(self) -> int:
         """The number of the publication."""
-        return self._view.publication
+        return self._open()[0].publication
 
     @property
     def age(self) -> float | None:
         """Seconds since it was published."""
-        return self._view.age
+        return self._open()[0].age
 
     @property
     def is_in_place(self) -> bool:
         """Whether the array is the writer's memory. Otherwise it is a copy."""
-        return self._view.is_in_place
+        return self._open()[0].is_in_place
 
     @property
     def is_latest(self) -> bool:
         """Whether there is no later publication."""
-        return self._view.is_latest
+        return self._open()[0].is_latest
+
+    def close(self) -> None:
+        """Ends the view. Its pin is given back when the last array that was made of it is gone."""
+        self._held = None
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if dtype is not None and numpy.dtype(dtype) != self.array.dtype:
@@ -260,14 +303,23 @@ class ArrayView:
         return self.array
 
     def __exit__(self, *_: object) -> None:
-        # The pin is given back when the last array that was made of the view is gone.
-        del self.array, self._view
+        self.close()
 
     def __repr__(self) -> str:
-        if "array" not in self.__dict__:
+        if self._held is None:
             return "<ArrayView, ended>"
         how = "in place" if self.is_in_place else "a copy"
         return f"<ArrayView {self.publication}, {how}: {self.array.dtype} {self.array.shape}>"
+
+
+class _Layout(NamedTuple):
+    """What the header of a payload says, and the length of the payload."""
+
+    head: bytes
+    length: int
+    dtype: _DType
+    shape: _Shape
+    order: Order
 
 
 class ArrayReader:
@@ -291,36 +343,33 @@ class ArrayReader:
         self._native = native
         self._wanted = None if shape is None else _checked(shape, dtype or "u1", "C")[0]
         self._dtype = None if dtype is None else numpy.dtype(dtype)
-        # The header of the last array, what it says, and the length of the payload.
-        self._head = b""
-        self._layout: tuple[_DType, _Shape, Order] = (numpy.dtype("u1"), (), "C")
-        self._len = 0
-        # The last array that was given as `out`.
-        self._out: NDArray[Any] | None = None
-        if not (native.codec == "bytes" and native.type_name.startswith("ndarray ")):
+        # What the header of the last array says. Replaced as a whole: other threads read it.
+        self._layout = _Layout(b"", 0, numpy.dtype("u1"), (), "C")
+        # The last array that was given as `out`, and the header of arrays that fit it.
+        self._out: tuple[NDArray[Any], bytes] | None = None
+        if not (native.codec == "bytes" and native.type_name.startswith(_TYPE)):
             raise TypeMismatchError(f"channel {self.channel!r} has states of the type {native.type_name!r} "
                                     f"({native.codec}), no arrays: read them by Namespace.reader")
         if self._dtype is not None:
             names = (_type_name(self._dtype, order) for order in "CF")
             if not any(name.startswith(native.type_name) for name in names):
-                raise TypeMismatchError(f"channel {self.channel!r} has elements of the type "
-                                        f"{native.type_name.split()[1]!r}, not {self._dtype.str!r}")
+                found = native.type_name[len(_TYPE):].rpartition(" ")[0]
+                raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {found}, not "
+                                        f"{self._dtype.descr if self._dtype.names else self._dtype.str}")
 
-    def _accept(self, view: _tearless.View) -> NDArray[Any]:
+    def _accept(self, view: _tearless.View) -> tuple[NDArray[Any], _Layout]:
         """The array of a view, if it is one that is wanted."""
-        if not view._is_of(self._head, self._len):
+        layout = self._layout
+        if not view._is_of(layout.head, layout.length):
             head, dtype, shape, order = _split(memoryview(view), self.channel)
             if self._wanted is not None and shape != self._wanted:
                 raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not "
                                         f"{self._wanted}")
             if self._dtype is not None and dtype != self._dtype:
                 raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {dtype}, not {self._dtype}")
-            self._head, self._len = head, len(view)
-            self._layout = dtype, shape, order
-            self._out = None
-        dtype, shape, order = self._layout
+            layout = self._layout = _Layout(head, len(view), dtype, shape, order)
         memory: Any = view
-        return numpy.ndarray(shape, dtype, memory, len(self._head), None, order)
+        return numpy.ndarray(layout.shape, layout.dtype, memory, len(layout.head), None, layout.order), layout
 
     def snapshot(self, out: NDArray[Any] | None = None) -> _tearless.Snapshot:
         """A copy of the latest array, as ``snapshot().value``; with `out`, into that array.
@@ -331,26 +380,30 @@ class ArrayReader:
         Raises `EmptyError` before the first publication, `ClosedError` when the channel is removed
         or replaced, and `TypeMismatchError` for an array that is not wanted, or does not fit `out`.
         """
-        if out is not None and out is self._out:
-            taken = self._native._copy_into(out, self._head)
+        last = self._out
+        if out is not None and last is not None and last[0] is out:
+            taken = self._native._copy_into(out, last[1])
             if taken is not None:
                 return taken
         return self._slow_snapshot(out)
 
     def _slow_snapshot(self, out: NDArray[Any] | None) -> _tearless.Snapshot:
         view = self._native._view()
-        latest = self._accept(view)
+        latest, (head, _, dtype, shape, order) = self._accept(view)
         if out is None:
             return view._snapshot(latest.copy(order="K"))
-        dtype, shape, order = self._layout
         if out.shape != shape or out.dtype != dtype or not out.flags[order]:
             raise TypeMismatchError(f"channel {self.channel!r} has an array {dtype} {shape} in order {order}, and out "
                                     f"is {out.dtype} {out.shape}: give numpy.empty({shape}, {dtype.str!r}, {order!r})")
         if not out.flags.writeable:
             raise TypeMismatchError("out is read-only: give an array that can be written to")
         out[...] = latest
-        # The next time it needs no check.
-        self._out = out
+        try:
+            # The next time it needs no check. NumPy shows others no memory of times, for example.
+            memoryview(out)
+            self._out = out, head
+        except (ValueError, TypeError, BufferError):
+            pass
         return view._snapshot(out)
 
     def view(self) -> ArrayView:
@@ -363,13 +416,13 @@ class ArrayReader:
         Raises what `snapshot` does.
         """
         view = self._native._view()
-        return ArrayView(view, self._accept(view))
+        return ArrayView(view, self._accept(view)[0])
 
     def changed(self, timeout: float | None = None) -> bool:
         """Waits for a later array than the last one that was read; false after `timeout` seconds.
 
-        Without a `timeout` it waits for ever. Other threads run, and Ctrl-C ends it. It returns true
-        at the end of the channel, too: the next read then raises `ClosedError`.
+        Without a `timeout` it waits for ever. Other threads run, and Ctrl-C ends it. Raises
+        `ClosedError` when the channel has ended.
         """
         return self._native.changed(timeout)
 
@@ -464,8 +517,12 @@ class SharedArray(numpy.ndarray[_Shape, _DType]):
         if block is None:
             return numpy.asarray(self).__reduce_ex__(protocol)
         offset = self.__array_interface__["data"][0] - block.address
-        layout = (offset, self.shape, self.strides, npy.dtype_to_descr(self.dtype))
+        layout = (offset, self.shape, self.strides, npy.dtype_to_descr(self.dtype), bool(self.flags.writeable))
         return _open_part, (self._namespace, block.name, block.instance, block.is_read_only, *layout)
+
+    def copy(self, order: Any = "C") -> NDArray[Any]:
+        """An ordinary array."""
+        return numpy.array(self, copy=True, order=order, subok=False)
 
     @property
     def name(self) -> str | None:
@@ -501,10 +558,12 @@ def _lies_in(array: NDArray[Any], block: _tearless.Block) -> bool:
 
 
 def _open_part(namespace: Namespace, name: str, instance: int, is_read_only: bool, offset: int, shape: _Shape,
-               strides: _Shape, descr: Any) -> SharedArray:
+               strides: _Shape, descr: Any, is_writable: bool) -> SharedArray:
     block: Any = namespace._block(name, instance, is_read_only)
     array = numpy.ndarray.__new__(SharedArray, shape, npy.descr_to_dtype(descr), block, offset, strides)
     array._block, array._namespace = block, namespace
+    if not is_writable:
+        array.flags.writeable = False
     return array
 
 

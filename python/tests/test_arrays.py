@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import threading
 
 import numpy
 import pytest
@@ -46,9 +47,18 @@ def test_a_frame_is_published_at_the_end_of_its_block(fleet: tearless.Namespace)
             frame[...] = 5
             raise RuntimeError("mine")
         assert reader.snapshot().value.sum() == 16
-        with camera.frame(), pytest.raises(tearless.ClosedError, match="one frame"):
-            with camera.frame():
+        with camera.frame() as frame:
+            frame[...] = 6
+            # Nothing else uses the writer meanwhile, and nothing ends the frame.
+            with pytest.raises(tearless.InUseError, match="end its block"), camera.frame():
                 pass
+            with pytest.raises(tearless.InUseError, match="end its block"):
+                camera.publish(frame)
+            assert camera.publication == 1
+        assert reader.snapshot().value.sum() == 96 and camera.publication == 2
+        ended = camera.frame()
+        with pytest.raises(tearless.ClosedError, match="with"):
+            ended.__exit__(None, None, None)
 
 
 def test_a_view_does_not_change(fleet: tearless.Namespace) -> None:
@@ -83,6 +93,68 @@ def test_memory_lives_as_long_as_any_array_of_it(fleet: tearless.Namespace) -> N
     del part
     gc.collect()
     assert bytes(memory) == b"\3" * 5
+
+
+def test_into_an_array_again_and_again(fleet: tearless.Namespace) -> None:
+    for dtype in ("datetime64[ns]", "float32", STRUCTURED):
+        for order in "CF":
+            out = numpy.zeros((3, 4), dtype, order)
+            with fleet.array_writer("a", (3, 4), dtype, order=order) as writer:
+                reader = fleet.array_reader("a")
+                for number in range(1, 4):
+                    array = numpy.frombuffer(bytes([number] * out.nbytes), dtype).reshape((3, 4), order=order)
+                    writer.publish(array)
+                    assert reader.snapshot(out).publication == number
+                    assert out.tobytes() == array.tobytes()
+
+
+def test_threads_read_arrays_whose_shape_changes(fleet: tearless.Namespace) -> None:
+    with fleet.array_writer("a", 10, "int64", capacity=100_000) as writer:
+        writer.publish(numpy.full(10, 10))
+        reader, stop, wrong = fleet.array_reader("a"), threading.Event(), []
+
+        def read() -> None:
+            while not stop.is_set():
+                for array in (reader.snapshot().value, reader.view().array):
+                    if not (array == len(array)).all():
+                        wrong.append(array)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(2000):
+            length = 10 + number * 7 % 3000
+            writer.publish(numpy.full(length, length))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+
+
+def test_what_is_given_wrong_is_explained(fleet: tearless.Namespace) -> None:
+    assert fleet.alloc("by-numpy", numpy.prod((3, 4))).shape == (12,)
+    for shape in (3.5, "480x640", (3, None)):
+        with pytest.raises(tearless.ArgumentError, match="is no shape"):
+            fleet.array_writer("a", shape)  # type: ignore[arg-type]
+    with pytest.raises(tearless.ArgumentError, match="longer shape"):
+        fleet.array_writer("a", 5, ("f4", 3))
+    swapped = numpy.dtype({"names": ["a", "b"], "formats": ["u1", "u1"], "offsets": [1, 0]})
+    many = numpy.dtype([(f"a_long_name_of_field_{number}", "u1") for number in range(500)])
+    for dtype in (swapped, many, numpy.dtype([("数", "u1")])):
+        with pytest.raises(tearless.TypeMismatchError, match="can't be described"):
+            fleet.array_writer("a", 5, dtype)
+    with fleet.array_writer("a", 3, "uint8") as writer:
+        assert writer.publish([1, 2, 3]) == 1
+        with pytest.raises(tearless.TypeMismatchError, match="mask"):
+            writer.publish(numpy.ma.masked_array([1, 2, 3], [0, 1, 0], "uint8"))
+        view = fleet.array_reader("a").view()
+        with view as array:
+            assert array.tolist() == [1, 2, 3]
+        with pytest.raises(tearless.ClosedError, match="has ended"):
+            view.array  # noqa: B018
+        view.close()
+    with fleet.bytes_writer("bytes") as writer, pytest.raises(tearless.TypeMismatchError, match="ascontiguousarray"):
+        writer.publish(numpy.ones((2, 3), "u1").T)
 
 
 def test_other_shapes_and_types(fleet: tearless.Namespace) -> None:
@@ -140,7 +212,11 @@ def test_a_managed_array_is_pickled_as_its_name(fleet: tearless.Namespace) -> No
             assert again.shape == part.shape and again.strides == part.strides
             again.flat[0] = part.flat[0] + 1
             assert again.flat[0] == part.flat[0]
+        fixed = replay[:3]
+        fixed.flags.writeable = False
+        assert pickle.loads(pickle.dumps(fixed)).flags.writeable is False
         copy = replay[:10].copy()
+        assert type(copy) is numpy.ndarray
         assert len(pickle.dumps(copy)) > 10 * 1000 * 8
         assert (pickle.loads(pickle.dumps(copy)) == copy).all()
         gone = pickle.dumps(replay)

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import enum
 import pickle
+import sys
 import threading
 import time
 
@@ -197,3 +198,52 @@ def test_large_values_let_other_threads_run(fleet: tearless.Namespace) -> None:
         for thread in threads:
             thread.join()
         assert results == [True] * 4
+
+
+def test_threads_publish_dataclasses_on_one_writer(fleet: tearless.Namespace) -> None:
+    @dataclasses.dataclass
+    class State:
+        first: int
+        inner: list[object]
+        last: int
+
+    def state(number: int) -> State:
+        return State(number, [Job(number, "x" * (number % 50)) for _ in range(20)], number)
+
+    with fleet.writer("w", slots=64, capacity=4000) as writer:
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            threads = [
+                threading.Thread(target=lambda first: [writer.publish(state(first + step)) for step in range(200)],
+                                 args=(1000 * number,))
+                for number in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            reader = fleet.reader("w")
+            while any(thread.is_alive() for thread in threads):
+                if writer.publication == 0:
+                    continue
+                value = reader.snapshot().value
+                assert value["first"] == value["last"] == value["inner"][0]["id"]
+        finally:
+            sys.setswitchinterval(before)
+            for thread in threads:
+                thread.join()
+        assert writer.publication == 800
+
+
+def test_a_state_that_publishes_while_it_is_packed(fleet: tearless.Namespace) -> None:
+    with fleet.writer("w") as writer:
+
+        class Odd(enum.Enum):
+            ONE = 1
+
+            @property
+            def value(self) -> int:
+                writer.publish(["within"])
+                return 7
+
+        assert writer.publish({"odd": Odd.ONE}) == 2
+        assert [state.value for state in fleet.reader("w").history()] == [{"odd": 7}, ["within"]]
