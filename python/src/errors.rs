@@ -67,6 +67,12 @@ pub(crate) fn closed(what: &str, name: &str) -> PyErr {
     Class::Closed.error("", &format!("the {what} of {name:?} is closed in this process: open another one"))
 }
 
+/// Whether an error is no fault of what was called, but ends the program or its wait, as
+/// `KeyboardInterrupt` does.
+pub(crate) fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<pyo3::exceptions::PyException>(py)
+}
+
 /// Errors of the library that become Python exceptions.
 pub(crate) trait ToPython: std::fmt::Display {
     /// The class, and the name of the library's own error, as in `Attach.NotFound`.

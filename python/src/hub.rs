@@ -1,18 +1,19 @@
 //! All channels of a namespace.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::PyDict;
 use tearless::accept::Any;
 use tearless::error::QueryError;
 use tearless::hub::{CutTime, HubWatch, Skew};
 use tearless::{Bytes, Snapshot as Payload, hub};
 
-use crate::errors::{Class, raise};
-use crate::fork;
+use crate::errors::{Class, is_interrupt, raise};
+use crate::fork::{self, Ours};
 use crate::namespace::Namespace;
 use crate::reader::{Reader, Snapshot, wait_in_slices};
 use crate::stream::Stream;
@@ -23,9 +24,15 @@ use crate::values;
 pub(crate) struct Hub {
     namespace: Py<Namespace>,
     options: Options,
-    opened: Mutex<Opened>,
-    readers: Mutex<Readers>,
+    /// The library's hub. A fork opens another.
+    opened: Mutex<Ours<Arc<Opened>>>,
+    /// By their channels. A dictionary of Python, which its garbage collector looks into.
+    readers: Py<PyDict>,
+    /// When there are more, those of channels that have ended are dropped.
+    many: AtomicUsize,
 }
+
+type Opened = hub::Hub<Bytes, Any>;
 
 #[derive(Clone, Copy)]
 struct Options {
@@ -33,30 +40,17 @@ struct Options {
     stalled_after: Option<Duration>,
 }
 
-/// The library's hub. A fork opens another: a thread of its parent may have locked this one.
-struct Opened {
-    generation: u64,
-    hub: Arc<hub::Hub<Bytes, Any>>,
-}
-
-impl Opened {
-    fn open(namespace: &Namespace, options: Options) -> Opened {
+impl Options {
+    fn open(self, namespace: &Namespace) -> Arc<Opened> {
         let mut builder = namespace.namespace.hub_builder().codec::<Bytes>().accept(Any);
-        if let Some(limit) = options.fresh_within {
+        if let Some(limit) = self.fresh_within {
             builder = builder.fresh_within(limit);
         }
-        if let Some(limit) = options.stalled_after {
+        if let Some(limit) = self.stalled_after {
             builder = builder.stalled_after(limit);
         }
-        Opened { generation: fork::generation(), hub: Arc::new(builder.open()) }
+        Arc::new(builder.open())
     }
-}
-
-#[derive(Default)]
-struct Readers {
-    by_channel: HashMap<String, Py<Reader>>,
-    /// When there are more, those of channels that have ended are dropped.
-    many: usize,
 }
 
 /// How the writer of a channel is: made by `Hub.status`.
@@ -93,42 +87,39 @@ impl Status {
 }
 
 impl Hub {
-    fn hub(&self, py: Python<'_>) -> Arc<hub::Hub<Bytes, Any>> {
-        let mut opened = self.opened.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        if opened.generation != fork::generation() {
-            let other = Opened::open(self.namespace.get(), self.options);
-            // Not dropped: that might take its locks.
-            std::mem::forget(std::mem::replace(&mut *opened, other));
+    fn hub(&self, py: Python<'_>) -> Arc<Opened> {
+        let mut opened = fork::lock(py, &self.opened);
+        if let Some(hub) = opened.get() {
+            return Arc::clone(hub);
         }
-        Arc::clone(&opened.hub)
-    }
-
-    fn readers(&self, py: Python<'_>) -> MutexGuard<'_, Readers> {
-        self.readers.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+        let hub = self.options.open(self.namespace.get());
+        *opened = Ours::new(Arc::clone(&hub));
+        hub
     }
 
     /// Keeps a reader. Once there are many, drops those of channels that have ended.
-    fn keep(&self, py: Python<'_>, channel: &str, reader: Py<Reader>) {
-        let (former, all) = {
-            let mut readers = self.readers(py);
-            let former = readers.by_channel.insert(channel.into(), reader);
-            let is_many = readers.by_channel.len() > readers.many.max(64);
-            let entries = readers.by_channel.iter().filter(|_| is_many);
-            (
-                former,
-                entries.map(|(channel, reader)| (channel.clone(), reader.clone_ref(py))).collect::<Vec<_>>(),
-            )
-        };
-        drop(former);
-        if all.is_empty() {
-            return;
+    fn keep(&self, channel: &str, reader: &Bound<'_, Reader>) -> PyResult<()> {
+        let py = reader.py();
+        let readers = self.readers.bind(py);
+        readers.set_item(channel, reader)?;
+        // Relaxed: a hint.
+        if readers.len() <= self.many.load(Ordering::Relaxed).max(64) {
+            return Ok(());
         }
-        let ended: Vec<_> = all.into_iter().filter(|(_, reader)| reader.get().is_closed(py)).collect();
-        let mut readers = self.readers(py);
-        for (channel, _) in &ended {
-            readers.by_channel.remove(channel);
+        for entry in readers.items() {
+            let (channel, reader): (Bound<'_, PyAny>, Bound<'_, Reader>) = entry.extract()?;
+            if reader.get().is_closed(py) {
+                self.forget(channel)?;
+            }
         }
-        readers.many = 2 * readers.by_channel.len();
+        self.many.store(2 * readers.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn forget<'py>(&self, channel: Bound<'py, PyAny>) -> PyResult<()> {
+        // Another thread may have been the first.
+        let none = channel.py().None();
+        self.readers.bind(channel.py()).call_method1("pop", (channel, none)).map(drop)
     }
 
     /// The result of `read` for the reader of a channel. One whose channel has been removed or
@@ -139,18 +130,17 @@ impl Hub {
         channel: &str,
         read: impl Fn(&Reader) -> PyResult<R>,
     ) -> PyResult<R> {
-        let known = self.readers(py).by_channel.get(channel).map(|reader| reader.clone_ref(py));
-        if let Some(reader) = known {
-            match read(reader.get()) {
+        if let Some(reader) = self.readers.bind(py).get_item(channel)? {
+            match read(reader.cast_into::<Reader>()?.get()) {
                 Err(error) if Class::Closed.is_of(py, &error) => {
-                    let former = self.readers(py).by_channel.remove(channel);
-                    drop(former);
+                    self.forget(channel.into_pyobject(py)?.into_any())?;
                 }
                 read => return read,
             }
         }
-        let reader = Py::new(py, Namespace::open_reader(self.namespace.bind(py), py, channel, false, 0.0)?)?;
-        self.keep(py, channel, reader.clone_ref(py));
+        let reader =
+            Bound::new(py, Namespace::open_reader(self.namespace.bind(py), py, channel, false, 0.0)?)?;
+        self.keep(channel, &reader)?;
         read(reader.get())
     }
 
@@ -160,13 +150,22 @@ impl Hub {
         py: Python<'_>,
         channel: &str,
         payload: Result<Payload<Vec<u8>>, QueryError>,
-    ) -> Py<PyAny> {
+    ) -> PyResult<Py<PyAny>> {
         let taken = payload.map_err(raise).and_then(|payload| {
             let value =
                 self.with_reader(py, channel, |reader| reader.decode(py, &payload).map(Bound::unbind))?;
-            Ok(Py::new(py, Snapshot::new(value.into_bound(py), payload.info()))?.into_any())
+            Ok(Snapshot::new(value.into_bound(py), payload.info()))
         });
-        taken.unwrap_or_else(|error| error.into_value(py).into_any())
+        state_or_error(py, taken)
+    }
+}
+
+/// The state of a channel, or the error as a value; what ends the program is none of the channel's.
+fn state_or_error(py: Python<'_>, taken: PyResult<Snapshot>) -> PyResult<Py<PyAny>> {
+    match taken {
+        Ok(snapshot) => Ok(Py::new(py, snapshot)?.into_any()),
+        Err(error) if is_interrupt(py, &error) => Err(error),
+        Err(error) => Ok(error.into_value(py).into_any()),
     }
 }
 
@@ -187,8 +186,9 @@ impl Hub {
             fresh_within: fresh_within.map(values::duration).transpose()?,
             stalled_after: stalled_after.map(values::duration).transpose()?,
         };
-        let opened = Mutex::new(Opened::open(namespace.get(), options));
-        Ok(Hub { namespace: namespace.unbind(), options, opened, readers: Mutex::default() })
+        let opened = Mutex::new(Ours::new(options.open(namespace.get())));
+        let readers = PyDict::new(namespace.py()).unbind();
+        Ok(Hub { namespace: namespace.unbind(), options, opened, readers, many: AtomicUsize::new(0) })
     }
 
     /// The latest state of a channel. It attaches to the channel, again if it was removed or
@@ -214,13 +214,7 @@ impl Hub {
         self.channels(py, pattern)?
             .into_iter()
             .map(|channel| {
-                let state = match self.get(py, &channel) {
-                    Ok(snapshot) => Py::new(py, snapshot)?.into_any(),
-                    Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
-                        error.into_value(py).into_any()
-                    }
-                    Err(error) => return Err(error),
-                };
+                let state = state_or_error(py, self.get(py, &channel))?;
                 Ok((channel, state))
             })
             .collect()
@@ -246,7 +240,7 @@ impl Hub {
         let cut = fork::detached(py, || hub.cut::<Vec<u8>>(&channels));
         let (consistent, instant) = (cut.is_consistent(), cut.moment == CutTime::Instant);
         let states = cut.states.into_iter().map(|of| {
-            let state = self.state_of(py, &of.channel, of.state);
+            let state = self.state_of(py, &of.channel, of.state)?;
             let skew = match of.skew {
                 Skew::None => None,
                 Skew::Later(by) => Some(format!("later by {by:.1?}")),
@@ -263,8 +257,8 @@ impl Hub {
     /// What waits for changes of the channels that a pattern matches, without polling them.
     #[pyo3(signature = (pattern="*"))]
     fn watch(slf: Bound<'_, Self>, pattern: &str) -> Watch {
-        let watch = Watched::new(&slf, pattern);
-        Watch { hub: slf.unbind(), pattern: pattern.into(), watch: Mutex::new(watch) }
+        let watched = Arc::new(Watched::new(slf.get().hub(slf.py()).watch(pattern)));
+        Watch { hub: slf.unbind(), pattern: pattern.into(), watched: Mutex::new(Ours::new(watched)) }
     }
 
     /// The states of the channels that a pattern matches, from now on, for a loop of asyncio.
@@ -277,6 +271,11 @@ impl Hub {
     #[pyo3(signature = (pattern="*"))]
     fn changes<'py>(slf: Bound<'py, Self>, pattern: &str) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("tearless._aio")?.getattr("Changes")?.call1((slf, pattern))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.namespace)?;
+        visit.call(&self.readers)
     }
 
     fn __repr__(&self) -> String {
@@ -298,31 +297,43 @@ impl Hub {
 pub(crate) struct Watch {
     hub: Py<Hub>,
     pattern: String,
-    watch: Mutex<Watched>,
+    /// A fork has another one.
+    watched: Mutex<Ours<Arc<Watched>>>,
 }
 
-/// The library's watch, which is locked while it waits. A fork has another one.
+/// The library's watch, which one thread at a time takes to wait.
 struct Watched {
-    generation: u64,
-    watch: Arc<Mutex<HubWatch>>,
+    watch: Mutex<Option<HubWatch>>,
+    given_back: Condvar,
 }
 
 impl Watched {
-    fn new(hub: &Bound<'_, Hub>, pattern: &str) -> Watched {
-        let watch = hub.get().hub(hub.py()).watch(pattern);
-        Watched { generation: fork::generation(), watch: Arc::new(Mutex::new(watch)) }
+    fn new(watch: HubWatch) -> Watched {
+        Watched { watch: Mutex::new(Some(watch)), given_back: Condvar::new() }
+    }
+
+    /// No more than `timeout`, also for a thread that waits.
+    fn wait_any(&self, timeout: Duration) -> Result<Vec<Arc<str>>, QueryError> {
+        let begin = Instant::now();
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.given_back.wait_timeout_while(watch, timeout, |watch| watch.is_none());
+        let taken = waited.unwrap_or_else(PoisonError::into_inner).0.take();
+        let Some(mut watch) = taken else { return Ok(Vec::new()) };
+        let changed = watch.wait_any(timeout.saturating_sub(begin.elapsed()));
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+        self.given_back.notify_one();
+        changed
     }
 }
 
 impl Watch {
-    fn current(&self, py: Python<'_>) -> Arc<Mutex<HubWatch>> {
-        let mut watched = self.watch.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        if watched.generation != fork::generation() {
-            let other = Watched::new(self.hub.bind(py), &self.pattern);
-            // Not dropped: that might take its locks.
-            std::mem::forget(std::mem::replace(&mut *watched, other));
+    fn watched(&self, py: Python<'_>) -> Arc<Watched> {
+        if let Some(watched) = fork::lock(py, &self.watched).get() {
+            return Arc::clone(watched);
         }
-        Arc::clone(&watched.watch)
+        let other = Arc::new(Watched::new(self.hub.get().hub(py).watch(&self.pattern)));
+        *fork::lock(py, &self.watched) = Ours::new(Arc::clone(&other));
+        other
     }
 }
 
@@ -332,12 +343,16 @@ impl Watch {
     /// one, up to `timeout` seconds, or for ever; other threads run meanwhile, and Ctrl-C ends it.
     #[pyo3(signature = (timeout=None))]
     fn wait_any(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<String>> {
-        let watch = self.current(py);
+        let watched = self.watched(py);
         let mut changed = Vec::new();
         wait_in_slices(py, timeout, raise, |left| -> Result<bool, QueryError> {
-            changed = watch.lock().unwrap_or_else(PoisonError::into_inner).wait_any(left)?;
+            changed = watched.wait_any(left)?;
             Ok(!changed.is_empty())
         })?;
         Ok(changed.iter().map(|channel| channel.to_string()).collect())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.hub)
     }
 }

@@ -3,12 +3,12 @@
 use std::ffi::c_int;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
 use pyo3::types::{PyBytes, PyTuple};
 use tearless::SnapshotInfo;
 use tearless::dynamic::DynamicReader;
@@ -22,7 +22,7 @@ use crate::stream::Stream;
 use crate::values::{self, Format};
 
 /// Copies from this size on let other threads run.
-const LARGE: usize = 64 << 10;
+pub(crate) const LARGE: usize = 64 << 10;
 
 /// How long one wait takes before Python's signals are looked at.
 const SLICE: Duration = Duration::from_millis(100);
@@ -96,6 +96,12 @@ impl Snapshot {
         self.info.payload_len()
     }
 
+    /// There is no `__clear__`, as tuples have none: what never changes is made after what it refers
+    /// to, so that a cycle has another object to break it at.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.value)
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let value = self.value.bind(py).repr()?;
         Ok(match self.info.age() {
@@ -130,8 +136,8 @@ struct Inner {
 pub(crate) struct Reader {
     inner: Mutex<Inner>,
     format: Format,
-    /// Whether the last payload was large.
-    is_large: AtomicBool,
+    /// Whether the last view was in place, so that the next one copies nothing either.
+    is_in_place: AtomicBool,
     channel: String,
     is_raw: bool,
     /// The `Namespace` of Python that opened it.
@@ -143,7 +149,7 @@ impl Reader {
         let format = if is_raw { Format::Raw } else { Format::of(reader.codec()) };
         let channel = reader.reader().channel().into();
         let inner = Mutex::new(Inner { reader, payload: Vec::new() });
-        Reader { inner, format, is_large: AtomicBool::new(false), channel, is_raw, namespace }
+        Reader { inner, format, is_in_place: AtomicBool::new(false), channel, is_raw, namespace }
     }
 
     /// The value of a payload of this channel.
@@ -159,45 +165,44 @@ impl Reader {
     }
 
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
-        self.inner.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+        fork::lock(py, &self.inner)
     }
-}
 
-impl Reader {
-    /// The latest payload, and what is known of it.
-    fn receive(&self, py: Python<'_>) -> (Result<SnapshotInfo, SnapshotError>, Vec<u8>) {
-        // Relaxed: either way it is copied.
-        let is_large = self.is_large.load(Ordering::Relaxed);
-        let _inside = is_large.then(|| fork::enter(py));
+    /// Does `work`, which copies payloads. If they are large, other threads of Python run meanwhile.
+    fn with<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Inner) -> R + Send) -> R {
         let mut inner = self.lock(py);
-        let copied = inner.receive(py, is_large);
-        let payload = mem::take(&mut inner.payload);
-        self.is_large.store(payload.len() >= LARGE, Ordering::Relaxed);
-        (copied, payload)
+        if !is_large(&mut inner.reader) {
+            return work(&mut inner);
+        }
+        drop(inner);
+        let _inside = fork::enter(py);
+        let mut inner = self.lock(py);
+        let inner = &mut *inner;
+        py.detach(|| work(inner))
+    }
+
+    /// The latest payload, in place or as a copy.
+    fn latest(&self, py: Python<'_>) -> Result<SharedView<[u8]>, SnapshotError> {
+        // Relaxed: either way there is a view.
+        let view = match self.is_in_place.load(Ordering::Relaxed) {
+            true => self.lock(py).reader.reader_mut().view(),
+            false => self.with(py, |inner| inner.reader.reader_mut().view()),
+        }?;
+        self.is_in_place.store(view.is_in_place(), Ordering::Relaxed);
+        Ok(view)
     }
 }
 
 impl Inner {
     /// Copies the latest payload into `self.payload`.
-    fn receive(&mut self, py: Python<'_>, is_large: bool) -> Result<SnapshotInfo, SnapshotError> {
-        let Inner { reader, payload, .. } = self;
-        let reader = reader.reader_mut();
-        if is_large { py.detach(|| reader.snapshot_into(payload)) } else { reader.snapshot_into(payload) }
+    fn receive(&mut self) -> Result<SnapshotInfo, SnapshotError> {
+        self.reader.reader_mut().snapshot_into(&mut self.payload)
     }
 }
 
-/// The value of a payload.
-pub(crate) fn decode<'py>(
-    py: Python<'py>,
-    reader: &DynamicReader,
-    format: Format,
-    payload: &[u8],
-) -> PyResult<Bound<'py, PyAny>> {
-    match format {
-        Format::Raw => Ok(PyBytes::new(py, payload).into_any()),
-        Format::Packed => values::unpack(py, payload),
-        Format::Described => values::from_decoded(py, reader.reader().channel(), reader.decode(payload)),
-    }
+/// Whether the latest payload is large, or can't be seen.
+pub(crate) fn is_large(reader: &mut DynamicReader) -> bool {
+    reader.reader_mut().latest_info().is_none_or(|info| info.payload_len() >= LARGE)
 }
 
 #[pymethods]
@@ -209,7 +214,7 @@ impl Reader {
     /// Raises `EmptyError` before the first publication, `ClosedError` when the channel is removed or
     /// replaced, and `DecodeError` for bytes that are no value.
     pub(crate) fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
-        let (copied, payload) = self.receive(py);
+        let (copied, payload) = self.with(py, |inner| (inner.receive(), mem::take(&mut inner.payload)));
         let info = copied.map_err(raise)?;
         let value = self.decode(py, &payload)?;
         self.lock(py).payload = payload;
@@ -218,7 +223,7 @@ impl Reader {
 
     /// The state with this number, if the channel still has it; else None. A channel has a few slots.
     fn snapshot_at(&self, py: Python<'_>, publication: u64) -> PyResult<Option<Snapshot>> {
-        let found = self.lock(py).reader.reader_mut().snapshot_at(publication);
+        let found = self.with(py, |inner| inner.reader.reader_mut().snapshot_at(publication));
         found
             .map_err(raise)?
             .map(|found| Ok(Snapshot::new(self.decode(py, &found)?, found.info())))
@@ -227,7 +232,7 @@ impl Reader {
 
     /// The last states that the channel holds, the latest first: at most as many as it has slots.
     fn history(&self, py: Python<'_>) -> PyResult<Vec<Snapshot>> {
-        let found: Result<Vec<_>, _> = self.lock(py).reader.reader_mut().history().collect();
+        let found = self.with(py, |inner| inner.reader.reader_mut().history().collect::<Result<Vec<_>, _>>());
         found
             .map_err(raise)?
             .iter()
@@ -254,8 +259,7 @@ impl Reader {
     /// The latest payload, in place if the writer has pins.
     #[pyo3(name = "_view")]
     fn view(&self, py: Python<'_>) -> PyResult<View> {
-        let view = self.lock(py).reader.reader_mut().view();
-        Ok(View { view: view.map_err(raise)? })
+        Ok(View { view: self.latest(py).map_err(raise)? })
     }
 
     /// Copies the latest payload behind its first bytes, which must be `head`, into `out`; returns
@@ -267,13 +271,12 @@ impl Reader {
         let is_same = |payload: &[u8]| payload.len() == wanted && payload.starts_with(head);
         let copied = if wanted < LARGE {
             let mut inner = self.lock(py);
-            inner.receive(py, false).map(|info| {
+            inner.receive().map(|info| {
                 let payload = inner.payload.as_slice();
                 is_same(payload).then(|| out.store(&payload[head.len()..])).map(|()| info)
             })
         } else {
-            let view = self.lock(py).reader.reader_mut().view();
-            view.map(|view| {
+            self.latest(py).map(|view| {
                 let copy = || out.store(&view[head.len()..]);
                 is_same(&view).then(|| py.detach(copy)).map(|()| view.info())
             })
@@ -339,6 +342,10 @@ impl Reader {
     /// The latest state and every later one, for `async for`: see `Changes`.
     fn changes<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.py().import("tearless._aio")?.getattr("Changes")?.call1((slf,))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.namespace)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -2,21 +2,24 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::PyBytes;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{read, write};
 use tearless::dynamic::DynamicReader;
-use tearless::hub::HubChanges;
-use tearless::{Bytes, Reader};
+use tearless::error::SnapshotError;
+use tearless::hub::{HubChanges, HubState};
+use tearless::{Bytes, Reader, Snapshot as Payload};
 
 use crate::errors::{Class, raise};
+use crate::fork::{self, Ours};
 use crate::hub::Hub;
-use crate::reader::{Snapshot, decode};
-use crate::values::Format;
+use crate::reader::{Snapshot, is_large};
+use crate::values::{self, Format};
 
 /// Wakes the loop: makes the descriptor readable.
 struct Signal(OwnedFd);
@@ -30,35 +33,114 @@ impl Wake for Signal {
 
 /// What is followed.
 enum Changes {
-    Channel { changes: Box<tearless::Changes<Vec<u8>, Bytes>>, decoder: Box<DynamicReader>, format: Format },
-    Hub { changes: Box<HubChanges<Vec<u8>>>, hub: Py<Hub> },
+    Channel { changes: Box<tearless::Changes<Vec<u8>, Bytes>>, decoder: Box<DynamicReader> },
+    Hub(Box<HubChanges<Vec<u8>>>),
 }
 
-/// States, for `async for`.
+/// What a poll found.
+enum Found {
+    State(Payload<Vec<u8>>),
+    OfChannel(HubState<Vec<u8>>),
+    End,
+}
+
+impl Changes {
+    fn poll(&mut self, waker: &Waker) -> Poll<Result<Found, SnapshotError>> {
+        let mut context = Context::from_waker(waker);
+        match self {
+            Changes::Channel { changes, .. } => {
+                pin!(changes.next()).poll(&mut context).map(|state| match state {
+                    Some(state) => state.map(Found::State),
+                    None => Ok(Found::End),
+                })
+            }
+            Changes::Hub(changes) => {
+                pin!(changes.next()).poll(&mut context).map(|state| Ok(Found::OfChannel(state)))
+            }
+        }
+    }
+
+    /// Whether a poll may take long: it copies a large state, or opens channels.
+    fn is_long(&mut self) -> bool {
+        match self {
+            Changes::Channel { decoder, .. } => is_large(decoder),
+            Changes::Hub(_) => true,
+        }
+    }
+}
+
+/// Where values come from.
+enum Of {
+    Channel(Format),
+    Hub(Py<Hub>),
+}
+
+/// States, for `async for`. A fork has none: the thread that wakes the loop is its parent's.
 #[pyclass(frozen, module = "tearless._tearless")]
 pub(crate) struct Stream {
-    changes: Mutex<Changes>,
+    changes: Mutex<Ours<Changes>>,
+    of: Of,
     signal: Arc<Signal>,
     waker: Waker,
 }
 
 impl Stream {
     pub(crate) fn of_reader(reader: Reader<Vec<u8>, Bytes>, format: Format) -> PyResult<Stream> {
-        let decoder = DynamicReader::from(reader.clone());
-        Stream::new(Changes::Channel { changes: Box::new(reader.changes()), decoder: decoder.into(), format })
+        let decoder = DynamicReader::from(reader.clone()).into();
+        Stream::new(Changes::Channel { changes: Box::new(reader.changes()), decoder }, Of::Channel(format))
     }
 
     pub(crate) fn of_hub(changes: HubChanges<Vec<u8>>, hub: Py<Hub>) -> PyResult<Stream> {
-        Stream::new(Changes::Hub { changes: Box::new(changes), hub })
+        Stream::new(Changes::Hub(Box::new(changes)), Of::Hub(hub))
     }
 
-    fn new(changes: Changes) -> PyResult<Stream> {
+    fn new(changes: Changes, of: Of) -> PyResult<Stream> {
         let signal = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|error| {
             Class::Limit.error("", &format!("there is no descriptor to wake the loop: {error}"))
         })?;
         let signal = Arc::new(Signal(signal));
         let waker = Waker::from(Arc::clone(&signal));
-        Ok(Stream { changes: Mutex::new(changes), signal, waker })
+        Ok(Stream { changes: Mutex::new(Ours::new(changes)), of, signal, waker })
+    }
+
+    /// Calls no Python code: it has the lock.
+    fn poll(&self, py: Python<'_>) -> PyResult<Poll<Result<Found, SnapshotError>>> {
+        let forked = || {
+            let text =
+                "this iterator belongs to the process that this one is a fork of: call changes() again";
+            Class::Forked.error("", text)
+        };
+        {
+            let mut changes = fork::lock(py, &self.changes);
+            if let Some(changes) = changes.get_mut() {
+                // What was signalled so far is looked at now.
+                let _ = read(&self.signal.0, &mut [0; 8]);
+                if !changes.is_long() {
+                    return Ok(changes.poll(&self.waker));
+                }
+            }
+        }
+        let inside = fork::enter(py);
+        let mut changes = fork::lock(py, &self.changes);
+        let found = changes.get_mut().map(|changes| py.detach(|| changes.poll(&self.waker)));
+        drop((changes, inside));
+        found.ok_or_else(forked)
+    }
+
+    /// The value of a payload of the channel that is followed.
+    fn decode<'py>(&self, py: Python<'py>, format: Format, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        let decoded = match format {
+            Format::Raw => return Ok(PyBytes::new(py, payload).into_any()),
+            Format::Packed => return values::unpack(py, payload),
+            Format::Described => match fork::lock(py, &self.changes).get() {
+                Some(Changes::Channel { decoder, .. }) => {
+                    Some((decoder.reader().channel().to_owned(), decoder.decode(payload)))
+                }
+                _ => None,
+            },
+        };
+        let (channel, decoded) = decoded.expect("a channel of this process had the payload");
+        values::from_decoded(py, &channel, decoded)
     }
 }
 
@@ -72,29 +154,25 @@ impl Stream {
     /// `(True, state)`, `(True, None)` at the end, or `(False, None)` if there is none yet. Of a hub,
     /// a state is `(channel, state or error)`.
     fn next(&self, py: Python<'_>) -> PyResult<(bool, Option<Py<PyAny>>)> {
-        // What was signalled so far is looked at now.
-        let _ = read(&self.signal.0, &mut [0; 8]);
-        let mut changes = self.changes.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        let mut context = Context::from_waker(&self.waker);
-        match &mut *changes {
-            Changes::Channel { changes, decoder, format } => match pin!(changes.next()).poll(&mut context) {
-                Poll::Pending => Ok((false, None)),
-                Poll::Ready(None) => Ok((true, None)),
-                Poll::Ready(Some(Err(error))) => Err(raise(error)),
-                Poll::Ready(Some(Ok(payload))) => {
-                    let value = decode(py, decoder, *format, &payload)?;
-                    let state = Py::new(py, Snapshot::new(value, payload.info()))?;
-                    Ok((true, Some(state.into_any())))
-                }
-            },
-            Changes::Hub { changes, hub } => match pin!(changes.next()).poll(&mut context) {
-                Poll::Pending => Ok((false, None)),
-                Poll::Ready(next) => {
-                    let state = hub.get().state_of(py, &next.channel, next.state);
-                    let item = (&*next.channel, state).into_pyobject(py)?;
-                    Ok((true, Some(item.into_any().unbind())))
-                }
-            },
+        let Poll::Ready(found) = self.poll(py)? else { return Ok((false, None)) };
+        let state = match (found.map_err(raise)?, &self.of) {
+            (Found::State(payload), Of::Channel(format)) => {
+                let value = self.decode(py, *format, &payload)?;
+                Some(Py::new(py, Snapshot::new(value, payload.info()))?.into_any())
+            }
+            (Found::OfChannel(next), Of::Hub(hub)) => {
+                let state = hub.get().state_of(py, &next.channel, next.state)?;
+                Some((&*next.channel, state).into_pyobject(py)?.into_any().unbind())
+            }
+            _ => None,
+        };
+        Ok((true, state))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.of {
+            Of::Hub(hub) => visit.call(hub),
+            Of::Channel(_) => Ok(()),
         }
     }
 }

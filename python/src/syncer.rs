@@ -1,6 +1,7 @@
 //! A state that a thread of the library publishes in the background.
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use pyo3::types::PyTuple;
 use tearless::error::{CodecError, ShutdownError};
 use tearless::{Codec, Decode, Encode, syncer};
 
-use crate::errors::{Class, raise};
+use crate::errors::{Class, is_interrupt, raise};
 use crate::fork;
 use crate::values::{self, Packed};
 
@@ -17,11 +18,29 @@ use crate::values::{self, Packed};
 pub(crate) struct State {
     value: Py<PyAny>,
     pack: Py<PyAny>,
+    /// The thread that packs it.
+    packing: Arc<Mutex<Option<ThreadId>>>,
 }
 
 impl State {
     pub(crate) fn new(py: Python<'_>, value: Py<PyAny>) -> PyResult<State> {
-        Ok(State { value, pack: values::make_pack(py)? })
+        Ok(State { value, pack: values::make_pack(py)?, packing: Arc::default() })
+    }
+}
+
+thread_local! {
+    /// What interrupted a call of this thread; `None` outside of one.
+    static INTERRUPT: RefCell<Option<Option<PyErr>>> = const { RefCell::new(None) };
+}
+
+/// Does `work`, in which this thread may pack a state, while other threads of Python run. What ends
+/// packing and is no error of the state, as `KeyboardInterrupt`, is raised.
+pub(crate) fn interruptible<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -> PyResult<R> {
+    let outer = INTERRUPT.replace(Some(None));
+    let result = py.detach(work);
+    match INTERRUPT.replace(outer).flatten() {
+        Some(interrupt) => Err(interrupt),
+        None => Ok(result),
     }
 }
 
@@ -38,7 +57,19 @@ impl Encode<State> for Packed {
     /// thread of Python lets go of the interpreter before it takes that lock.
     fn encode<'a>(state: &'a State, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         Python::try_attach(|py| {
-            let payload = values::pack(state.pack.bind(py), state.value.bind(py))?;
+            let packed = {
+                let _packing = Busy::begin(&state.packing);
+                values::pack(state.pack.bind(py), state.value.bind(py))
+            };
+            let payload = packed.inspect_err(|error| {
+                if is_interrupt(py, error) {
+                    INTERRUPT.with_borrow_mut(|call| {
+                        if let Some(call) = call {
+                            *call = Some(error.clone_ref(py));
+                        }
+                    });
+                }
+            })?;
             scratch.clear();
             scratch.extend_from_slice(payload.as_bytes());
             Ok(())
@@ -75,19 +106,25 @@ pub(crate) struct Syncer {
     generation: u64,
     /// The thread that is in `change`, which was passed to `update`.
     changing: Mutex<Option<ThreadId>>,
+    /// The state's.
+    packing: Arc<Mutex<Option<ThreadId>>>,
 }
 
-/// Ends `changing`.
-struct Changing<'a>(&'a Mutex<Option<ThreadId>>);
+/// A thread that is at work on the state, and has its lock.
+struct Busy<'a>(&'a Mutex<Option<ThreadId>>);
 
-impl<'a> Changing<'a> {
-    fn begin(changing: &'a Mutex<Option<ThreadId>>) -> Changing<'a> {
-        *changing.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current().id());
-        Changing(changing)
+impl<'a> Busy<'a> {
+    fn begin(thread: &'a Mutex<Option<ThreadId>>) -> Busy<'a> {
+        *thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current().id());
+        Busy(thread)
+    }
+
+    fn thread(thread: &Mutex<Option<ThreadId>>) -> Option<ThreadId> {
+        *thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Changing<'_> {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -95,7 +132,9 @@ impl Drop for Changing<'_> {
 
 impl Syncer {
     pub(crate) fn new(syncer: syncer::Syncer<State, Packed>) -> Syncer {
-        Syncer { syncer: Some(syncer), generation: fork::generation(), changing: Mutex::default() }
+        // Its thread may have the state already, and need the interpreter.
+        let packing = Python::attach(|py| py.detach(|| syncer.read(|state| Arc::clone(&state.packing))));
+        Syncer { syncer: Some(syncer), generation: fork::generation(), changing: Mutex::default(), packing }
     }
 
     fn inner(&self) -> &syncer::Syncer<State, Packed> {
@@ -107,7 +146,7 @@ impl Syncer {
     }
 
     fn changing(&self) -> Option<ThreadId> {
-        *self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        Busy::thread(&self.changing)
     }
 
     /// An error where this thread would wait for itself, or for a thread that a fork does not have.
@@ -120,10 +159,11 @@ impl Syncer {
             );
             return Err(Class::Forked.error("Publish.Forked", &text));
         }
-        if self.changing() == Some(thread::current().id()) {
+        let this = Some(thread::current().id());
+        if self.changing() == this || Busy::thread(&self.packing) == this {
             let text = format!(
-                "the state of channel {channel:?} is being changed by this thread: don't call its syncer \
-                                in a function that was passed to update"
+                "the state of channel {channel:?} is being changed or packed by this thread: don't call its \
+                                syncer in a function that was passed to update, nor while the state is packed"
             );
             return Err(Class::Error.error("", &text));
         }
@@ -161,7 +201,7 @@ impl Syncer {
         let former = py.detach(|| {
             syncer.update(|state| {
                 Python::attach(|py| {
-                    let _changing = Changing::begin(&self.changing);
+                    let _changing = Busy::begin(&self.changing);
                     let changed = change.call1(py, (&state.value,))?;
                     let is_new = !changed.is_none(py);
                     Ok::<_, PyErr>(is_new.then(|| std::mem::replace(&mut state.value, changed)))
@@ -192,11 +232,11 @@ impl Syncer {
     /// Raises what `Writer.publish` does, for example `EncodeError` for a state that can't be packed.
     fn flush(&self, py: Python<'_>) -> PyResult<u64> {
         let syncer = self.check()?;
-        py.detach(|| {
+        interruptible(py, || {
             // It may have been changed in place.
             syncer.update(|_| ());
             syncer.flush()
-        })
+        })?
         .map_err(raise)
     }
 
@@ -219,7 +259,7 @@ impl Syncer {
             return Ok(());
         }
         let syncer = self.check()?;
-        match py.detach(|| syncer.shutdown()) {
+        match interruptible(py, || syncer.shutdown())? {
             Ok(_) | Err(ShutdownError::AlreadyShutDown { .. }) => Ok(()),
             Err(error) => Err(raise(error)),
         }

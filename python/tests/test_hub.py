@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import threading
+import time
+import weakref
+from typing import Any
 
+import msgpack
 import numpy
 import pytest
 import tearless
+from tearless import _values
 
 
 def test_states_are_by_name(fleet: tearless.Namespace) -> None:
@@ -198,3 +204,65 @@ def test_a_hub_of_eight_threads(fleet: tearless.Namespace) -> None:
     for writer in writers:
         writer.close()
     assert failures == []
+
+
+@pytest.mark.parametrize("of", ["cut", "states", "changes"])
+def test_what_interrupts_unpacking_is_raised(fleet: tearless.Namespace, monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    """As Ctrl-C does; it is no error of a channel."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt("mine")
+
+    monkeypatch.setattr(_values, "_unpack", interrupted)
+    with fleet.writer("w") as writer:
+        writer.publish([1, msgpack.ExtType(5, b"one")])
+        hub = fleet.hub()
+        calls = {"cut": lambda: hub.cut(["w"]), "states": hub.states, "changes": hub._stream("w").next}
+        with pytest.raises(KeyboardInterrupt, match="mine"):
+            calls[of]()
+
+
+def test_a_wait_keeps_no_other_one_longer_than_it_asks(fleet: tearless.Namespace) -> None:
+    with fleet.writer("w") as writer:
+        writer.publish(0)
+        watch, found = fleet.hub().watch(), []
+        watch.wait_any(0)
+        waiting = threading.Thread(target=lambda: found.append(watch.wait_any(60)))
+        waiting.start()
+        time.sleep(0.05)
+        begin = time.monotonic()
+        for _ in range(200):
+            assert watch.wait_any(0) == []
+        # The other one looks at signals ten times a second, and would be waited for each time.
+        assert time.monotonic() - begin < 10
+        assert watch.wait_any(0.3) == [] and time.monotonic() - begin < 15
+        writer.publish(1)
+        waiting.join(60)
+        assert found == [["w"]]
+
+
+def test_cycles_are_collected(fleet: tearless.Namespace) -> None:
+    class Mark:
+        """Can be referred to weakly."""
+
+    with fleet.writer("w") as writer:
+        writer.publish({"n": 1})
+
+        def made() -> list[weakref.ref[Mark]]:
+            snapshot = fleet.reader("w").snapshot()
+            of: list[Any] = [tearless.Namespace(fleet.name) for _ in range(5)]
+            of[0].kept = of[0].reader("w")
+            of[1].kept = of[1].hub()
+            of[1].kept.get("w")
+            of[2].kept = of[2].hub().watch()
+            of[3].kept = of[3].hub().changes()
+            of[4].kept = of[4].reader("w").changes()
+            marks = [Mark() for _ in range(6)]
+            for namespace, mark in zip(of, marks, strict=False):
+                namespace.mark = mark
+            snapshot.value.update(itself=snapshot, mark=marks[5])
+            return [weakref.ref(mark) for mark in marks]
+
+        marks = made()
+        gc.collect()
+        assert [mark() for mark in marks] == [None] * 6

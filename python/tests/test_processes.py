@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import multiprocessing
 import os
@@ -552,3 +553,100 @@ for name, operation in OPERATIONS.items():
 def test_nothing_leaks(fleet: tearless.Namespace, run: Any) -> None:
     times = os.environ.get("TEARLESS_LEAK_TIMES", "5000")
     assert run(LEAKS, fleet.name, times).stdout == ""
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_forks_while_threads_wait_for_the_same_objects(run: Any, fleet: tearless.Namespace, size: int) -> None:
+    """No fork is made while a thread that waited for a lock has it and not yet the interpreter."""
+    run("""
+import os, signal, sys, threading, tearless
+signal.alarm(200)
+sys.setswitchinterval(1e-5)
+fleet, size = tearless.Namespace(sys.argv[1]), int(sys.argv[2])
+values, plain = fleet.writer("w", capacity=2 * size + 1000), fleet.bytes_writer("b", capacity=size + 1000)
+value, payload = [bytes(size)], bytes(size)
+values.publish(value); plain.publish(payload)
+readers, hub, stop = [fleet.reader("w"), fleet.reader("b")], fleet.hub(), threading.Event()
+
+def touch():
+    for reader in readers:
+        reader.snapshot(); reader.history(); reader.has_changed()
+    for writer in (values, plain):
+        try:
+            writer.publish(value if writer is values else payload)
+        except tearless.ForkedError:
+            pass
+    hub.get("w"); hub.get("b"); hub.channels()
+
+def work():
+    while not stop.is_set():
+        touch()
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        touch()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "a child was stuck"
+stop.set()
+for thread in threads: thread.join()
+values.close(); plain.close()
+""", fleet.name, str(size))
+
+
+@pytest.mark.parametrize("order", ["tearless, logging", "logging, tearless"])
+def test_forks_while_a_thread_that_logs_reads(run: Any, fleet: tearless.Namespace, order: str) -> None:
+    """A fork waits for the lock of `logging`, too, whose holder may wait for the fork."""
+    run(f"""
+import {order}, os, signal, sys, threading
+signal.alarm(100)
+fleet = tearless.Namespace(sys.argv[1])
+writer = fleet.bytes_writer("w", capacity=1 << 20); writer.publish(bytes(1 << 20))
+reader, stop = fleet.reader("w"), threading.Event()
+reader.snapshot()
+
+def work():
+    while not stop.is_set():
+        with logging._lock:
+            reader.snapshot()
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for thread in threads: thread.join()
+writer.close()
+""", fleet.name)
+
+
+@pytest.mark.parametrize("of", ["reader", "hub"])
+def test_changes_belong_to_the_process_that_follows_them(fleet: tearless.Namespace, of: str) -> None:
+    async def first(changes: Any) -> Any:
+        found = await anext(changes)
+        return found.value if of == "reader" else found[1].value
+
+    with fleet.writer("w") as writer:
+        writer.publish(1)
+        followed: Any = fleet.reader("w") if of == "reader" else fleet.hub()
+        changes = followed.changes()
+        assert asyncio.run(first(changes)) == 1
+        writer.publish(2)
+
+        def child() -> None:
+            nonlocal changes
+            with pytest.raises(tearless.ForkedError, match="changes"):
+                asyncio.run(first(changes))
+            del changes
+            gc.collect()
+            assert asyncio.run(first(followed.changes())) == 2
+
+        in_child(child)
+        # The child has taken nothing of it.
+        assert asyncio.run(first(changes)) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -187,3 +188,75 @@ def test_a_syncer_gives_heartbeats(fleet: tearless.Namespace) -> None:
         time.sleep(0.1)
         status = hub.status("w")
         assert status.health in ("fresh", "unchanged") and status.writer_pid == os.getpid() and status.publication == 1
+
+
+@dataclasses.dataclass
+class Awkward:
+    """Its packing calls a function, as a handler of a signal is called in the middle of it."""
+
+    call: Callable[[], object]
+
+    def __getattribute__(self, name: str) -> Any:
+        value = object.__getattribute__(self, name)
+        return value() if name == "call" else value
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_what_interrupts_packing_is_raised(fleet: tearless.Namespace, interrupt: type[BaseException]) -> None:
+    def fail() -> None:
+        raise interrupt("mine")
+
+    syncer = fleet.syncer("w", {"n": 1}, interval=60)
+    syncer.state = Awkward(fail)
+    with pytest.raises(interrupt, match="mine"):
+        syncer.flush()
+    # It was not published, and nothing is broken.
+    syncer.state = {"n": 2}
+    assert syncer.flush() == 2 and fleet.reader("w").snapshot().value == {"n": 2}
+    syncer.state = Awkward(fail)
+    with pytest.raises(interrupt, match="mine"):
+        syncer.close()
+    assert fleet.channels() == []
+
+
+def test_calls_while_the_state_is_packed_are_errors(fleet: tearless.Namespace) -> None:
+    syncer = fleet.syncer("w", {"n": 1}, interval=60)
+    calls: list[Callable[[], object]] = [
+        syncer.close, syncer.flush, lambda: syncer.state, lambda: syncer.last_error,
+        lambda: setattr(syncer, "state", 1), lambda: syncer.update(lambda state: None),
+    ]
+    refused = 0
+
+    def call() -> int:
+        nonlocal refused
+        for one in calls:
+            with pytest.raises(tearless.Error, match="packed by this thread"):
+                one()
+            refused += 1
+        return 7
+
+    syncer.state = Awkward(call)
+    assert syncer.flush() == 2 and refused == len(calls)
+    syncer.close()
+    assert fleet.channels() == []
+
+
+def test_a_handler_of_a_signal_may_close_the_syncer(fleet: tearless.Namespace) -> None:
+    """In the middle of `flush` it is refused."""
+    handled: list[type] = []
+
+    def handle(*_: object) -> None:
+        try:
+            syncer.close()
+        except tearless.Error as error:
+            handled.append(type(error))
+
+    syncer = fleet.syncer("w", {"n": 1}, interval=60)
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        syncer.state = Awkward(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        syncer.flush()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert handled == [tearless.Error]
+    syncer.close()

@@ -199,3 +199,39 @@ def test_what_is_kept_for_the_end_is_not_kept_alive(fleet: tearless.Namespace) -
     writer = fleet.writer("w")
     del writer
     assert fleet.channels() == [] and os.getpid()
+
+
+@pytest.mark.parametrize("read", ["snapshot", "snapshot_at", "history", "changes"])
+def test_other_threads_run_while_large_states_are_copied(fleet: tearless.Namespace, read: str) -> None:
+    """Also when it is the first that a reader reads. Memory that is new to it has to be mapped, so
+    that the copy takes tens of milliseconds."""
+    size = 64 << 20
+    with fleet.bytes_writer("w", capacity=size, slots=2) as writer:
+        writer.publish(bytes(size))
+        reader = fleet.reader("w")
+        call = {"snapshot": reader.snapshot, "snapshot_at": lambda: reader.snapshot_at(1), "history": reader.history,
+                "changes": reader._stream().next}[read]
+        rounds, stop, begun = 0, threading.Event(), threading.Event()
+
+        def count() -> None:
+            nonlocal rounds
+            while not stop.is_set():
+                rounds += 1
+                begun.set()
+                # Gives up the interpreter, and takes it again.
+                time.sleep(0.0001)
+
+        counting = threading.Thread(target=count)
+        counting.start()
+        interval = sys.getswitchinterval()
+        begun.wait()
+        # The thread that copies is not asked to let go of the interpreter.
+        sys.setswitchinterval(100)
+        try:
+            before = rounds
+            call()
+            assert rounds > before
+        finally:
+            sys.setswitchinterval(interval)
+            stop.set()
+            counting.join(60)
