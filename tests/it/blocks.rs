@@ -505,7 +505,8 @@ struct Answer {
     owns: bool,
     /// Its own process id.
     pid: u64,
-    /// The owner's, as the refusal says; 0 if it was not recorded yet.
+    /// Whose block it was when this one was refused, as the refusal says; 0 if that was not recorded
+    /// yet.
     owner: u64,
     instance: u64,
 }
@@ -524,13 +525,16 @@ impl Answer {
     }
 
     /// Receives those of this many contestants: one owns the block, and all have the same one.
-    /// Returns the owner's.
-    fn of_all(answers: &mut PipeReader, contestants: usize) -> Answer {
+    /// Returns the owner's. `former` owned the one before.
+    fn of_all(answers: &mut PipeReader, contestants: usize, former: u64) -> Answer {
         let all: Vec<_> = (0..contestants).map(|_| Answer::receive(answers)).collect();
         let owners: Vec<_> = all.iter().filter(|it| it.owns).map(|it| it.pid).collect();
         let [owner] = owners[..] else { panic!("owners: {owners:?}") };
         for it in &all {
-            assert!([0, owner].contains(&it.owner), "{} is refused because of {}", it.pid, it.owner);
+            // It may have been refused because of the former owner, or of one that was removing what
+            // that one had left, and then have found the new block.
+            let is_known = [0, owner, former].contains(&it.owner) || all.iter().any(|of| of.pid == it.owner);
+            assert!(is_known, "{} is refused because of {}", it.pid, it.owner);
             assert_eq!(it.instance, all[0].instance, "all have the same block");
         }
         all.into_iter().find(|it| it.owns).unwrap()
@@ -601,14 +605,14 @@ fn contest(namespace: &Namespace, is_first_killed: bool, is_second_killed: bool)
     // Without this, a contestant that fails would be waited for.
     drop(answer);
     drop(starter);
-    let first = Answer::of_all(&mut answers, CONTESTANTS);
+    let first = Answer::of_all(&mut answers, CONTESTANTS, 0);
     assert_eq!(view(namespace).unwrap().load(0), CONTESTANTS as u64);
     if is_first_killed {
         let is_owner = |it: &Forked| u64::from(it.pid().as_raw_pid().unsigned_abs()) == first.pid;
         contestants.iter().find(|it| is_owner(it)).unwrap().signal(Signal::KILL);
     }
     drop(repeater);
-    let second = Answer::of_all(&mut answers, CONTESTANTS - 1);
+    let second = Answer::of_all(&mut answers, CONTESTANTS - 1, first.pid);
     assert!(second.pid != first.pid && second.instance != first.instance);
     assert_eq!(view(namespace).unwrap().load(0), CONTESTANTS as u64 - 1);
     drop(ender);
