@@ -136,6 +136,8 @@ struct Inner {
 pub(crate) struct Reader {
     inner: Mutex<Inner>,
     format: Format,
+    /// Whether the last payload is known to have been small.
+    is_small: AtomicBool,
     /// Whether the last view was in place, so that the next one copies nothing either.
     is_in_place: AtomicBool,
     channel: String,
@@ -149,7 +151,15 @@ impl Reader {
         let format = if is_raw { Format::Raw } else { Format::of(reader.codec()) };
         let channel = reader.reader().channel().into();
         let inner = Mutex::new(Inner { reader, payload: Vec::new() });
-        Reader { inner, format, is_in_place: AtomicBool::new(false), channel, is_raw, namespace }
+        Reader {
+            inner,
+            format,
+            is_small: AtomicBool::new(false),
+            is_in_place: AtomicBool::new(false),
+            channel,
+            is_raw,
+            namespace,
+        }
     }
 
     /// The value of a payload of this channel.
@@ -214,7 +224,14 @@ impl Reader {
     /// Raises `EmptyError` before the first publication, `ClosedError` when the channel is removed or
     /// replaced, and `DecodeError` for bytes that are no value.
     pub(crate) fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
-        let (copied, payload) = self.with(py, |inner| (inner.receive(), mem::take(&mut inner.payload)));
+        let take = |inner: &mut Inner| (inner.receive(), mem::take(&mut inner.payload));
+        // Relaxed: either way it is copied. Small states are usually followed by small ones, and to look
+        // would take longer than to copy them.
+        let (copied, payload) = match self.is_small.load(Ordering::Relaxed) {
+            true => take(&mut self.lock(py)),
+            false => self.with(py, take),
+        };
+        self.is_small.store(copied.is_ok() && payload.len() < LARGE, Ordering::Relaxed);
         let info = copied.map_err(raise)?;
         let value = self.decode(py, &payload)?;
         self.lock(py).payload = payload;
