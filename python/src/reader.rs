@@ -138,8 +138,8 @@ pub(crate) struct Reader {
     format: Format,
     /// Whether the last payload is known to have been small.
     is_small: AtomicBool,
-    /// Whether the last view was in place, so that the next one copies nothing either.
-    is_in_place: AtomicBool,
+    /// Whether the last view copied little or nothing.
+    is_light: AtomicBool,
     channel: String,
     is_raw: bool,
     /// The `Namespace` of Python that opened it.
@@ -155,7 +155,7 @@ impl Reader {
             inner,
             format,
             is_small: AtomicBool::new(false),
-            is_in_place: AtomicBool::new(false),
+            is_light: AtomicBool::new(false),
             channel,
             is_raw,
             namespace,
@@ -194,11 +194,11 @@ impl Reader {
     /// The latest payload, in place or as a copy.
     fn latest(&self, py: Python<'_>) -> Result<SharedView<[u8]>, SnapshotError> {
         // Relaxed: either way there is a view.
-        let view = match self.is_in_place.load(Ordering::Relaxed) {
+        let view = match self.is_light.load(Ordering::Relaxed) {
             true => self.lock(py).reader.reader_mut().view(),
             false => self.with(py, |inner| inner.reader.reader_mut().view()),
         }?;
-        self.is_in_place.store(view.is_in_place(), Ordering::Relaxed);
+        self.is_light.store(view.is_in_place() || view.len() < LARGE, Ordering::Relaxed);
         Ok(view)
     }
 }
