@@ -16,7 +16,7 @@ Arrays are filled in place, and read as a copy or in place (`Namespace.array_wri
 all processes write to is made by `Namespace.alloc`. See docs/python.md.
 """
 
-from . import _fork  # noqa: F401  (the first)
+from . import _fork as _fork  # The first of all: it registers the hooks of forks.
 from ._aio import Changes, Publisher
 from ._arrays import ArrayReader, ArrayView, ArrayWriter, Frame, SharedArray
 from ._errors import (
