@@ -73,7 +73,7 @@ def _count(shape: _Shape) -> int:
 def _checked(shape: Shape, dtype: DTypeLike, order: Any) -> tuple[_Shape, _DType, Order]:
     try:
         given: Any = shape
-        lengths = given if isinstance(given, (tuple, list)) else (given,)
+        lengths: Sequence[Any] = cast(Sequence[Any], given) if isinstance(given, (tuple, list)) else (given,)
         shape = tuple(operator.index(length) for length in lengths)
     except TypeError:
         raise ArgumentError(f"{shape!r} is no shape: give a number or a tuple of numbers, such as (480, 640)") from None
@@ -200,11 +200,13 @@ class ArrayWriter:
         >>> thermometer.publish([20.5, 21.0, 19.5])
         1
         """
-        if isinstance(array, numpy.ma.MaskedArray):
+        given: Any = array
+        if isinstance(given, numpy.ma.MaskedArray):
             raise TypeMismatchError("a masked array would lose its mask: publish array.filled(…)")
-        if isinstance(array, (numpy.ndarray, numpy.generic)) and array.dtype != self.dtype:
+        dtype: Any = getattr(given, "dtype", self.dtype)
+        if dtype != self.dtype:
             raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {self.dtype}, not "
-                                    f"{array.dtype}: publish array.astype(writer.dtype)")
+                                    f"{dtype}: publish array.astype(writer.dtype)")
         array = numpy.asarray(array, self.dtype, order=self.order)
         data = array.reshape(-1, order=self.order) if array.ndim != 1 else array
         return self._native._publish_parts(_head(self.dtype, array.shape, self.order), data.view(numpy.uint8))
@@ -400,7 +402,7 @@ class ArrayReader:
         out[...] = latest
         try:
             # The next time it needs no check. NumPy shows others no memory of times, for example.
-            memoryview(out)
+            memoryview(cast(Any, out))
             self._out = out, head
         except (ValueError, TypeError, BufferError):
             pass
@@ -520,7 +522,7 @@ class SharedArray(numpy.ndarray[_Shape, _DType]):
         layout = (offset, self.shape, self.strides, npy.dtype_to_descr(self.dtype), bool(self.flags.writeable))
         return _open_part, (self._namespace, block.name, block.instance, block.is_read_only, *layout)
 
-    def copy(self, order: Any = "C") -> NDArray[Any]:
+    def copy(self, order: Any = "C") -> Any:
         """An ordinary array."""
         return numpy.array(self, copy=True, order=order, subok=False)
 

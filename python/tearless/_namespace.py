@@ -78,14 +78,8 @@ def _end() -> None:
             pass
 
 
-def _begin_fork() -> None:
-    # What is open belongs to the process that has opened it.
-    _tearless.after_fork(True)
-    _open.clear()
-
-
-os.register_at_fork(before=_tearless.before_fork, after_in_parent=lambda: _tearless.after_fork(False),
-                    after_in_child=_begin_fork)
+# What is open belongs to the process that has opened it.
+os.register_at_fork(after_in_child=_open.clear)
 
 # The process that ends by `_end`, too, as processes of multiprocessing don't come to atexit.
 _ending_pid = 0
