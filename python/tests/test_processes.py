@@ -458,7 +458,9 @@ syncer = fleet.syncer("s", {"n": 1}, interval=0.01)
 
 def test_the_end_by_a_signal(fleet: tearless.Namespace) -> None:
     """SIGINT ends the program by KeyboardInterrupt, and so in order."""
-    program = HELD.replace("time.sleep(600)", "reader = fleet.reader('w'); reader.snapshot(); reader.changed()")
+    # A shell starts what runs in the background so that it ignores it.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + HELD
+    program = program.replace("time.sleep(600)", "reader = fleet.reader('w'); reader.snapshot(); reader.changed()")
     worker = subprocess.Popen([sys.executable, "-c", program, fleet.name], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True)
     assert worker.stdout is not None and worker.stdout.readline() == "ready\n"

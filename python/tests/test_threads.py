@@ -136,7 +136,9 @@ WAITS = {
 @pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c_ends_a_wait(fleet: tearless.Namespace, wait: str) -> None:
     program = f"""
-import asyncio, sys, tearless
+import asyncio, signal, sys, tearless
+# A shell starts what runs in the background so that it ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 fleet = tearless.Namespace(sys.argv[1])
 writer = fleet.writer("w"); writer.publish(1); reader = fleet.reader("w"); reader.snapshot()
 camera = fleet.array_writer("a", 3); camera.publish([1.0, 2.0, 3.0]); arrays = fleet.array_reader("a"); arrays.snapshot()
