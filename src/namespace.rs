@@ -529,9 +529,9 @@ impl Namespace {
     ///
     /// A channel with a living writer stays as it is, and so does the state that a writer has left,
     /// unless [`RestorePolicy::overwrite`] says otherwise. [`RestoreReport`] has the outcome of
-    /// each channel; an error of one does not keep the others from being restored. If a worker opens
-    /// the channel first, it keeps it. Otherwise it gets [`CreateError::AlreadyOwned`], with the id
-    /// of this process, until the channel is restored. Then it can resume it.
+    /// each channel; an error of one does not keep the others from being restored. If a worker
+    /// opens the channel first, it keeps it. Otherwise it gets [`CreateError::AlreadyOwned`], with
+    /// the id of this process, until the channel is restored. Then it can resume it.
     ///
     /// Open the namespace with the [permissions](NamespaceBuilder::permissions) and the
     /// [group](NamespaceBuilder::group) that its writers use: they are those of the registry.

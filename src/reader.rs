@@ -163,8 +163,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// The publication of this number, for example one that another channel refers to. `None` if it
     /// is not published yet, or overwritten, which begins with the publication or loan that takes
     /// its slot. While a reader [views](crate::view) publication q, the later publication n takes
-    /// another slot: q is missing for the moment in which the writer looks at the pins, and is there
-    /// again until n is published.
+    /// another slot: q is missing for the moment in which the writer looks at the pins, and is
+    /// there again until n is published.
     ///
     /// Progress: wait-free, once the segments are mapped. Cost: as a snapshot.
     ///

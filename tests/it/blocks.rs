@@ -505,8 +505,8 @@ struct Answer {
     owns: bool,
     /// Its own process id.
     pid: u64,
-    /// Whose block it was when this one was refused, as the refusal says; 0 if that was not recorded
-    /// yet.
+    /// Whose block it was when this one was refused, as the refusal says; 0 if that was not
+    /// recorded yet.
     owner: u64,
     instance: u64,
 }
@@ -531,8 +531,8 @@ impl Answer {
         let owners: Vec<_> = all.iter().filter(|it| it.owns).map(|it| it.pid).collect();
         let [owner] = owners[..] else { panic!("owners: {owners:?}") };
         for it in &all {
-            // It may have been refused because of the former owner, or of one that was removing what
-            // that one had left, and then have found the new block.
+            // It may have been refused because of the former owner, or of one that was removing
+            // what that one had left, and then have found the new block.
             let is_known = [0, owner, former].contains(&it.owner) || all.iter().any(|of| of.pid == it.owner);
             assert!(is_known, "{} is refused because of {}", it.pid, it.owner);
             assert_eq!(it.instance, all[0].instance, "all have the same block");
