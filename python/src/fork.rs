@@ -130,13 +130,9 @@ impl<T> Drop for Ours<T> {
     }
 }
 
-/// Called by this thread before it forks, after what else may wait (`is_last`).
+/// Called by this thread before it forks, after all else that may wait.
 #[pyfunction]
-#[pyo3(signature = (is_last=false))]
-pub(crate) fn before_fork(py: Python<'_>, is_last: bool) {
-    if !is_last {
-        return;
-    }
+pub(crate) fn before_fork(py: Python<'_>) {
     py.detach(|| {
         let guard = GATE.write().unwrap_or_else(PoisonError::into_inner);
         FORKING.set(Some(guard));

@@ -18,7 +18,7 @@ use crate::block::Block;
 use crate::errors::raise;
 use crate::fork;
 use crate::reader::{Reader, wait_in_slices};
-use crate::syncer::{State, Syncer};
+use crate::syncer::{State, Syncer, interruptible};
 use crate::values::{self, Packed};
 use crate::writer::{Kind, Writer};
 
@@ -203,7 +203,7 @@ impl Namespace {
         if resume {
             builder = builder.resume();
         }
-        let syncer = py.detach(|| builder.spawn()).map_err(raise)?;
+        let syncer = interruptible(py, || builder.spawn())?.map_err(raise)?;
         Ok(Syncer::new(syncer))
     }
 

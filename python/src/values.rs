@@ -9,7 +9,7 @@ use serde_json::Value;
 use tearless::error::{CodecError, DecodeError};
 use tearless::{Bytes, Codec, Encode, MessagePack, Pod};
 
-use crate::errors::{Class, ToPython};
+use crate::errors::{Class, ToPython, is_interrupt};
 
 /// Payloads that Python has made in the format of a codec of the library.
 macro_rules! made_elsewhere {
@@ -65,12 +65,6 @@ fn function<'py>(py: Python<'py>, cell: &PyOnceLock<Py<PyAny>>, name: &str) -> P
 pub(crate) fn make_pack(py: Python<'_>) -> PyResult<Py<PyAny>> {
     static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     Ok(function(py, &MAKE, "make_pack")?.call0()?.unbind())
-}
-
-/// Whether an error comes from a handler of a signal, as `KeyboardInterrupt` does, or from the end
-/// of the program.
-fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
-    !error.is_instance_of::<pyo3::exceptions::PyException>(py)
 }
 
 /// The payload of `value`; an error says which part can't be packed.

@@ -3,11 +3,10 @@
 use std::any::Any;
 use std::ffi::c_int;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
 use pyo3::types::PyTuple;
 use tearless::error::{CreateError, PublishError, RemoveError};
 use tearless::{Bytes, Loan, Writer as Channel, WriterBuilder};
@@ -177,10 +176,7 @@ impl Writer {
     ) -> PyResult<R> {
         let is_large = len >= LARGE;
         let inside = is_large.then(|| fork::enter(py));
-        let mut payloads = match is_large {
-            true => self.payloads.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner),
-            false => fork::lock(py, &self.payloads),
-        };
+        let mut payloads = fork::lock(py, &self.payloads);
         let result = match payloads.as_mut() {
             Some(payloads) if is_large => Some(py.detach(|| call(payloads))),
             payloads => payloads.map(call),

@@ -11,6 +11,6 @@ import os
 
 from . import _tearless
 
-os.register_at_fork(before=lambda: _tearless.before_fork(True),
+os.register_at_fork(before=_tearless.before_fork,
                     after_in_parent=lambda: _tearless.after_fork(False),
                     after_in_child=lambda: _tearless.after_fork(True))

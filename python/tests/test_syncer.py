@@ -206,6 +206,9 @@ def test_what_interrupts_packing_is_raised(fleet: tearless.Namespace, interrupt:
     def fail() -> None:
         raise interrupt("mine")
 
+    with pytest.raises(interrupt, match="mine"):
+        fleet.syncer("w", Awkward(fail))
+    assert fleet.channels() == []
     syncer = fleet.syncer("w", {"n": 1}, interval=60)
     syncer.state = Awkward(fail)
     with pytest.raises(interrupt, match="mine"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,10 @@ PACKAGE = Path(__file__).parents[1]
 
 def check(*command: str) -> str:
     """What a checker prints, which has to find nothing."""
-    ran = subprocess.run([sys.executable, "-m", *command], cwd=PACKAGE, capture_output=True, text=True, timeout=600)
+    # pyright --verifytypes looks for packages by the Python that is first on PATH, whatever it is told.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    ran = subprocess.run([sys.executable, "-m", *command], cwd=PACKAGE, capture_output=True, text=True, timeout=600,
+                         env={**os.environ, "PATH": path})
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
