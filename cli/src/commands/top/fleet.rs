@@ -17,15 +17,20 @@ const LIVENESS: Duration = Duration::from_secs(1);
 
 /// How often the memory is measured, which lists shared memory and makes some system calls for each
 /// channel.
-const MEMORY: Duration = Duration::from_secs(10);
+const MEMORY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often an empty namespace is looked up, which lists shared memory.
 const MISSING: Duration = Duration::from_secs(2);
 
 /// How often the blocks are listed, which lists shared memory and makes some system calls for each
 /// block; less often if that takes more than a hundredth of a processor.
-const BLOCKS: Duration = Duration::from_secs(2);
+const BLOCKS_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_SHARE: u32 = 100;
+
+/// What may be unknown, as places in [`Fleet::troubles`].
+const CHANNELS: usize = 0;
+const BLOCKS: usize = 1;
+const MEMORY: usize = 2;
 
 /// How long a removed channel stays on the screen.
 const LINGER: Duration = Duration::from_secs(10);
@@ -48,8 +53,10 @@ pub(super) struct Fleet {
     pub(super) memory: Option<MemoryUsage>,
     /// When it was measured.
     measured: Option<Duration>,
-    /// Why the channels can't be listed.
-    pub(super) trouble: Option<String>,
+    /// Why the last attempt failed to list the channels, to list the blocks, and to measure.
+    troubles: [Option<String>; 3],
+    /// Whether the list of channels has changed since it was read.
+    is_outdated: bool,
     /// Where the namespace is, if it exists.
     directory: Directory,
     /// The message that the namespace does not exist.
@@ -71,7 +78,8 @@ impl Fleet {
             turn: 0,
             memory: None,
             measured: None,
-            trouble: None,
+            troubles: Default::default(),
+            is_outdated: false,
             directory: directory.clone(),
             missing: None,
             looked_up: None,
@@ -82,11 +90,11 @@ impl Fleet {
     /// rows were added or removed.
     pub(super) fn sample(&mut self, at: Duration) -> bool {
         let blocks = self.rows.split_off(self.probes.len());
-        let listed = self.watch.changed().and_then(|changed| if changed { self.list(at) } else { Ok(false) });
-        let has_come = listed.unwrap_or_else(|error| {
-            self.trouble = Some(escaped(&error));
-            false
+        let listed = self.watch.changed().and_then(|changed| {
+            self.is_outdated |= changed;
+            if self.is_outdated { self.list(at) } else { Ok(false) }
         });
+        let has_come = self.unless_trouble(CHANNELS, listed).unwrap_or(false);
         let has_gone = self.drop_gone(at);
         self.check_some(at);
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
@@ -97,6 +105,17 @@ impl Fleet {
         self.measure(at);
         self.sampled = Some(at);
         has_come || has_gone || has_other_blocks
+    }
+
+    /// The result, if there is one, or else why not, until the next attempt of this kind.
+    fn unless_trouble<T>(&mut self, what: usize, result: Result<T, ObjectError>) -> Option<T> {
+        self.troubles[what] = result.as_ref().err().map(escaped);
+        result.ok()
+    }
+
+    /// Why not all is known.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.troubles.iter().flatten().map(String::as_str).next()
     }
 
     /// Without this, a mistyped name would look like a fleet that has not started yet.
@@ -113,7 +132,7 @@ impl Fleet {
     /// new ones.
     fn list(&mut self, at: Duration) -> Result<bool, ObjectError> {
         let channels = self.namespace.channels()?;
-        self.trouble = None;
+        self.is_outdated = false;
         let mut listed: HashMap<String, u64> =
             channels.into_iter().map(|info| (info.name, info.instance)).collect();
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
@@ -141,15 +160,13 @@ impl Fleet {
     fn list_blocks(&mut self, mut blocks: Vec<Row>, at: Duration) -> bool {
         let (begin, mut has_others) = (Instant::now(), false);
         if at >= self.blocks_due {
-            match blocks::matching(&self.namespace, None) {
-                Ok(listed) => {
-                    let names = blocks.iter().map(|row| &row.name);
-                    has_others = !names.eq(listed.iter().map(|block| &block.name));
-                    blocks = listed.into_iter().map(Row::of_block).collect();
-                }
-                Err(error) => self.trouble = Some(escaped(&error)),
+            let listed = blocks::matching(&self.namespace, None);
+            if let Some(listed) = self.unless_trouble(BLOCKS, listed) {
+                let names = blocks.iter().map(|row| &row.name);
+                has_others = !names.eq(listed.iter().map(|block| &block.name));
+                blocks = listed.into_iter().map(Row::of_block).collect();
             }
-            self.blocks_due = at + begin.elapsed().saturating_mul(MAX_SHARE).max(BLOCKS);
+            self.blocks_due = at + begin.elapsed().saturating_mul(MAX_SHARE).max(BLOCKS_INTERVAL);
         }
         self.rows.extend(blocks);
         has_others
@@ -187,10 +204,10 @@ impl Fleet {
     }
 
     fn measure(&mut self, at: Duration) {
-        if is_due(self.measured, at, MEMORY) {
-            match self.namespace.memory() {
-                Ok(memory) => (self.memory, self.measured) = (Some(memory.total()), Some(at)),
-                Err(error) => self.trouble = Some(escaped(&error)),
+        if is_due(self.measured, at, MEMORY_INTERVAL) {
+            let measured = self.namespace.memory();
+            if let Some(memory) = self.unless_trouble(MEMORY, measured) {
+                (self.memory, self.measured) = (Some(memory.total()), Some(at));
             }
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
         true => print_all_json(session.rows().map(document))?,
         false => table(session).print()?,
     }
-    match &session.fleet.trouble {
+    match session.fleet.trouble() {
         None => Ok(()),
         // The printed rows are incomplete.
         Some(trouble) => Err(Failure::new(ExitStatus::Failed, trouble)),

@@ -93,7 +93,7 @@ impl Session {
             rows: &self.fleet.rows,
             detail: &self.inspector.detail,
             memory: self.fleet.memory,
-            trouble: self.fleet.trouble.as_deref(),
+            trouble: self.fleet.trouble(),
             missing: self.fleet.missing.as_deref(),
             interval: self.interval,
             at: self.at,

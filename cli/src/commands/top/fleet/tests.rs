@@ -1,5 +1,7 @@
 //! Workers start and end. The test sets the time.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -54,6 +56,27 @@ impl Drop for Stage {
             assert_eq!(left.total().objects, 0, "{left:?}");
         }
     }
+}
+
+#[test]
+fn a_trouble_that_has_passed_is_not_shown() {
+    let directory = Path::new("/dev/shm").join(format!("test-top-trouble-{}", std::process::id()));
+    let away = directory.with_extension("away");
+    fs::create_dir(&directory).unwrap();
+    let namespace = Namespace::builder("test-top").directory(&directory).open().unwrap();
+    let writer = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open().unwrap();
+    let mut fleet = Fleet::new(namespace, &Directory::default());
+    let mut troubles = (0..).map(|at| {
+        fleet.sample(seconds(at * 100));
+        fleet.trouble().map(String::from)
+    });
+    assert_eq!(troubles.next().unwrap(), None);
+    fs::rename(&directory, &away).unwrap();
+    assert!(troubles.next().unwrap().is_some());
+    fs::rename(&away, &directory).unwrap();
+    assert_eq!(troubles.next().unwrap(), None);
+    drop(writer);
+    fs::remove_dir_all(&directory).unwrap();
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -216,7 +239,7 @@ fn a_channel_without_its_object_reports_why_it_can_not_be_read() {
     for object in objects().into_iter().filter(|object| !before.contains(object) && object.ends_with('c')) {
         // Another test may run at this moment: only objects of this namespace are unlinked.
         if is_of(&object, stage.namespace.name()) {
-            std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
+            fs::remove_file(format!("/dev/shm/{object}")).unwrap();
         }
     }
     stage.fleet.sample(seconds(1));
@@ -235,7 +258,7 @@ fn a_channel_that_lost_its_names_is_replaced_by_its_successor() {
     inspector.look(Some("worker"), seconds(0));
     assert_eq!((stage.row("worker").bytes, inspector.detail.publication), (Some(10), 1));
     for object in objects().iter().filter(|object| is_of(object, stage.namespace.name())) {
-        std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
+        fs::remove_file(format!("/dev/shm/{object}")).unwrap();
     }
     let mut second = stage.writer("worker");
     for _ in 0..3 {
@@ -254,13 +277,13 @@ fn a_channel_that_lost_its_names_is_replaced_by_its_successor() {
 }
 
 fn objects() -> Vec<String> {
-    let entries = std::fs::read_dir("/dev/shm").unwrap().filter_map(Result::ok);
+    let entries = fs::read_dir("/dev/shm").unwrap().filter_map(Result::ok);
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// Whether a control page names this namespace.
 fn is_of(object: &str, namespace: &str) -> bool {
-    let content = std::fs::read(format!("/dev/shm/{object}")).unwrap_or_default();
+    let content = fs::read(format!("/dev/shm/{object}")).unwrap_or_default();
     content.windows(namespace.len()).any(|part| part == namespace.as_bytes())
 }
 
