@@ -49,10 +49,13 @@ impl Directory {
         fs::canonicalize(self.path()).unwrap_or_else(|_| self.path().into())
     }
 
-    /// All bytes of its file system, and how many of them are free.
+    /// The bytes of its file system that every user may use, and how many of them are free. What is
+    /// reserved for root counts neither as free nor as used.
     pub(crate) fn space(&self) -> Option<(u64, u64)> {
         let found = rustix::fs::statvfs(self.path()).ok()?;
-        Some((found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize))
+        let used = found.f_blocks.saturating_sub(found.f_bfree);
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Some((bytes(used.saturating_add(found.f_bavail)), bytes(found.f_bavail)))
     }
 
     /// The options that say the same to another process.

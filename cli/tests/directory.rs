@@ -107,10 +107,13 @@ fn doctor_notes_a_directory_that_others_may_replace() {
     let advice = format!("chmod +t {0}, or chmod go-w {0}, or use another directory", volume.path());
     for (above, is_noted) in [(&volume, true), (&closed, false)] {
         let inner = Volume::at(above.0.join("inner"));
-        let text = inner.run(&["doctor"]).ok();
-        assert_eq!(text.contains(&advice), is_noted, "{text}");
-        assert_eq!(text.contains("put another directory in the place of yours"), is_noted, "{text}");
-        assert!(text.contains("nothing is wrong"), "{text}");
+        let findings = inner.run(&["doctor", "--json"]).no_problem();
+        let found = findings.iter().find(|it| it["check"] == "shm-above");
+        assert_eq!(found.is_some(), is_noted, "{findings:?}");
+        if let Some(found) = found {
+            assert!(found["what"].as_str().unwrap().ends_with("put another directory in the place of yours"));
+            assert_eq!(found["advice"], advice);
+        }
     }
 }
 

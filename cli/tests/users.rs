@@ -299,7 +299,7 @@ fn an_own_object_without_permissions_is_a_problem_and_no_other_users() {
     }
     assert!(everywhere.work(&["get", "w"], "").fails(1).contains("chmod 600"));
     fs::set_permissions(&page, fs::Permissions::from_mode(0o600)).unwrap();
-    everywhere.work(&["doctor"], "").ok();
+    everywhere.work(&["doctor", "--json"], "").no_problem();
 }
 
 #[test]
@@ -331,13 +331,16 @@ fn that_a_reader_may_not_create_files_in_a_directory_is_a_note() {
     fs::create_dir(&directory).unwrap();
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     std::os::unix::fs::chown(&directory, Some(WORKER.parse().unwrap()), None).unwrap();
-    let doctor = ["--directory", directory.to_str().unwrap(), "--trust-owner", WORKER, "doctor"];
-    let text = everywhere.run_without_name(EXPORTER, METRICS, &doctor, "").ok();
-    assert!(
-        text.contains("note: user 54002 may not create files in") && text.contains("user 54001"),
-        "{text}"
-    );
-    assert!(!everywhere.run_without_name(WORKER, METRICS, &doctor, "").ok().contains("may not create"));
+    let doctor = ["--directory", directory.to_str().unwrap(), "--trust-owner", WORKER, "doctor", "--json"];
+    let what_may_not_be_created = |user| {
+        let findings = everywhere.run_without_name(user, METRICS, &doctor, "").no_problem();
+        findings.into_iter().find(|it| it["check"] == "create")
+    };
+    let found = what_may_not_be_created(EXPORTER).unwrap();
+    let part = |key: &str| found[key].as_str().unwrap();
+    assert!(part("what").starts_with("user 54002 may not create files in"), "{found}");
+    assert!(part("advice").ends_with("user 54001"), "{found}");
+    assert_eq!(what_may_not_be_created(WORKER), None);
 }
 
 /// A reader needs to find names in a directory, and to list them, but not to make any.

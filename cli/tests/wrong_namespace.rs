@@ -150,7 +150,7 @@ fn a_process_without_names_is_reported_for_its_namespace_alone() {
     let _second = fleet.writer::<u64>("worker-8").unwrap();
     assert_eq!(lost(), 1, "with a registry of another writer");
     drop(first);
-    fleet.run(&["doctor"]).ok();
+    fleet.run(&["doctor", "--json"]).no_problem();
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_living_channel_that_no_list_has_is_a_problem_until_its_writer_lists_it() {
         writer.touch().unwrap();
         fleet.channels().unwrap().len() == 1
     });
-    fleet.run(&["doctor"]).ok();
+    fleet.run(&["doctor", "--json"]).no_problem();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -235,17 +235,16 @@ impl Group {
             ("/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED"),
         ];
         let made = kinds.into_iter().filter_map(|(root, file, frozen, thawed)| {
+            if !Path::new(root).join("cgroup.procs").exists() {
+                println!("skipped: {root} is no hierarchy of control groups");
+                return None;
+            }
             let folder = PathBuf::from(root).join(format!("tearless-test-{}", std::process::id()));
             if let Err(error) = fs::create_dir(&folder) {
                 println!("skipped: {}: {error}", folder.display());
                 return None;
             }
-            let group = Group { folder, file, frozen, thawed };
-            let is_group = group.folder.join(file).exists();
-            if !is_group {
-                println!("skipped: {root} is no hierarchy of control groups");
-            }
-            is_group.then_some(group)
+            Some(Group { folder, file, frozen, thawed })
         });
         made.collect()
     }

@@ -166,6 +166,18 @@ impl Ran {
         let stdout = self.ok();
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+
+    /// What `doctor --json` found. Asserts that there is no problem, except that the machine of the
+    /// tests may lack space or memory.
+    #[track_caller]
+    pub fn no_problem(self) -> Vec<Value> {
+        let findings = self.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+        let findings: Vec<Value> = findings
+            .filter(|it: &Value| !["shm-full", "cgroup-memory"].contains(&it["check"].as_str().unwrap()))
+            .collect();
+        assert!(findings.iter().all(|it| it["severity"] == "note") && self.stderr.is_empty(), "{self:?}");
+        findings
+    }
 }
 
 /// The namespace of this process, if it is a test's worker. The worker ends by itself if the test

@@ -147,8 +147,21 @@ fn control_group() -> Option<Finding> {
     let root = Path::new("/sys/fs/cgroup");
     let inner = root.join(own);
     let mut groups = inner.ancestors().take_while(|group| group.starts_with(root));
-    groups
-        .find_map(|group| judge_group(group, number(group, "memory.current")?, number(group, "memory.max")?))
+    groups.find_map(|group| {
+        let statistics = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+        let used = number(group, "memory.current")?.saturating_sub(reclaimable(&statistics));
+        judge_group(group, used, number(group, "memory.max")?)
+    })
+}
+
+/// The bytes of copies of files that the kernel drops before it kills a process: shared memory is
+/// not among them.
+fn reclaimable(statistics: &str) -> u64 {
+    let of_files = |line: &str| {
+        let (name, bytes) = line.split_once(' ')?;
+        ["active_file", "inactive_file"].contains(&name).then(|| bytes.parse::<u64>().ok())?
+    };
+    statistics.lines().filter_map(of_files).sum()
 }
 
 /// `None` if there is no such file, or no limit: the file then contains `max`.
@@ -169,7 +182,7 @@ fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {
 mod tests {
     use std::path::Path;
 
-    use super::{Mount, judge_above, judge_group, judge_mount, judge_space, mount_of};
+    use super::{Mount, judge_above, judge_group, judge_mount, judge_space, mount_of, reclaimable};
 
     #[test]
     fn nearly_full_is_a_problem_and_small_is_a_note() {
@@ -184,6 +197,8 @@ mod tests {
             |used, limit| judge_group(Path::new("/sys/fs/cgroup"), used, limit).map(|finding| finding.check);
         assert_eq!(group(899, 1000), None);
         assert_eq!(group(900, 1000), Some("cgroup-memory"));
+        let statistics = "anon 5\nfile 70\nshmem 8\ninactive_anon 9\ninactive_file 20\nactive_file 40\n";
+        assert_eq!((reclaimable(statistics), reclaimable("")), (60, 0));
     }
 
     #[test]
