@@ -2,13 +2,18 @@
 //! them words of the memory that a model checks. And its users: the author, which publishes, and
 //! the follower, which reads.
 
+mod author;
+mod follower;
+
+pub(super) use author::{Author, Step};
+pub(super) use follower::{Follower, Last};
+
 use std::sync::{Arc, Mutex};
 
-use super::{Fault, LoomMemory, Operation, Seen, Weakened};
-use crate::layout::{Geometry, Publication, Side, control, pins, segment};
+use super::{Fault, LoomMemory, Operation, Weakened};
+use crate::layout::{Geometry, Publication, Side, control, pins};
 use crate::memory::{CountingMemory, Memory, MemoryMut, Slot, SlotHeader};
-use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Attempt, Generations, Pins, Published, Reader, Ring, Segment, WakeMode, Writer};
+use crate::seqlock::{Generations, Pins, Published, Ring, WakeMode, ready};
 
 /// A handle onto shared words.
 pub(crate) trait Handle: Memory + Clone {
@@ -66,22 +71,6 @@ pub(super) struct World<M> {
     voids: bool,
     /// The first publication of each author. Known only to the checks.
     beginnings: Arc<Mutex<Vec<u64>>>,
-}
-
-/// A step of an author.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    Publish,
-    /// Publish into a fresh segment, that of this index.
-    Grow(usize),
-    /// Fill a loan, and publish it.
-    Loan,
-    /// The same into a fresh segment.
-    GrowLoan(usize),
-    /// Fill a loan with what is never published, and drop it.
-    Drop,
-    /// The same in a fresh segment.
-    GrowDrop(usize),
 }
 
 /// The payload and header that an author publishes under one number.
@@ -249,329 +238,13 @@ impl<M: Handle + MemoryMut> World<M> {
         self.control.store(control::MAX_STATE_LEN, MAX_STATE_LEN);
         ready::declare(&self.header);
     }
-}
 
-/// The writer of a channel, until it is dropped or its memory stops storing.
-pub(super) struct Author<M> {
-    world: World<M>,
-    writer: Writer<M, M>,
-    number: usize,
-}
-
-impl<M: Handle + CountingMemory> Author<M> {
-    /// Resumes after the last publication of the former author; everything that it stored happened
-    /// before.
-    pub(super) fn take_over(world: &World<M>) -> Author<M> {
-        let last = world.last();
-        let sides = Side::BOTH.map(|side| {
-            let generation = Generations(&world.control).current(side);
-            for leftover in [generation - 1, generation + 1] {
-                world.remove(side, leftover);
-            }
-            Segment {
-                generation,
-                ring: world.open(side, generation).expect("a current segment has its name"),
-            }
-        });
-        // Not held during a step: a reader of the same model locks it, too.
-        let number = {
-            let mut beginnings = world.beginnings.lock().expect("no panic while it is held");
-            beginnings.push(last + 1);
-            beginnings.len()
-        };
-        let next = Publication::new(last + 1).expect("models are small");
-        let ring = sides[next.side().index()].ring.clone();
-        let is_kept = !world.voids && ring.holds(next).is_some();
-        let mut writer = Writer::resume(world.control.clone(), sides, last, world.pins(0));
-        writer.await_viewers(world.viewers);
-        if is_kept {
-            let slot = ring.geometry().slot(next.turn());
-            ring.memory().store(slot + segment::slot::STAMP, next.stamp_whole());
-        }
-        Author { world: world.clone(), writer, number }
-    }
-
-    pub(super) fn run(&mut self, steps: &[Step]) {
-        for step in steps {
-            let publication = self.writer.next().expect("models are small");
-            let side = publication.side();
-            let Edition { payload, header } = edition(publication.get(), self.number, self.world.words);
-            let SlotHeader { time, checksum, .. } = header;
-            // In whole words: loom does not see all races of a store behind a load of its word.
-            let mut filling = [&payload[..], &[0; 8]].concat();
-            filling.truncate(8 * self.world.words);
-            match *step {
-                Step::Publish if !self.world.has_pins() => {
-                    assert!(self.writer.try_publish(publication, &payload, time, checksum));
-                }
-                Step::Grow(index) => {
-                    let segment = self.fresh(side, index);
-                    let replaced = self.writer.publish_grown(publication, segment, &payload, time, checksum);
-                    self.world.remove(side, replaced.generation);
-                }
-                Step::Publish | Step::Loan => {
-                    self.begin(publication, &filling);
-                    self.writer.publish_loan(publication, header);
-                }
-                Step::GrowLoan(index) => {
-                    let segment = self.fresh(side, index);
-                    fill(&segment.ring, publication, &filling);
-                    let replaced = self.writer.publish_grown_loan(publication, segment, header);
-                    self.world.remove(side, replaced.generation);
-                }
-                Step::Drop => {
-                    filling.iter_mut().for_each(|byte| *byte = !*byte);
-                    self.begin(publication, &filling);
-                    self.writer.give_up(publication);
-                }
-                Step::GrowDrop(index) => {
-                    let segment = self.fresh(side, index);
-                    filling.iter_mut().for_each(|byte| *byte = !*byte);
-                    fill(&segment.ring, publication, &filling);
-                    self.world.remove(side, segment.generation);
-                }
-            }
-        }
-    }
-
-    /// Begins a loan, and fills it.
-    fn begin(&mut self, publication: Publication, filling: &[u8]) {
-        assert!(self.writer.begin(publication), "there is one slot more than pins");
-        self.writer.slot(publication).write_at(0, filling);
-    }
-
-    /// Creates a segment under the name of the next generation.
-    fn fresh(&self, side: Side, index: usize) -> Segment<M> {
-        let generation = self.writer.generation(side) + 1;
-        self.world.directory.store(name(side, generation), index as u64 + 1);
-        Segment { generation, ring: self.world.ring(index) }
-    }
-}
-
-impl<M: Handle + MemoryMut> World<M> {
     /// Unlinks the segment's name, if it has one.
     fn remove(&self, side: Side, generation: u64) {
         let has_a_name = (1..=self.generations).contains(&generation);
         if has_a_name && self.directory.newest(name(side, generation)) != 0 {
             self.directory.store(name(side, generation), 0);
         }
-    }
-}
-
-/// Begins a loan in a fresh segment, and fills it.
-fn fill<M: MemoryMut>(ring: &Ring<M>, publication: Publication, filling: &[u8]) {
-    ring.begin(ring.slot(publication), publication);
-    ring.slot(publication).write_at(0, filling);
-}
-
-/// A reader of a channel.
-pub(super) struct Follower<M> {
-    world: World<M>,
-    reader: Reader<M, M>,
-    latest: u64,
-    seen: Seen,
-}
-
-impl<M: Handle> Follower<M> {
-    /// A reader that has the first segments, as each has when it attaches.
-    pub(super) fn attached(world: &World<M>, seen: &Seen) -> Follower<M> {
-        let first = |side: Side| Segment { generation: segment::FIRST, ring: world.ring(side.index()) };
-        let reader = Reader::new(world.control.clone(), Side::BOTH.map(first));
-        Follower { world: world.clone(), reader, latest: 0, seen: Arc::clone(seen) }
-    }
-
-    /// Its reader.
-    pub(super) fn reader(&self) -> &Reader<M, M> {
-        &self.reader
-    }
-
-    /// Makes this many attempts.
-    pub(super) fn follow(&mut self, attempts: usize) -> Result<(), Fault> {
-        (0..attempts).try_for_each(|_| self.attempt().map(drop))
-    }
-
-    /// Makes this many attempts, and after each that succeeds, one at the publication before: as a
-    /// history does, in whichever segments are mapped.
-    pub(super) fn follow_back(&mut self, attempts: usize) -> Result<(), Fault> {
-        for _ in 0..attempts {
-            let mut bytes = Vec::new();
-            if let Some(latest) = self.attempt()?
-                && let Some(former) = Publication::new(latest - 1)
-                && let Attempt::Whole { publication, header } =
-                    self.reader.attempt_at(former, &mut &mut bytes)
-            {
-                self.world.verify(publication, header, &bytes)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes this many attempts, once the channel is ready.
-    pub(super) fn attach(&mut self, attempts: usize) -> Result<(), Fault> {
-        if ready::check(&self.world.header) != Readiness::Ready {
-            return Ok(());
-        }
-        let header = [control::INSTANCE, control::MAX_STATE_LEN].map(|word| self.world.control.load(word));
-        if header != [INSTANCE, MAX_STATE_LEN] {
-            return Err(Fault::HalfWritten);
-        }
-        self.follow(attempts)
-    }
-
-    /// Views a publication that was pinned before all stores of this model, if it finds it.
-    pub(super) fn view_pinned(&mut self, publication: u64) -> Result<(), Fault> {
-        let publication = Publication::new(publication).expect("a pin");
-        if self.world.last() < publication.get() {
-            return Ok(());
-        }
-        let ring = self.world.ring(publication.side().index());
-        let Some((slot, header)) = ring.holds(publication) else { return Ok(()) };
-        self.world.verify_view(publication, &slot, header)?;
-        self.see(publication);
-        Ok(())
-    }
-
-    /// A publication that is pinned must be found.
-    pub(super) fn copy_pinned(&mut self, publication: u64) -> Result<(), Fault> {
-        let mut bytes = Vec::new();
-        let pinned = Publication::new(publication).expect("a pin");
-        match self.reader.attempt_at(pinned, &mut &mut bytes) {
-            Attempt::Whole { publication, header } => self.world.verify(publication, header, &bytes),
-            _ => Err(Fault::Lost { publication }),
-        }
-    }
-
-    fn see(&self, publication: Publication) {
-        self.seen.lock().expect("no panic while it is held").insert(publication.get());
-    }
-
-    /// After all stores, a read must return the last publication: immediately, or after mapping its
-    /// segment.
-    pub(super) fn conclude(mut self) -> Result<(), Fault> {
-        let last = self.world.last();
-        let first = self.attempt()?;
-        let found = if first.is_some() { first } else { self.attempt()? };
-        if found.unwrap_or(0) == last { Ok(()) } else { Err(Fault::NotTheLast { last, found }) }
-    }
-
-    /// One attempt: the number of the publication that was copied whole. Maps a segment if the
-    /// attempt requires it.
-    fn attempt(&mut self) -> Result<Option<u64>, Fault> {
-        let mut bytes = Vec::new();
-        // As a channel's reader does.
-        let fast = match self.world.has_pins() {
-            true => Err(None),
-            false => self.reader.try_fast(&mut &mut bytes),
-        };
-        let attempt = match fast {
-            Ok((publication, header)) => Attempt::Whole { publication, header },
-            Err(Some(side)) if self.reader.is_current(side) => Attempt::Torn,
-            Err(_) => self.reader.attempt(&mut &mut bytes),
-        };
-        // The number of a torn attempt is not known; the next attempt compares its own number with
-        // the latest known one.
-        let publication = match attempt {
-            Attempt::Empty => return self.advance(0).map(|()| None),
-            Attempt::Remap { side, generation } => {
-                if let Some(ring) = self.world.open(side, generation) {
-                    self.reader.install(side, generation, ring);
-                }
-                return Ok(None);
-            }
-            Attempt::Torn => return Ok(None),
-            // Verified, although no writer wrote it.
-            Attempt::Refused { publication, .. } | Attempt::Implausible { publication, .. } => {
-                return Err(Fault::Torn { publication: publication.get() });
-            }
-            Attempt::Whole { publication, header } => {
-                self.advance(publication.get())?;
-                self.world.verify(publication, header, &bytes)?;
-                publication
-            }
-        };
-        self.see(publication);
-        Ok(Some(publication.get()))
-    }
-
-    /// The number of the latest publication never goes backwards.
-    fn advance(&mut self, to: u64) -> Result<(), Fault> {
-        let from = std::mem::replace(&mut self.latest, to);
-        if from <= to { Ok(()) } else { Err(Fault::Backwards { from, to }) }
-    }
-}
-
-impl<M: Handle + CountingMemory> Follower<M> {
-    /// Announces itself, and then, this many times, pins the latest publication, views it, and
-    /// unpins it.
-    pub(super) fn view(&mut self, pin: usize, times: usize) -> Result<(), Fault> {
-        self.world.pins(3).expect("a channel with pins").announce();
-        (0..times).try_for_each(|_| self.view_once(pin))
-    }
-
-    fn view_once(&mut self, pin: usize) -> Result<(), Fault> {
-        let [pinning, unpinning] = [1, 2].map(|handle| self.world.pins(handle).expect("a channel with pins"));
-        match self.reader.pin(&pinning, pin) {
-            Ok((publication, slot, header)) => {
-                self.world.verify_view(publication, &slot, header)?;
-                unpinning.unpin(pin);
-                self.see(publication);
-                self.advance(publication.get())
-            }
-            Err(Attempt::Remap { side, generation }) => {
-                if let Some(ring) = self.world.open(side, generation) {
-                    self.reader.install(side, generation, ring);
-                }
-                Ok(())
-            }
-            Err(_) => Ok(()),
-        }
-    }
-}
-
-/// What a reader does before it dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Last {
-    Take,
-    Pin,
-    View,
-    Unpin,
-    GiveBack,
-}
-
-impl Last {
-    pub(super) const ALL: [Last; 5] = [Last::Take, Last::Pin, Last::View, Last::Unpin, Last::GiveBack];
-}
-
-impl<M: Handle + CountingMemory> Follower<M> {
-    /// Announces itself, takes a pin, also of a holder that does not exist, views the latest
-    /// publication, and gives the pin back; all that up to `last`. Returns whether there was a pin.
-    pub(super) fn view_as(
-        &mut self,
-        holder: u64,
-        exists: impl Fn(u64) -> bool,
-        last: Last,
-    ) -> Result<bool, Fault> {
-        let pins = |handle| self.world.pins(handle).expect("a channel with pins");
-        let [pinning, unpinning, viewing, taking] = [1, 2, 3, 4].map(pins);
-        viewing.announce();
-        let Some(pin) = taking.take(holder).or_else(|| taking.take_over(holder, exists)) else {
-            return Ok(false);
-        };
-        if last >= Last::Pin
-            && let Ok((publication, slot, header)) = self.reader.pin(&pinning, pin)
-        {
-            if last >= Last::View {
-                self.world.verify_view(publication, &slot, header)?;
-                self.see(publication);
-            }
-            if last >= Last::Unpin {
-                unpinning.unpin(pin);
-            }
-        }
-        if last == Last::GiveBack {
-            taking.give_back(pin);
-        }
-        Ok(true)
     }
 }
 
