@@ -152,8 +152,8 @@ fn files(tree: &Tree) -> Measure {
     Measure {
         what: "files of src without tests and models",
         count: tree.files.len(),
-        aim: 132,
-        ceiling: 132,
+        aim: 133,
+        ceiling: 133,
         details,
     }
 }
