@@ -1,21 +1,23 @@
 //! The control page: its words as values, each with its ordering, and the one validation of a
 //! channel's object, which it begins.
 
+mod header;
+mod owner;
+
+pub(crate) use header::{ControlHeader, read_text, write_text};
+pub(crate) use owner::{is_abandoned, owner_of, store_owner};
+
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::ChannelName;
-use super::options::{Format, SchemaMark, WriterOptions};
+use super::options::{SchemaMark, WriterOptions};
 use super::segments::FirstSegments;
 use crate::clock::{self, TimestampSource, WriterClock};
-use crate::layout::{
-    self, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES,
-    control::{self, Text},
-    pins, segment,
-};
-use crate::liveness::{ProcessIdentity, ProcessState};
+use crate::layout::{self, ObjectNames, PAGE_BYTES, Publication, Side, WORD_BYTES, control, pins, segment};
+use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Page, SharedWords};
-use crate::object::{Mode, ObjectError};
+use crate::object::ObjectError;
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{ChannelState, Generations, Published, Ring, Segment, WakeMode};
 
@@ -59,67 +61,6 @@ impl PageProblem {
             }
         };
         ObjectError::Foreign { object, reason }
-    }
-}
-
-/// The header of a control page: what never changes during an instance, written before the page is
-/// declared ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ControlHeader {
-    pub(crate) instance: u64,
-    /// Bits of required features. This version knows that of pins.
-    pub(crate) features_required: u64,
-    pub(crate) checksum: bool,
-    pub(crate) mode: Mode,
-    pub(crate) namespace: String,
-    pub(crate) channel: String,
-    pub(crate) format: Format,
-    /// Which schema the channel carries, if any.
-    pub(crate) schema: SchemaMark,
-}
-
-impl ControlHeader {
-    /// Whether a later version made the channel, with a feature that must not be ignored.
-    pub(super) fn needs_unknown_features(&self) -> bool {
-        self.features_required & !control::FEATURE_PINS != 0
-    }
-
-    /// The full name of the page's channel, if that is not `name`: then their hashes collide.
-    pub(super) fn collides_with(&self, name: &ChannelName) -> Option<String> {
-        let same = self.namespace == name.namespace && self.channel == name.channel;
-        (!same).then(|| format!("{}/{}", self.namespace, self.channel))
-    }
-
-    fn write(&self, page: &impl MemoryMut) {
-        page.store(control::INSTANCE, self.instance);
-        page.store(control::FEATURES_REQUIRED, self.features_required);
-        page.store(control::FINGERPRINT, self.format.fingerprint);
-        page.store(control::CHECKSUM, u64::from(self.checksum));
-        page.store(control::MODE, u64::from(self.mode));
-        write_text(page, control::NAMESPACE, &self.namespace);
-        write_text(page, control::CHANNEL, &self.channel);
-        write_text(page, control::CODEC, &self.format.codec);
-        write_text(page, control::TYPE_NAME, &self.format.type_name);
-        self.schema.write(page);
-    }
-
-    /// Reads the header of a page. The words may hold anything; they are trusted only for
-    /// comparison with what is expected.
-    fn read(page: &impl Memory) -> ControlHeader {
-        ControlHeader {
-            instance: page.load(control::INSTANCE),
-            features_required: page.load(control::FEATURES_REQUIRED),
-            checksum: page.load(control::CHECKSUM) != 0,
-            mode: Mode::try_from(page.load(control::MODE)).unwrap_or(0),
-            namespace: read_text(page, control::NAMESPACE),
-            channel: read_text(page, control::CHANNEL),
-            format: Format {
-                codec: read_text(page, control::CODEC),
-                type_name: read_text(page, control::TYPE_NAME),
-                fingerprint: page.load(control::FINGERPRINT),
-            },
-            schema: SchemaMark::read(page),
-        }
     }
 }
 
@@ -493,96 +434,4 @@ impl<M: MemoryMut> MemoryMut for ControlPage<M> {
 /// the memory is too small for it.
 pub(crate) fn instance_of(memory: &impl Memory) -> Option<u64> {
     (control::INSTANCE < memory.len()).then(|| memory.load(control::INSTANCE))
-}
-
-/// Records the owner in a page, as [`owner_of`] reads it.
-pub(crate) fn store_owner(page: &impl MemoryMut, owner: ProcessIdentity) {
-    page.store(control::PID, owner.pid);
-    page.store(control::START_TIME, owner.start_time);
-    page.store(control::BOOT_ID, owner.boot_id[0]);
-    page.store(control::BOOT_ID + 1, owner.boot_id[1]);
-    page.store(control::PID_NAMESPACE, owner.pid_namespace);
-}
-
-/// The owner that a page names, even if the page is not ready yet.
-pub(crate) fn owner_of(page: &impl Memory) -> ProcessIdentity {
-    ProcessIdentity {
-        pid: page.load(control::PID),
-        start_time: page.load(control::START_TIME),
-        boot_id: [page.load(control::BOOT_ID), page.load(control::BOOT_ID + 1)],
-        pid_namespace: page.load(control::PID_NAMESPACE),
-    }
-}
-
-/// Whether the owner that a page names is known to be dead although a process holds its lock: then
-/// a fork of the owner holds it.
-///
-/// Nothing is known of the owner of a page that another version of the layout made.
-///
-/// A lock does not outlive a boot. A different boot id means a container that has one of its own,
-/// and nothing is known.
-pub(crate) fn is_abandoned<const W: bool>(page: &SharedWords<W>) -> bool {
-    let is_readable = !matches!(ready::check(page), Readiness::OtherVersion(_));
-    let owner = owner_of(page);
-    is_readable
-        && owner.other_boot().is_none()
-        && owner.state_as_owner(Some(page.object())) == ProcessState::Dead
-}
-
-/// Writes `text`, cut at the end of a character if its field has no room for all of it.
-pub(crate) fn write_text(page: &impl MemoryMut, field: Text, text: &str) {
-    let cut = field.cut(text);
-    page.store(field.word, cut.len() as u64);
-    page.write(field.bytes_at(), cut.as_bytes());
-}
-
-/// Reads a text: never more than its field holds, with invalid UTF-8 replaced.
-pub(crate) fn read_text(page: &impl Memory, field: Text) -> String {
-    let len = usize::try_from(page.load(field.word)).unwrap_or(usize::MAX).min(field.max);
-    let mut bytes = vec![0; len];
-    page.read(field.bytes_at(), &mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::Words;
-
-    fn header() -> ControlHeader {
-        ControlHeader {
-            instance: 7,
-            features_required: 0,
-            checksum: true,
-            mode: 0o640,
-            namespace: "fleet".into(),
-            channel: "worker-ü".into(),
-            format: Format { codec: "postcard".into(), type_name: "State".into(), fingerprint: 9 },
-            schema: SchemaMark { bytes: 70, fingerprint: 11 },
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let page = Words::zeroed(control::WORDS);
-        header().write(&page);
-        assert_eq!(ControlHeader::read(&page), header());
-    }
-
-    #[test]
-    fn a_long_type_name_is_cut_at_a_character() {
-        let page = Words::zeroed(control::WORDS);
-        let mut long = header();
-        long.format.type_name = "ü".repeat(400);
-        long.write(&page);
-        assert_eq!(ControlHeader::read(&page).format.type_name, "ü".repeat(control::TYPE_NAME.max / 2));
-    }
-
-    #[test]
-    fn a_hostile_length_reads_no_further_than_its_field() {
-        let page = Words::zeroed(control::WORDS);
-        header().write(&page);
-        page.store(control::TYPE_NAME.word, u64::MAX);
-        assert_eq!(ControlHeader::read(&page).format.type_name.len(), control::TYPE_NAME.max);
-    }
 }
