@@ -25,8 +25,15 @@ impl Steps {
     /// w1 to w5.
     #[inline(never)]
     pub fn publish(&mut self, state: &TwoWords, time: u64, checksum: u64) {
-        let Some(publication) = self.writer.next() else { return };
-        self.writer.try_publish(publication, state, time, checksum);
+        self.try_publish(state, time, checksum);
+    }
+
+    /// The same as a part of other steps: whether there was a number, and the ring admitted the
+    /// state.
+    #[inline(always)]
+    fn try_publish(&mut self, state: &TwoWords, time: u64, checksum: u64) -> bool {
+        let Some(publication) = self.writer.next() else { return false };
+        self.writer.try_publish(publication, state, time, checksum)
     }
 
     /// r1 to r5: whether `into` holds a whole publication.
@@ -55,12 +62,9 @@ impl Steps {
         checksum: u64,
         wake_mode: WakeMode,
     ) -> bool {
-        let Some(publication) = self.writer.next() else { return false };
         let before = self.announcements.count();
-        if !self.writer.try_publish(publication, state, time, checksum) {
-            return false;
-        }
-        self.answered.must_wake(before, self.announcements.count_after(wake_mode))
+        self.try_publish(state, time, checksum)
+            && self.answered.must_wake(before, self.announcements.count_after(wake_mode))
     }
 
     /// s1 to s4, without the sleep: whether a waiter for a publication after the latest may sleep.
@@ -100,8 +104,7 @@ impl Steps {
         checksum: u64,
         wake_mode: WakeMode,
     ) -> bool {
-        let Some(publication) = self.writer.next() else { return false };
-        self.writer.try_publish(publication, state, time, checksum) && self.pins.may_be_viewed(wake_mode)
+        self.try_publish(state, time, checksum) && self.pins.may_be_viewed(wake_mode)
     }
 
     /// x1 to x3 in a slot that holds publication `held`, then w1, w3 and w4, or the restored stamp.
