@@ -70,6 +70,16 @@ impl<const WORDS: usize> Publish<WORDS> for Publisher<WORDS> {
     }
 }
 
+/// A function of its own, as behind `?`: an error that was printed or dropped beside the read would
+/// have an address, and each read would store what it is not.
+#[cold]
+fn gave_up(error: SnapshotError) -> Tried {
+    match error {
+        SnapshotError::Contended { attempts, .. } => Tried { retries: attempts, gave_up: true },
+        error => panic!("{error}"),
+    }
+}
+
 impl<const WORDS: usize> Read<WORDS> for Snapshots<WORDS> {
     #[inline]
     fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
@@ -78,8 +88,7 @@ impl<const WORDS: usize> Read<WORDS> for Snapshots<WORDS> {
                 look(&self.state);
                 Tried { retries: info.retries(), gave_up: false }
             }
-            Err(SnapshotError::Contended { attempts, .. }) => Tried { retries: attempts, gave_up: true },
-            Err(error) => panic!("{error}"),
+            Err(error) => gave_up(error),
         }
     }
 }
