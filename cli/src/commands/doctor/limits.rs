@@ -146,27 +146,20 @@ fn control_group() -> Option<Finding> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let root = Path::new("/sys/fs/cgroup");
     let inner = root.join(own);
-    let mut groups = inner.ancestors().take_while(|group| group.starts_with(root));
-    groups.find_map(|group| {
-        let statistics = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
-        let used = number(group, "memory.current")?.saturating_sub(reclaimable(&statistics));
-        judge_group(group, used, number(group, "memory.max")?)
+    let file = |group: &Path, name| fs::read_to_string(group.join(name)).ok();
+    // A group without a limit has a text there.
+    let number = |group: &Path, name| file(group, name)?.trim().parse::<u64>().ok();
+    inner.ancestors().take_while(|group| group.starts_with(root)).find_map(|group| {
+        let (used, files) = (number(group, "memory.current")?, reclaimable(&file(group, "memory.stat")?));
+        judge_group(group, used.saturating_sub(files), number(group, "memory.max")?)
     })
 }
 
 /// The bytes of copies of files that the kernel drops before it kills a process: shared memory is
 /// not among them.
 fn reclaimable(statistics: &str) -> u64 {
-    let of_files = |line: &str| {
-        let (name, bytes) = line.split_once(' ')?;
-        ["active_file", "inactive_file"].contains(&name).then(|| bytes.parse::<u64>().ok())?
-    };
-    statistics.lines().filter_map(of_files).sum()
-}
-
-/// `None` if there is no such file, or no limit: the file then contains `max`.
-fn number(group: &Path, file: &str) -> Option<u64> {
-    fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
+    let bytes = |line: &str| line.trim_start_matches("in").strip_prefix("active_file ")?.parse().ok();
+    statistics.lines().filter_map(bytes).sum::<u64>()
 }
 
 fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {
