@@ -158,7 +158,7 @@ fn control_group() -> Option<Finding> {
 /// The bytes of copies of files that the kernel drops before it kills a process: shared memory is
 /// not among them.
 fn reclaimable(statistics: &str) -> u64 {
-    let bytes = |line: &str| line.trim_start_matches("in").strip_prefix("active_file ")?.parse().ok();
+    let bytes = |line: &str| line.trim_start_matches("in").strip_prefix("active_file ")?.parse::<u64>().ok();
     statistics.lines().filter_map(bytes).sum::<u64>()
 }
 
