@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::PyTuple;
 use tearless::SnapshotInfo;
 use tearless::dynamic::DynamicReader;
 use tearless::error::SnapshotError;
@@ -148,7 +148,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn new(reader: DynamicReader, is_raw: bool, namespace: Py<PyAny>) -> Reader {
-        let format = if is_raw { Format::Raw } else { Format::of(reader.codec()) };
+        let format = if is_raw { Format::Raw } else { Format::of(&reader) };
         let channel = reader.reader().channel().into();
         let inner = Mutex::new(Inner { reader, payload: Vec::new() });
         Reader {
@@ -164,14 +164,7 @@ impl Reader {
 
     /// The value of a payload of this channel.
     pub(crate) fn decode<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        match self.format {
-            Format::Raw => Ok(PyBytes::new(py, payload).into_any()),
-            Format::Packed => values::unpack(py, payload),
-            Format::Described => {
-                let decoded = self.lock(py).reader.decode(payload);
-                values::from_decoded(py, &self.channel, decoded)
-            }
-        }
+        self.format.value(py, payload)
     }
 
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Inner> {
@@ -317,7 +310,7 @@ impl Reader {
     #[pyo3(name = "_stream")]
     fn stream(&self, py: Python<'_>) -> PyResult<Stream> {
         let reader = self.lock(py).reader.reader().clone();
-        Stream::of_reader(reader, self.format)
+        Stream::of_reader(reader, self.format.clone())
     }
 
     /// The channel's name.

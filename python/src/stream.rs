@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::PyBytes;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{read, write};
 use tearless::dynamic::DynamicReader;
@@ -19,7 +18,7 @@ use crate::errors::{Class, raise};
 use crate::fork::{self, Ours};
 use crate::hub::Hub;
 use crate::reader::{Snapshot, is_large};
-use crate::values::{self, Format};
+use crate::values::Format;
 
 /// Wakes the loop: makes the descriptor readable.
 struct Signal(OwnedFd);
@@ -33,7 +32,7 @@ impl Wake for Signal {
 
 /// What is followed.
 enum Changes {
-    Channel { changes: Box<tearless::Changes<Vec<u8>, Bytes>>, decoder: Box<DynamicReader> },
+    Channel { changes: Box<tearless::Changes<Vec<u8>, Bytes>>, latest: Box<DynamicReader> },
     Hub(Box<HubChanges<Vec<u8>>>),
 }
 
@@ -63,7 +62,7 @@ impl Changes {
     /// Whether a poll may take long: it copies a large state, or opens channels.
     fn is_long(&mut self) -> bool {
         match self {
-            Changes::Channel { decoder, .. } => is_large(decoder),
+            Changes::Channel { latest, .. } => is_large(latest),
             Changes::Hub(_) => true,
         }
     }
@@ -86,8 +85,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn of_reader(reader: Reader<Vec<u8>, Bytes>, format: Format) -> PyResult<Stream> {
-        let decoder = DynamicReader::from(reader.clone()).into();
-        Stream::new(Changes::Channel { changes: Box::new(reader.changes()), decoder }, Of::Channel(format))
+        let latest = DynamicReader::from(reader.clone()).into();
+        Stream::new(Changes::Channel { changes: Box::new(reader.changes()), latest }, Of::Channel(format))
     }
 
     pub(crate) fn of_hub(changes: HubChanges<Vec<u8>>, hub: Py<Hub>) -> PyResult<Stream> {
@@ -126,22 +125,6 @@ impl Stream {
         drop((changes, inside));
         found.ok_or_else(forked)
     }
-
-    /// The value of a payload of the channel that is followed.
-    fn decode<'py>(&self, py: Python<'py>, format: Format, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let decoded = match format {
-            Format::Raw => return Ok(PyBytes::new(py, payload).into_any()),
-            Format::Packed => return values::unpack(py, payload),
-            Format::Described => match fork::lock(py, &self.changes).get() {
-                Some(Changes::Channel { decoder, .. }) => {
-                    Some((decoder.reader().channel().to_owned(), decoder.decode(payload)))
-                }
-                _ => None,
-            },
-        };
-        let (channel, decoded) = decoded.expect("a channel of this process had the payload");
-        values::from_decoded(py, &channel, decoded)
-    }
 }
 
 #[pymethods]
@@ -157,7 +140,7 @@ impl Stream {
         let Poll::Ready(found) = self.poll(py)? else { return Ok((false, None)) };
         let state = match (found.map_err(raise)?, &self.of) {
             (Found::State(payload), Of::Channel(format)) => {
-                let value = self.decode(py, *format, &payload)?;
+                let value = format.value(py, &payload)?;
                 Some(Py::new(py, Snapshot::new(value, payload.info()))?.into_any())
             }
             (Found::OfChannel(next), Of::Hub(hub)) => {

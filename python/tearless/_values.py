@@ -29,6 +29,13 @@ _ADVICE = (
 
 def _default(value: Any) -> Any:
     """What is packed in place of a value that MessagePack has no type for."""
+    if isinstance(value, int):
+        # One of more than 64 bits.
+        if -(2**127) <= value < 0:
+            return msgpack.ExtType(_SIGNED, value.to_bytes(16, "big", signed=True))
+        if 0 <= value < 2**128:
+            return msgpack.ExtType(_UNSIGNED, value.to_bytes(16, "big"))
+        raise OverflowError("integers have at most 128 bits")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, numpy.generic):
@@ -49,24 +56,19 @@ def make_pack() -> Any:
     return msgpack.Packer(default=_default, datetime=True).pack
 
 
-def _extension(code: int, data: bytes) -> Any:
+def extension(code: int, data: bytes) -> Any:
+    """The value of an extension."""
     if code in (_SIGNED, _UNSIGNED) and len(data) == 16:
         return int.from_bytes(data, "big", signed=code == _SIGNED)
+    if code == -1:
+        return msgpack.Timestamp.from_bytes(data).to_datetime()
     return msgpack.ExtType(code, data)
 
 
 # Refuses keys that are no texts, and leaves extensions as they are.
 unpack_simply = msgpack.unpackb
-_unpack = functools.partial(msgpack.unpackb, ext_hook=_extension, strict_map_key=False, timestamp=3)
-
-
-def unpack(payload: bytes) -> Any:
-    """The value of any payload."""
-    try:
-        return _unpack(payload)
-    except TypeError:
-        # A key is a list, which can't be one in Python: all lists become tuples.
-        return _unpack(payload, use_list=False)
+# Raises TypeError for a key that is a list or a map.
+unpack = functools.partial(msgpack.unpackb, ext_hook=extension, strict_map_key=False, timestamp=3)
 
 
 def explain(value: Any, error: BaseException) -> str:
@@ -99,7 +101,7 @@ def _find(value: Any, place: str, above: set[int]) -> tuple[str, Any, str] | Non
             return None
         except (TypeError, ValueError, OverflowError) as error:
             if isinstance(value, int):
-                return place, value, f"{place} is an integer of more than 64 bits: publish str({place})"
+                return place, value, f"{place} is an integer of more than 128 bits: publish str({place})"
             try:
                 inner = _default(value)
             except TypeError:

@@ -40,10 +40,13 @@ def test_a_state_is_read_back_with_its_number_and_age(fleet: tearless.Namespace)
     ("value", "read"),
     [
         (None, None), (True, True), (-(2**63), -(2**63)), (2**64 - 1, 2**64 - 1), (1.5, 1.5), ("ü", "ü"), (b"\x00\xff", b"\x00\xff"),
-        ([], []), ((1, 2), [1, 2]), ({}, {}), ({1: "a", "b": None}, {1: "a", "b": None}), ({(1, 2): [3]}, {(1, 2): (3,)}),
+        ([], []), ((1, 2), [1, 2]), ({}, {}), ({1: "a", "b": None}, {1: "a", "b": None}), ({(1, 2): [3]}, {(1, 2): [3]}),
         (Job(1, "here"), {"id": 1, "where": "here"}), ([Job(1, "a")], [{"id": 1, "where": "a"}]),
         (Phase.RUNNING, "running"), (numpy.float32(0.5), 0.5), (numpy.int64(-3), -3), (numpy.bool_(True), True),
         ({"at": datetime.datetime(2026, 1, 2, 3, 4, 5, 6000, datetime.timezone.utc)},) * 2,
+        ([-(2**127), 2**128 - 1, {2**64: 0}],) * 2,
+        ({(1, (2, 3)): [(4, 5)], 2**64: datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)},
+         {(1, (2, 3)): [[4, 5]], 2**64: datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)}),
     ],
 )
 def test_values_arrive_as_they_were(fleet: tearless.Namespace, value: object, read: object) -> None:
@@ -68,7 +71,7 @@ def test_models_are_published_by_their_fields(fleet: tearless.Namespace) -> None
     ("value", "says"),
     [
         ({"jobs": [1, {"names": {"a"}}]}, "value['jobs'][1]['names'] is a set, which can't be published: publish a list"),
-        ([2**64], "value[0] is an integer of more than 64 bits"),
+        ([2**128], "value[0] is an integer of more than 128 bits"), ([-(2**127) - 1], "more than 128 bits"),
         ({"at": datetime.datetime(2026, 1, 1)}, "value['at'] is a datetime, which can't be published: give it a time zone"),
         ({"frame": numpy.zeros(3)}, "array_writer"),
         (Job(1, object()), "value.where is a object, which can't be published"),  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import math
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -23,11 +25,12 @@ from hypothesis import strategies as st  # noqa: E402
 COMMAND = os.environ.get("TEARLESS_COMMAND") or shutil.which("tearless")
 
 integers = st.integers(-(2**63), 2**64 - 1)
+wide = st.one_of(integers, st.integers(-(2**127), 2**128 - 1))
 texts = st.text()
 times = st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2200, 1, 1), timezones=st.just(datetime.UTC))
-keys = st.one_of(texts, integers, st.binary(max_size=9), st.booleans(), st.tuples(integers, texts))
+keys = st.one_of(texts, wide, st.binary(max_size=9), st.booleans(), st.tuples(integers, texts), times)
 values = st.recursive(
-    st.one_of(st.none(), st.booleans(), integers, st.floats(), texts, st.binary(max_size=100), times),
+    st.one_of(st.none(), st.booleans(), wide, st.floats(), texts, st.binary(max_size=100), times),
     lambda parts: st.one_of(st.lists(parts, max_size=6), st.tuples(parts, parts), st.dictionaries(keys, parts, max_size=6)),
     max_leaves=30,
 )
@@ -39,16 +42,16 @@ plain = st.recursive(
 )
 
 
-def same(read: Any, published: Any) -> bool:
-    """Whether a value has arrived: lists are read for tuples."""
+def same(read: Any, published: Any, *, is_key: bool = False) -> bool:
+    """Whether a value has arrived: lists are read for tuples, but in keys tuples for lists."""
     if isinstance(published, (list, tuple)):
-        pairs = isinstance(read, (list, tuple)) and len(read) == len(published)
-        return pairs and all(same(*pair) for pair in zip(read, published, strict=True))
+        pairs = type(read) is (tuple if is_key else list) and len(read) == len(published)
+        return pairs and all(same(*pair, is_key=is_key) for pair in zip(read, published, strict=True))
     if isinstance(published, dict):
         if not isinstance(read, dict) or len(read) != len(published):
             return False
         pairs = zip(read.items(), published.items(), strict=True)
-        return all(same(key, other_key) and same(part, other) for (key, part), (other_key, other) in pairs)
+        return all(same(key, other_key, is_key=True) and same(part, other) for (key, part), (other_key, other) in pairs)
     if isinstance(published, float) and math.isnan(published):
         return isinstance(read, float) and math.isnan(read)
     return type(read) is type(published) and bool(read == published)
@@ -148,3 +151,190 @@ def test_arrays_come_back(opened: tearless.Namespace, dtype: str, shape: tuple[i
         block[...] = array
         read = opened.array("b")
         assert read.dtype == of and read.shape == shape and read.tobytes("A") == block.tobytes("A")
+
+
+# --- Through a program in Rust
+
+REPOSITORY = Path(os.environ.get("TEARLESS_REPOSITORY", Path(__file__).parents[2]))
+HAS_PEER = "TEARLESS_PEER" in os.environ or (
+    shutil.which("cargo") is not None and (REPOSITORY / "crates/testkit/examples/python_peer.rs").exists()
+)
+through_rust = pytest.mark.skipif(not HAS_PEER, reason="there is no cargo, or no clone of the repository")
+
+i64s = st.integers(-(2**63), 2**63 - 1)
+i128s = st.one_of(i64s, st.integers(-(2**127), 2**127 - 1))
+u128s = st.one_of(st.integers(0, 2**64), st.integers(0, 2**128 - 1))
+i8s, i16s = st.integers(-128, 127), st.integers(-(2**15), 2**15 - 1)
+f32s = st.floats(width=32)
+blobs = st.binary(max_size=40)
+letters = st.characters(exclude_categories=["Cs"])
+
+
+@dataclasses.dataclass
+class Plain:
+    """Plain data in Rust, too: `python_peer.rs` has the same types, and what they are there."""
+
+    wide: int
+    low: int
+    load: float
+    count: int
+    ratios: tuple[float, float]
+    offset: int
+    small: tuple[int, int]
+
+
+plains = st.builds(Plain, u128s, i128s, st.floats(), st.integers(0, 2**64 - 1), st.tuples(f32s, f32s),
+                   st.integers(-(2**31), 2**31 - 1), st.tuples(i16s, i16s))
+PLAIN = numpy.dtype([("wide", "V16"), ("low", "V16"), ("load", "<f8"), ("count", "<u8"), ("ratios", "<f4", 2),
+                     ("offset", "<i4"), ("small", "<i2", 2)])
+
+
+def plain_bytes(plain: Plain) -> bytes:
+    row = numpy.zeros(1, PLAIN)
+    for name, value in vars(plain).items():
+        wide = PLAIN[name] == numpy.dtype("V16")
+        row[name] = numpy.void(value.to_bytes(16, "little", signed=value < 0)) if wide else value
+    return row.tobytes()
+
+
+@dataclasses.dataclass
+class Nested:
+    pair: tuple[int, str]
+    by_level: dict[str, int]
+
+
+@dataclasses.dataclass
+class State:
+    id: int
+    offset: int
+    wide: int
+    low: int
+    load: float
+    ratio: float
+    is_up: bool
+    letter: str
+    name: str
+    data: bytes
+    deadline: int | None
+    phases: list[Any]
+    by_pair: dict[tuple[int, bool], str | None]
+    by_name: dict[str, list[float]]
+    nested: Nested | None
+    plain: Plain
+
+
+phases = st.one_of(
+    st.just("Idle"),
+    st.builds(lambda job: {"Working": job}, st.integers(0, 2**64 - 1)),
+    st.builds(lambda x, y, data: {"Moving": {"to": [x, y], "data": data}}, st.floats(), st.floats(), blobs),
+    st.builds(lambda number, flag: {"Pair": [number, flag]}, i8s, st.booleans()),
+)
+states = st.builds(
+    State, st.integers(0, 2**64 - 1), i16s, u128s, i128s, st.floats(), f32s, st.booleans(), letters, texts, blobs,
+    st.none() | i64s, st.lists(phases, max_size=4),
+    st.dictionaries(st.tuples(st.integers(0, 255), st.booleans()), st.none() | texts, max_size=4),
+    st.dictionaries(texts, st.lists(st.floats(), max_size=4), max_size=4),
+    st.none() | st.builds(Nested, st.tuples(st.integers(-(2**31), 2**31 - 1), texts),
+                          st.dictionaries(st.just("Low"), u128s)),
+    plains,
+)
+
+
+def fields(value: Any) -> Any:
+    """What arrives of a state; maps are sorted in Rust."""
+    if dataclasses.is_dataclass(value):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {key: fields(part) for key, part in value.items()}
+    return [fields(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def same_fields(read: Any, published: Any) -> bool:
+    """As `same`, but maps may have another order, as those of Rust have."""
+    if isinstance(published, dict) and isinstance(read, dict):
+        return read.keys() == published.keys() and all(same_fields(read[key], published[key]) for key in read)
+    if isinstance(published, list) and isinstance(read, list):
+        return len(read) == len(published) and all(same_fields(*pair) for pair in zip(read, published, strict=True))
+    return same(read, published)
+
+
+class Peer:
+    """The channels to and from the program in Rust."""
+
+    def __init__(self, fleet: tearless.Namespace) -> None:
+        self.any = fleet.writer("any")
+        self.state = fleet.writer("state")
+        self.plain = fleet.bytes_writer("plain", type_name="Plain", plain=True)
+        program = os.environ.get("TEARLESS_PEER")
+        command = [program] if program else ["cargo", "run", "--quiet", "--example", "python_peer", "--"]
+        self.process = subprocess.Popen([*command, fleet.name], cwd=REPOSITORY, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n", self.process.communicate()
+        names = ("any-back", "state-packed", "state-compact", "state-plain", "plain-back", "keys-packed", "keys-compact")
+        self.readers = {name: fleet.reader(name, timeout=60) for name in names}
+
+    def back(self, name: str) -> Any:
+        """The next state of a channel of the program."""
+        assert self.readers[name].changed(timeout=60), (name, self.process.poll())
+        return self.readers[name].snapshot().value
+
+    def close(self) -> None:
+        _, errors = self.process.communicate(timeout=60)
+        for channel in (self.any, self.state, self.plain):
+            channel.close()
+        assert (self.process.returncode, errors) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Peer]:
+    namespace = tearless.Namespace(f"py-peer-{os.getpid()}")
+    prefix = namespace._object_prefix()
+    peer = Peer(namespace)
+    yield peer
+    peer.close()
+    left = left_of(prefix)
+    remove(prefix)
+    assert left == []
+
+
+@through_rust
+@settings(max_examples=500, deadline=None)
+@given(value=values)
+def test_values_come_back_from_rust(peer: Peer, value: Any) -> None:
+    peer.any.publish(value)
+    read = peer.back("any-back")
+    assert same(read, value), (read, value)
+
+
+@through_rust
+@settings(max_examples=200, deadline=None)
+@given(state=states, as_dict=st.booleans())
+def test_fields_come_back_from_rust(peer: Peer, state: State, as_dict: bool) -> None:
+    """A dataclass or a dict is a struct in Rust, whose MessagePack, Postcard and plain data are values here."""
+    expected = fields(state)
+    peer.state.publish(expected if as_dict else state)
+    for channel in ("state-packed", "state-compact"):
+        read = peer.back(channel)
+        assert same_fields(read, expected), (channel, read, expected)
+    assert list(peer.readers["state-packed"].snapshot().value) == [field.name for field in dataclasses.fields(State)]
+    read = peer.back("state-plain")
+    assert same(read, fields(state.plain)), (read, state.plain)
+
+
+@through_rust
+@settings(max_examples=100, deadline=None)
+@given(plain=plains)
+def test_plain_data_comes_back_from_rust(peer: Peer, plain: Plain) -> None:
+    peer.plain.publish(plain_bytes(plain))
+    read = peer.back("plain-back")
+    assert same(read, fields(plain)), (read, plain)
+
+
+@through_rust
+@pytest.mark.parametrize("channel", ["keys-packed", "keys-compact"])
+def test_keys_of_any_kind_are_keys(peer: Peer, channel: str) -> None:
+    """In a key, lists are tuples, and maps tuples of pairs."""
+    value = peer.back(channel)
+    at = (("At", (("x", 2), ("steps", (3, 4)))),)
+    assert value == {"by_level": {"Low": 1, (("Of", -1),): 2**127, at: 5}, "by_option": {None: None, -6: None}}

@@ -3,7 +3,8 @@
 //! [`Namespace::dynamic_reader`](crate::Namespace::dynamic_reader) attaches to a channel of any
 //! format. A MessagePack payload describes itself; Postcard and plain data need the
 //! [schema](crate::schema) that the writer gave the channel. [`decode`] does the same for a payload
-//! from another source.
+//! from another source. [`decode_seed`] and [`Decoder::decode_seed`] make anything else of a
+//! payload, by a visitor of serde, without what JSON lacks.
 //!
 //! The value is the one that `serde_json` makes of the state, with these exceptions:
 //!
@@ -36,10 +37,13 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use decode::decode;
+pub use decode::{decode, decode_seed};
 pub use error::{DecodeError, DynamicError};
 pub use walk::{Change, Differences, Leaves, differences, leaves};
 
+use std::sync::Arc;
+
+use serde::de::DeserializeSeed;
 use serde_json::Value;
 
 use crate::accept::Any;
@@ -48,7 +52,7 @@ use crate::codec::Bytes;
 use crate::namespace::Namespace;
 use crate::reader::Reader;
 use crate::saved::SavedChannel;
-use crate::schema::Schema;
+use crate::schema::{Encoding, Schema};
 pub use crate::schema::{FieldPath, Located, PathError, Step};
 use crate::snapshot::Snapshot;
 
@@ -60,8 +64,7 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub struct DynamicReader {
     reader: Reader<Vec<u8>, Bytes>,
-    /// The schema, if the channel carries one, or the reason for which it cannot be read.
-    schema: Result<Option<Schema>, String>,
+    decoder: Arc<Decoder>,
 }
 
 impl Namespace {
@@ -85,7 +88,49 @@ impl From<Reader<Vec<u8>, Bytes>> for DynamicReader {
             Ok(None) => Ok(None),
             Ok(Some(bytes)) => Schema::from_bytes(&bytes).map(Some).map_err(|error| error.to_string()),
         };
-        DynamicReader { reader, schema }
+        let decoder = Decoder { codec: reader.codec_name().into(), schema }.into();
+        DynamicReader { reader, decoder }
+    }
+}
+
+/// How the payloads of a channel become values: by its codec and its schema.
+///
+/// Made by [`DynamicReader::decoder`], for payloads that are decoded where the reader is not.
+#[derive(Debug)]
+pub struct Decoder {
+    codec: String,
+    /// The schema, if the channel carries one, or the reason for which it cannot be read.
+    schema: Result<Option<Schema>, String>,
+}
+
+impl Decoder {
+    /// The value of a payload of the channel.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
+        decode(&self.codec, self.readable_schema()?, payload)
+    }
+
+    /// What `seed` makes of a payload of the channel: see the function [`decode_seed`].
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode_seed<'de, S: DeserializeSeed<'de>>(
+        &self,
+        payload: &'de [u8],
+        seed: S,
+    ) -> Result<S::Value, DecodeError> {
+        decode_seed(&self.codec, self.readable_schema()?, payload, seed)
+    }
+
+    fn readable_schema(&self) -> Result<Option<&Schema>, DecodeError> {
+        match &self.schema {
+            Ok(schema) => Ok(schema.as_ref()),
+            Err(reason) => Err(DecodeError::Schema { reason: reason.clone() }),
+        }
     }
 }
 
@@ -119,8 +164,13 @@ impl DynamicReader {
     ///
     /// [`DecodeError`].
     pub fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
-        let schema = self.schema.as_ref().map_err(|reason| DecodeError::Schema { reason: reason.clone() })?;
-        decode(self.codec(), schema.as_ref(), payload)
+        self.decoder.decode(payload)
+    }
+
+    /// The decoder of the channel's payloads, which needs no reader.
+    #[must_use]
+    pub fn decoder(&self) -> &Arc<Decoder> {
+        &self.decoder
     }
 
     /// The value of one field of the latest state.
@@ -156,7 +206,7 @@ impl DynamicReader {
 
     /// A field of plain data alone; `None` if it cannot be read without the rest.
     fn part(&mut self, path: &FieldPath) -> Result<Option<Snapshot<Value>>, DynamicError> {
-        let Ok(Some(schema)) = &self.schema else { return Ok(None) };
+        let Ok(Some(schema)) = &self.decoder.schema else { return Ok(None) };
         let Some(located) = schema.locate(path) else { return Ok(None) };
         // The schema is untrusted: memory is reserved only for bytes that are in the payload.
         let whole = self.reader.read_at(0, &mut [])?;
@@ -168,7 +218,7 @@ impl DynamicReader {
         };
         let mut bytes = vec![0; len];
         let info = self.reader.read_at(offset, &mut bytes)?;
-        let value = described::plain(located.r#type, &bytes)
+        let value = decode::described_json(Encoding::Pod, located.r#type, &bytes)
             .map_err(|source| self.undecodable(info.publication(), source))?;
         Ok(Some(Snapshot::new(value, info)))
     }
@@ -192,7 +242,7 @@ impl DynamicReader {
     /// The channel's schema, if it has one and it can be read.
     #[must_use]
     pub fn schema(&self) -> Option<&Schema> {
-        self.schema.as_ref().ok().and_then(Option::as_ref)
+        self.decoder.schema.as_ref().ok().and_then(Option::as_ref)
     }
 
     /// The reader of the channel's payloads.

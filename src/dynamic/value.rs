@@ -1,6 +1,8 @@
 //! Building JSON values: texts for numbers that JSON lacks, and the limits of what one payload may
 //! cost.
 
+use std::cell::Cell;
+
 use serde_json::{Number, Value};
 
 use super::error::{DecodeError, MAX_ELEMENT_MEMORY};
@@ -45,12 +47,9 @@ pub(super) fn float(number: f64) -> Value {
     Number::from_f64(number).map_or_else(|| Value::String(number.to_string()), Value::Number)
 }
 
-/// The text of a map's key.
-pub(super) fn key(value: Value) -> Result<String, String> {
-    let text = match value {
-        Value::String(text) => return Ok(text),
-        other => other.to_string(),
-    };
+/// The text of a map's key that is not a string.
+pub(super) fn key(value: &Value) -> Result<String, String> {
+    let text = value.to_string();
     match text.len() {
         0..=MAX_KEY_BYTES => Ok(text),
         len => {
@@ -59,12 +58,14 @@ pub(super) fn key(value: Value) -> Result<String, String> {
     }
 }
 
-/// What the values of one payload may still cost.
+/// What the values of one payload may still cost. The decoder and the visitor of its values share
+/// it: only the visitor knows the texts of keys.
 pub(super) struct Budget {
     len: usize,
-    elements: usize,
-    values: usize,
-    memory: usize,
+    elements: Cell<usize>,
+    values: Cell<usize>,
+    /// `None` once it is exceeded.
+    memory: Cell<Option<usize>>,
 }
 
 impl Budget {
@@ -72,65 +73,62 @@ impl Budget {
     pub(super) fn new(root: &Type, len: usize) -> Budget {
         let (elements, types) = (len.saturating_add(SPARE), Types::of(root));
         let once = types.values * (MEMBER + CONTAINER) + types.name_bytes;
+        let memory = elements.saturating_mul(MAX_ELEMENT_MEMORY).saturating_add(once);
         Budget {
             len,
-            elements,
-            values: elements.saturating_mul(VALUES).saturating_add(types.values),
-            memory: elements.saturating_mul(MAX_ELEMENT_MEMORY).saturating_add(once),
+            elements: Cell::new(elements),
+            values: Cell::new(elements.saturating_mul(VALUES).saturating_add(types.values)),
+            memory: Cell::new(Some(memory)),
         }
     }
 
-    /// Charges for the elements of a list before they are decoded. Returns the capacity to reserve.
-    pub(super) fn list(&mut self, count: u64) -> Result<usize, DecodeError> {
-        let count = self.elements(count)?;
-        self.array(count)?;
-        Ok(count)
+    /// Charges for the elements of a list before they are decoded.
+    pub(super) fn list(&self, count: u64) -> Result<(), DecodeError> {
+        self.elements(count).and_then(|count| self.array(count))
     }
 
-    /// Charges for the entries of a map before they are decoded. Returns the capacity to reserve.
-    pub(super) fn map(&mut self, count: u64) -> Result<usize, DecodeError> {
-        let count = self.elements(count)?;
-        self.object(count)?;
-        Ok(count)
+    /// Charges for the entries of a map before they are decoded.
+    pub(super) fn map(&self, count: u64) -> Result<(), DecodeError> {
+        self.elements(count).and_then(|count| self.object(count))
     }
 
     /// Charges for an array of `count` values.
-    pub(super) fn array(&mut self, count: usize) -> Result<(), DecodeError> {
+    pub(super) fn array(&self, count: usize) -> Result<(), DecodeError> {
         self.take(CONTAINER.saturating_add(count.saturating_mul(ELEMENT)))
     }
 
     /// Charges for an object of `count` values, without the bytes of their names.
-    pub(super) fn object(&mut self, count: usize) -> Result<(), DecodeError> {
+    pub(super) fn object(&self, count: usize) -> Result<(), DecodeError> {
         self.take(CONTAINER.saturating_add(count.saturating_mul(MEMBER)))
     }
 
-    /// Charges for a text that is not in the payload, such as the name of a field, and returns it.
-    pub(super) fn text(&mut self, text: &str) -> Result<String, DecodeError> {
-        self.key(text)?;
-        Ok(text.into())
-    }
-
-    /// Charges for a map's key, whose text may be longer than its bytes in the payload.
-    pub(super) fn key(&mut self, key: &str) -> Result<(), DecodeError> {
-        self.take(key.len() + ALLOCATION)
+    /// Charges for a text that is not in the payload, such as the name of a field.
+    pub(super) fn text(&self, text: &str) -> Result<(), DecodeError> {
+        self.take(text.len() + ALLOCATION)
     }
 
     /// Charges for one value.
-    pub(super) fn value(&mut self) -> Result<(), DecodeError> {
-        self.values = self.values.checked_sub(1).ok_or(DecodeError::TooManyElements { len: self.len })?;
+    pub(super) fn value(&self) -> Result<(), DecodeError> {
+        let left = self.values.get().checked_sub(1);
+        self.values.set(left.ok_or(DecodeError::TooManyElements { len: self.len })?);
         Ok(())
     }
 
-    fn elements(&mut self, count: u64) -> Result<usize, DecodeError> {
+    /// Whether all charges so far, also those of a visitor, are within the limit of memory.
+    pub(super) fn check(&self) -> Result<(), DecodeError> {
+        self.take(0)
+    }
+
+    fn elements(&self, count: u64) -> Result<usize, DecodeError> {
         let too_many = DecodeError::TooManyElements { len: self.len };
         let Ok(count) = usize::try_from(count) else { return Err(too_many) };
-        self.elements = self.elements.checked_sub(count).ok_or(too_many)?;
+        self.elements.set(self.elements.get().checked_sub(count).ok_or(too_many)?);
         Ok(count)
     }
 
-    fn take(&mut self, bytes: usize) -> Result<(), DecodeError> {
-        self.memory = self.memory.checked_sub(bytes).ok_or(DecodeError::TooLarge { len: self.len })?;
-        Ok(())
+    fn take(&self, bytes: usize) -> Result<(), DecodeError> {
+        self.memory.set(self.memory.get().and_then(|memory| memory.checked_sub(bytes)));
+        self.memory.get().map(drop).ok_or(DecodeError::TooLarge { len: self.len })
     }
 }
 

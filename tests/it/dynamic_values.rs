@@ -2,13 +2,15 @@
 //! codec.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 
 use proptest::prelude::*;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-use tearless::dynamic::{FieldPath, decode, leaves};
-use tearless::schema::{Describe, postcard_schema};
+use tearless::dynamic::{DecodeError, FieldPath, decode, decode_seed, leaves};
+use tearless::schema::{Describe, Schema, postcard_schema};
 use tearless::{Encode, MessagePack, Pod, Postcard};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
@@ -305,4 +307,99 @@ fn values_that_json_cannot_express_are_text() {
         "optional": null,
     });
     assert_eq!(through_postcard(&state), expected);
+}
+
+/// What a visitor is given, as text.
+struct Seen(String);
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Seen, D::Error> {
+        deserializer.deserialize_any(SeenVisitor).map(Seen)
+    }
+}
+
+struct SeenVisitor;
+
+macro_rules! see {
+    ($($method:ident: $type:ty;)*) => {$(
+        fn $method<E: de::Error>(self, value: $type) -> Result<String, E> {
+            Ok(format!("{value:?}: {}", stringify!($type)))
+        }
+    )*};
+}
+
+impl<'de> Visitor<'de> for SeenVisitor {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value but true")
+    }
+
+    see! {
+        visit_i64: i64; visit_u64: u64; visit_i128: i128; visit_u128: u128; visit_f32: f32; visit_f64: f64;
+        visit_char: char;
+        visit_str: &str;
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<String, E> {
+        if value { Err(E::custom("true is refused")) } else { Ok("false".into()) }
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<String, E> {
+        Ok("()".into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<String, A::Error> {
+        let mut seen = Vec::new();
+        while let Some(Seen(element)) = elements.next_element()? {
+            seen.push(element);
+        }
+        Ok(format!("[{}]", seen.join(", ")))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<String, A::Error> {
+        let mut seen = Vec::new();
+        while let Some((Seen(key), Seen(value))) = entries.next_entry()? {
+            seen.push(format!("{key} = {value}"));
+        }
+        Ok(format!("{{{}}}", seen.join(", ")))
+    }
+}
+
+fn seen<T: Serialize + DeserializeOwned + postcard_schema::Schema>(state: &T) -> Result<String, DecodeError> {
+    let mut scratch = Vec::new();
+    let payload = Postcard::encode(state, &mut scratch).unwrap();
+    let schema = <Postcard as Describe<T>>::describe();
+    decode_seed("postcard", Some(&schema), payload, PhantomData::<Seen>).map(|Seen(seen)| seen)
+}
+
+#[test]
+fn a_seed_gets_what_json_cannot_express() {
+    assert_eq!(seen(&(1_u8, -1_i64, u128::MAX, i128::MIN)).unwrap(), {
+        format!("[1: u64, -1: i64, {}: u128, {}: i128]", u128::MAX, i128::MIN)
+    });
+    assert_eq!(seen(&(f64::NAN, f32::NEG_INFINITY, 'ü')).unwrap(), "[NaN: f64, -inf: f32, 'ü': char]");
+    assert_eq!(seen(&(Some(()), None::<u8>, Unit, Id(7))).unwrap(), "[(), (), (), 7: u64]");
+    let phases = vec![Phase::Idle, Phase::Pair(1, false), Phase::Failed(Err("no".into()))];
+    assert_eq!(
+        seen(&phases).unwrap(),
+        "[\"Idle\": &str, {\"Pair\": &str = [1: u64, false]}, {\"Failed\": &str = {\"Err\": &str = \"no\": &str}}]"
+    );
+    let by_pair = BTreeMap::from([((7_u8, false), Point(-1, 0.5))]);
+    assert_eq!(seen(&by_pair).unwrap(), "{[7: u64, false] = [-1: i64, 0.5: f64]}");
+
+    // A schema of bytes; they are not copied.
+    let (schema, payload) = (Schema::from_bytes(&[1, 0, 17]).unwrap(), [2, 7, 8]);
+    let bytes = decode_seed("postcard", Some(&schema), &payload, PhantomData::<&[u8]>).unwrap();
+    assert_eq!(bytes.as_ptr(), payload[1..].as_ptr());
+}
+
+#[test]
+fn a_refusal_of_a_visitor_has_its_place() {
+    let refused = |error: Result<String, DecodeError>| match error.unwrap_err() {
+        DecodeError::Payload { at, reason } => (at, reason),
+        error => panic!("{error}"),
+    };
+    assert_eq!(refused(seen(&(false, 1_u8, true, 2_u8))), (3, "true is refused".into()));
+    assert_eq!(refused(seen(&BTreeMap::from([(false, 1_u8), (true, 2)]))).0, 3, "where the key begins");
 }
