@@ -27,15 +27,15 @@ pub(super) fn decode<'a, S: DeserializeSeed<'a>>(
     let mut walk = Walk { encoding, cursor: Cursor::new(payload), budget };
     let decoded = seed.deserialize(Node { walk: &mut walk, part: Part::Value(root), levels: MAX_LEVELS });
     let value = decoded.map_err(|failure| failure.at(walk.cursor.at()))?;
-    match (size, walk.cursor.left()) {
+    match size {
         // Values of no bytes can be decoded at any offset, even beyond the end of the payload. A
         // payload that is too short is refused all the same: every field has its offset inside the
         // payload.
-        (Some(size), _) if size > payload.len() => {
+        Some(size) if size > payload.len() => {
             Err(DecodeError::Payload { at: payload.len(), reason: SHORT.into() })
         }
-        (Some(_), _) | (None, 0) => Ok(value),
-        (None, bytes) => Err(DecodeError::Left { bytes }),
+        None if walk.cursor.left() > 0 => Err(DecodeError::Left { bytes: walk.cursor.left() }),
+        _ => Ok(value),
     }
 }
 
