@@ -1,7 +1,7 @@
 //! Memory that crosses: buffers that Python code gives, and buffers that are given to it.
 
 use std::ffi::c_int;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::slice;
 
 use pyo3::buffer::PyUntypedBuffer;
@@ -18,32 +18,16 @@ pub(crate) struct Buffer(PyUntypedBuffer);
 impl Buffer {
     /// The memory of `object`, for reading, in the order in which `bytes(object)` has it.
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
-        Buffer::in_order(object, false)
-    }
-
-    /// With `any_order`, elements may be in the order of Fortran.
-    fn in_order(object: &Bound<'_, PyAny>, any_order: bool) -> PyResult<Buffer> {
         let refused = |why: &str| {
             let of = object.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
             Class::TypeMismatch.error("", &format!("a value of the type {of} {why}"))
         };
         let buffer =
             PyUntypedBuffer::get(object).map_err(|_| refused("has no bytes: give bytes or an array"))?;
-        if !(buffer.is_c_contiguous() || any_order && buffer.is_fortran_contiguous()) {
+        if !buffer.is_c_contiguous() {
             return Err(refused("is not in one piece and order: give numpy.ascontiguousarray(…) of it"));
         }
         Ok(Buffer(buffer))
-    }
-
-    /// The memory of `object`, for writing, too, in whatever order it has its elements.
-    pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
-        let buffer = Buffer::in_order(object, true)?;
-        match buffer.0.readonly() {
-            true => {
-                Err(Class::TypeMismatch.error("", "the array is read-only: give one that can be written to"))
-            }
-            false => Ok(buffer),
-        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -63,18 +47,6 @@ impl Buffer {
         // SAFETY: the buffer has `len` bytes there, in one piece, until it is released. That no
         // other thread writes to them is up to the Python program, as for all functions in C.
         look(unsafe { slice::from_raw_parts(self.address(), self.len()) })
-    }
-
-    /// Copies `bytes` into the memory, which was asked for [writable](Self::writable).
-    ///
-    /// # Panics
-    ///
-    /// If it has another length.
-    pub(crate) fn store(&self, bytes: &[u8]) {
-        assert!(bytes.len() == self.len() && !self.0.readonly());
-        // SAFETY: the buffer is writable and has as many bytes, until it is released. `bytes` is
-        // memory of this library, so the two don't overlap.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.address(), bytes.len()) }
     }
 }
 

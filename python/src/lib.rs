@@ -3,6 +3,7 @@
 
 #![warn(unreachable_pub)]
 
+mod array;
 mod block;
 mod buffer;
 mod errors;
@@ -19,6 +20,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _tearless {
+    #[pymodule_export]
+    use crate::array::{ArrayReaderBase, Layout};
     #[pymodule_export]
     use crate::block::Block;
     #[pymodule_export]

@@ -15,7 +15,7 @@ use tearless::dynamic::DynamicReader;
 use tearless::error::SnapshotError;
 use tearless::view::View as SharedView;
 
-use crate::buffer::{Buffer, fill};
+use crate::buffer::fill;
 use crate::errors::raise;
 use crate::fork;
 use crate::stream::Stream;
@@ -185,14 +185,26 @@ impl Reader {
     }
 
     /// The latest payload, in place or as a copy.
-    fn latest(&self, py: Python<'_>) -> Result<SharedView<[u8]>, SnapshotError> {
+    pub(crate) fn view(&self, py: Python<'_>) -> PyResult<View> {
         // Relaxed: either way there is a view.
         let view = match self.is_light.load(Ordering::Relaxed) {
             true => self.lock(py).reader.reader_mut().view(),
             false => self.with(py, |inner| inner.reader.reader_mut().view()),
-        }?;
+        };
+        let view = view.map_err(raise)?;
         self.is_light.store(view.is_in_place() || view.len() < LARGE, Ordering::Relaxed);
-        Ok(view)
+        Ok(View { view })
+    }
+
+    /// Copies the latest payload, and gives it to `look`, which calls no Python code.
+    pub(crate) fn look(
+        &self,
+        py: Python<'_>,
+        look: impl FnOnce(&[u8]) -> Option<()>,
+    ) -> Result<Option<SnapshotInfo>, SnapshotError> {
+        let mut inner = self.lock(py);
+        let info = inner.receive()?;
+        Ok(look(&inner.payload).map(|()| info))
     }
 }
 
@@ -264,34 +276,6 @@ impl Reader {
         // A reader of its own, so that other threads can read meanwhile.
         let mut waiting = self.lock(py).reader.reader().clone();
         wait_in_slices(py, timeout, raise, |left| waiting.changed(left))
-    }
-
-    /// The latest payload, in place if the writer has pins.
-    #[pyo3(name = "_view")]
-    fn view(&self, py: Python<'_>) -> PyResult<View> {
-        Ok(View { view: self.latest(py).map_err(raise)? })
-    }
-
-    /// Copies the latest payload behind its first bytes, which must be `head`, into `out`; returns
-    /// a snapshot of `out`, or nothing if the first bytes are others.
-    #[pyo3(name = "_copy_into")]
-    fn copy_into(&self, py: Python<'_>, array: &Bound<'_, PyAny>, head: &[u8]) -> PyResult<Option<Snapshot>> {
-        let out = Buffer::writable(array)?;
-        let wanted = head.len() + out.len();
-        let is_same = |payload: &[u8]| payload.len() == wanted && payload.starts_with(head);
-        let copied = if wanted < LARGE {
-            let mut inner = self.lock(py);
-            inner.receive().map(|info| {
-                let payload = inner.payload.as_slice();
-                is_same(payload).then(|| out.store(&payload[head.len()..])).map(|()| info)
-            })
-        } else {
-            self.latest(py).map(|view| {
-                let copy = || out.store(&view[head.len()..]);
-                is_same(&view).then(|| py.detach(copy)).map(|()| view.info())
-            })
-        };
-        Ok(copied.map_err(raise)?.map(|info| Snapshot::new(array.clone(), info)))
     }
 
     /// `alive`, `stopped`, `dead`, `exited`, `closed` or `unknown`: asks the kernel.
@@ -385,6 +369,16 @@ pub(crate) struct View {
     view: SharedView<[u8]>,
 }
 
+impl View {
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.view
+    }
+
+    pub(crate) fn info(&self) -> SnapshotInfo {
+        self.view.info()
+    }
+}
+
 #[pymethods]
 impl View {
     /// The number of the publication.
@@ -409,18 +403,6 @@ impl View {
     #[getter]
     fn is_latest(&self) -> bool {
         self.view.is_latest()
-    }
-
-    /// Whether it has `len` bytes, and `head` is the first.
-    #[pyo3(name = "_is_of")]
-    fn is_of(&self, head: &[u8], len: usize) -> bool {
-        len > 0 && self.view.len() == len && self.view.starts_with(head)
-    }
-
-    /// A snapshot of `value`, which was made of this view.
-    #[pyo3(name = "_snapshot")]
-    fn snapshot(&self, value: Bound<'_, PyAny>) -> Snapshot {
-        Snapshot::new(value, self.view.info())
     }
 
     fn __len__(&self) -> usize {

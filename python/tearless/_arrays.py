@@ -9,7 +9,7 @@ import operator
 import struct
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy
 from numpy.lib import format as npy
@@ -259,6 +259,8 @@ class ArrayView:
     7
     """
 
+    __slots__ = ("__weakref__", "_held")
+
     def __init__(self, view: _tearless.View, array: NDArray[Any]) -> None:
         self._held: tuple[_tearless.View, NDArray[Any]] | None = view, array
 
@@ -314,17 +316,7 @@ class ArrayView:
         return f"<ArrayView {self.publication}, {how}: {self.array.dtype} {self.array.shape}>"
 
 
-class _Layout(NamedTuple):
-    """What the header of a payload says, and the length of the payload."""
-
-    head: bytes
-    length: int
-    dtype: _DType
-    shape: _Shape
-    order: Order
-
-
-class ArrayReader:
+class ArrayReader(_tearless.ArrayReaderBase):
     """A reader of a channel whose states are arrays: made by `Namespace.array_reader`.
 
     It may be used by several threads, and is pickled as its name. Reading has no effect on the
@@ -341,14 +333,10 @@ class ArrayReader:
     1
     """
 
-    def __init__(self, native: _tearless.Reader, shape: Shape | None, dtype: DTypeLike | None) -> None:
-        self._native = native
+    def __init__(self, reader: _tearless.Reader, shape: Shape | None, dtype: DTypeLike | None) -> None:
+        native = self._native = reader
         self._wanted = None if shape is None else _checked(shape, dtype or "u1", "C")[0]
         self._dtype = None if dtype is None else numpy.dtype(dtype)
-        # What the header of the last array says. Replaced as a whole: other threads read it.
-        self._layout = _Layout(b"", 0, numpy.dtype("u1"), (), "C")
-        # The last array that was given as `out`, and the header of arrays that fit it.
-        self._out: tuple[NDArray[Any], bytes] | None = None
         if not (native.codec == "bytes" and native.type_name.startswith(_TYPE)):
             raise TypeMismatchError(f"channel {self.channel!r} has states of the type {native.type_name!r} "
                                     f"({native.codec}), no arrays: read them by Namespace.reader")
@@ -359,54 +347,26 @@ class ArrayReader:
                 raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {found}, not "
                                         f"{self._dtype.descr if self._dtype.names else self._dtype.str}")
 
-    def _accept(self, view: _tearless.View) -> tuple[NDArray[Any], _Layout]:
-        """The array of a view, if it is one that is wanted."""
-        layout = self._layout
-        if not view._is_of(layout.head, layout.length):
-            head, dtype, shape, order = _split(memoryview(view), self.channel)
-            if self._wanted is not None and shape != self._wanted:
-                raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not "
-                                        f"{self._wanted}")
-            if self._dtype is not None and dtype != self._dtype:
-                raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {dtype}, not {self._dtype}")
-            layout = self._layout = _Layout(head, len(view), dtype, shape, order)
-        memory: Any = view
-        return numpy.ndarray(layout.shape, layout.dtype, memory, len(layout.head), None, layout.order), layout
+    def _layout(self, view: _tearless.View) -> _tearless.Layout:
+        """What the header of a view says, if it is an array that is wanted."""
+        head, dtype, shape, order = _split(memoryview(view), self.channel)
+        if self._wanted is not None and shape != self._wanted:
+            raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not {self._wanted}")
+        if self._dtype is not None and dtype != self._dtype:
+            raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {dtype}, not {self._dtype}")
+        return _tearless.Layout(head, len(view), dtype, shape, order == "F")
 
-    def snapshot(self, out: NDArray[Any] | None = None) -> _tearless.Snapshot:
-        """A copy of the latest array, as ``snapshot().value``; with `out`, into that array.
-
-        It takes one copy, and with `out` no allocation: the fastest way for small arrays. Other
-        threads run while 64 KiB or more are copied.
-
-        Raises `EmptyError` before the first publication, `ClosedError` when the channel is removed
-        or replaced, and `TypeMismatchError` for an array that is not wanted, or does not fit `out`.
-        """
-        last = self._out
-        if out is not None and last is not None and last[0] is out:
-            taken = self._native._copy_into(out, last[1])
-            if taken is not None:
-                return taken
-        return self._slow_snapshot(out)
-
-    def _slow_snapshot(self, out: NDArray[Any] | None) -> _tearless.Snapshot:
-        view = self._native._view()
-        latest, (head, _, dtype, shape, order) = self._accept(view)
-        if out is None:
-            return view._snapshot(latest.copy(order="K"))
-        if out.shape != shape or out.dtype != dtype or not out.flags[order]:
-            raise TypeMismatchError(f"channel {self.channel!r} has an array {dtype} {shape} in order {order}, and out "
-                                    f"is {out.dtype} {out.shape}: give numpy.empty({shape}, {dtype.str!r}, {order!r})")
-        if not out.flags.writeable:
-            raise TypeMismatchError("out is read-only: give an array that can be written to")
-        out[...] = latest
-        try:
-            # The next time it needs no check. NumPy shows others no memory of times, for example.
-            memoryview(cast(Any, out))
-            self._out = out, head
-        except (ValueError, TypeError, BufferError):
-            pass
-        return view._snapshot(out)
+    def _misfit(self, out: Any, latest: NDArray[Any]) -> TypeMismatchError:
+        """Why `out` can't have the latest array."""
+        order: Order = "C" if latest.flags.c_contiguous else "F"
+        wanted = f"numpy.empty({latest.shape}, {latest.dtype.str!r}, {order!r})"
+        if not isinstance(out, numpy.ndarray):
+            return TypeMismatchError(f"out is a value of the type {type(out).__name__}: give {wanted}")
+        given = cast(NDArray[Any], out)
+        if given.shape != latest.shape or given.dtype != latest.dtype or not given.flags[order]:
+            return TypeMismatchError(f"channel {self.channel!r} has an array {latest.dtype} {latest.shape} in order "
+                                     f"{order}, and out is {given.dtype} {given.shape}: give {wanted}")
+        return TypeMismatchError("out is read-only: give an array that can be written to")
 
     def view(self) -> ArrayView:
         """The latest array in place, if the writer has pins, else a copy of it.
@@ -417,8 +377,7 @@ class ArrayReader:
 
         Raises what `snapshot` does.
         """
-        view = self._native._view()
-        return ArrayView(view, self._accept(view)[0])
+        return ArrayView(*self._view())
 
     def changed(self, timeout: float | None = None) -> bool:
         """Waits for a later array than the last one that was read; false after `timeout` seconds.

@@ -11,13 +11,15 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack, final
 
 import numpy
+from numpy.typing import DTypeLike
 from typing_extensions import disjoint_base
 
 from ._aio import Changes
+from ._arrays import Shape
 
 __all__ = [
-    "Block", "Hub", "Namespace", "Reader", "Slot", "Snapshot", "Status", "Stream", "Syncer", "View", "Watch", "Writer",
-    "after_fork", "before_fork",
+    "ArrayReaderBase", "Block", "Hub", "Layout", "Namespace", "Reader", "Slot", "Snapshot", "Status", "Stream",
+    "Syncer", "View", "Watch", "Writer", "after_fork", "before_fork",
 ]
 
 _Path: TypeAlias = str | os.PathLike[str]
@@ -155,9 +157,19 @@ class Reader:
         trace: TracebackType | None = None,
         /,
     ) -> None: ...
-    def _view(self) -> View: ...
-    def _copy_into(self, array: numpy.ndarray[Any, Any], head: bytes) -> Snapshot | None: ...
     def _stream(self) -> Stream: ...
+
+@final
+class Layout:
+    def __new__(
+        cls, head: bytes, len: int, dtype: numpy.dtype[Any], shape: tuple[int, ...], is_fortran: bool
+    ) -> Self: ...
+
+@disjoint_base
+class ArrayReaderBase:
+    def __new__(cls, reader: Reader, shape: Shape | None, dtype: DTypeLike | None) -> Self: ...
+    def snapshot(self, out: numpy.ndarray[Any, Any] | None = None) -> Snapshot: ...
+    def _view(self) -> tuple[View, numpy.ndarray[Any, Any]]: ...
 
 @final
 class View:
@@ -171,8 +183,6 @@ class View:
     def is_latest(self) -> bool: ...
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def _is_of(self, head: bytes, len: int) -> bool: ...
-    def _snapshot(self, value: Any) -> Snapshot: ...
 
 @final
 class Block:

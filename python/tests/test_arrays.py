@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import pickle
 import threading
+from typing import Any
 
 import numpy
 import pytest
@@ -106,6 +108,62 @@ def test_into_an_array_again_and_again(fleet: tearless.Namespace) -> None:
                     writer.publish(array)
                     assert reader.snapshot(out).publication == number
                     assert out.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("count", [16, 1 << 16])
+def test_an_array_is_looked_at_each_time_it_is_given(fleet: tearless.Namespace, count: int) -> None:
+    with fleet.array_writer("a", (2, count), "float32") as writer:
+        latest = numpy.arange(2 * count, dtype="float32").reshape(2, count)
+        writer.publish(latest)
+        reader = fleet.array_reader("a")
+        mine = numpy.zeros((2, count), numpy.dtype("float32", metadata={"another": "object of the same type"}))
+        other = numpy.zeros((count, 2), "float32")
+        for _ in range(2):
+            assert reader.snapshot(mine).value is mine and numpy.array_equal(mine, latest)
+            mine[...] = 0
+            # It was given before, and fits no more.
+            mine.flags.writeable = False
+            with pytest.raises(tearless.TypeMismatchError, match="out is read-only"):
+                reader.snapshot(mine)
+            mine.flags.writeable = True
+            for misfit in (other, mine[:, ::-1], mine.T, mine.view("int32"), mine.astype(">f4"), mine[0], mine[:, :-1]):
+                with pytest.raises(tearless.TypeMismatchError, match=rf"give numpy.empty\(\(2, {count}\), '<f4', 'C'\)"):
+                    reader.snapshot(misfit)
+            for misfit in ([0.0] * count, b"", memoryview(mine)):
+                with pytest.raises(tearless.TypeMismatchError, match="out is a value of the type"):
+                    reader.snapshot(misfit)  # type: ignore[arg-type]
+            assert not mine.any() and not other.any()
+        # Memory that it had before is not written to.
+        mine.resize((2, 0), refcheck=False)
+        with pytest.raises(tearless.TypeMismatchError, match="float32 \\(2, 0\\)"):
+            reader.snapshot(mine)
+        mine.resize((2, count), refcheck=False)
+        assert numpy.array_equal(reader.snapshot(mine).value, latest)
+
+
+def test_times_and_parts_of_arrays_can_be_given(fleet: tearless.Namespace) -> None:
+    times = numpy.array(["2026-11-30", "NaT"], "datetime64[s]")
+    with fleet.array_writer("times", 2, times.dtype) as writer:
+        writer.publish(times)
+        many = numpy.zeros((3, 2), times.dtype)
+        for row in many:
+            assert fleet.array_reader("times").snapshot(out=row).publication == 1
+        assert many.tobytes() == times.tobytes() * 3
+
+
+def test_no_array_of_a_view_can_be_made_writable(fleet: tearless.Namespace) -> None:
+    with fleet.array_writer("a", (64, 64), "uint8") as writer:
+        writer.publish(numpy.full((64, 64), 7, "uint8"))
+        view = fleet.array_reader("a").view()
+        assert view.is_in_place
+        for array in (view.array, view.array[1:], view.array.reshape(-1), numpy.asarray(view.array)):
+            with pytest.raises(ValueError, match="WRITEABLE"):
+                array.flags.writeable = True
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 0
+        base: Any = view.array.base
+        with pytest.raises((BufferError, TypeError)):
+            ctypes.c_char.from_buffer(base)
 
 
 def test_threads_read_arrays_whose_shape_changes(fleet: tearless.Namespace) -> None:
