@@ -1,7 +1,10 @@
-"""Writers and readers of dicts, arrays and views that are killed again and again: ``torture.py --seconds 60``.
+"""Writers and readers of dicts, arrays and views that are killed again and again: ``torture.py --kills 1000``.
 
 Each state says of itself whether it is torn: all its parts have the same number. Prints a line of JSON,
 and fails if a state was torn, if something is left in /dev/shm, or if a process doesn't get on.
+
+Workers are forks of this process, which has imported everything and has nothing open, so that a new
+one is at work within milliseconds.
 """
 
 from __future__ import annotations
@@ -12,11 +15,14 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
+
+# A thread of it would make forks of this process unsafe.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy
 import tearless
@@ -90,13 +96,17 @@ def check_array(array: numpy.ndarray) -> int:
     return first
 
 
+# The pipe to the parent, in a worker.
+_parent = -1
+
+
 def tell(word: str) -> None:
     """Says it to the parent, which reads lines."""
-    os.write(1, f"{word}\n".encode())
+    os.write(_parent, f"{word}\n".encode())
 
 
 def tell_progress(number: int) -> None:
-    if number % 50 == 0:
+    if number % 20 == 0:
         tell("on")
 
 
@@ -104,65 +114,105 @@ class Worker:
     """A process that is started again when it was killed."""
 
     def __init__(self, name: str, role: str, which: int) -> None:
-        self.arguments = (name, role, str(which))
-        self.is_writer = role == "write"
+        self.name, self.role, self.which = name, role, which
         self.torn = self.told = self.kills = 0
+        self.slowest = 0.0
         self.failed: list[str] = []
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, __file__, "--worker", *self.arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
-        self.last = time.monotonic()
+        self.pipe, there = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self.work(there)
+        os.close(there)
+        os.set_blocking(self.pipe, False)
+        self.started = self.last = time.monotonic()
+        # How often it has said something since it was started.
+        self.said = 0
+
+    def work(self, pipe: int) -> None:
+        """In the worker: never returns."""
+        global _parent
+        _parent = pipe
+        try:
+            fleet = tearless.Namespace(self.name)
+            write(fleet, self.which) if self.role == "write" else read(fleet)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
 
     def look(self) -> None:
         """Takes what it has told."""
-        assert self.process.stdout is not None
-        while said := self.process.stdout.read():
+        while True:
+            try:
+                said = os.read(self.pipe, 65536)
+            except BlockingIOError:
+                return
+            if not said:
+                return
+            now = time.monotonic()
+            if self.said == 0:
+                self.slowest = max(self.slowest, now - self.started)
             self.torn += said.count(b"torn")
+            self.said += said.count(b"\n")
             self.told += said.count(b"\n")
-            self.last = time.monotonic()
+            self.last = now
 
     def kill(self) -> None:
-        self.process.kill()
+        os.kill(self.pid, signal.SIGKILL)
         self.kills += 1
-        self.end()
+        self.end(os.waitpid(self.pid, 0)[1])
 
-    def end(self) -> None:
-        code = self.process.wait()
+    def end(self, status: int) -> None:
         self.look()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        os.close(self.pipe)
+        code = os.waitstatus_to_exitcode(status)
         if code != -signal.SIGKILL:
-            self.failed.append(f"{self.arguments} ended by itself with {code}")
+            self.failed.append(f"{self.role} {self.which} ended by itself with {code}")
+
+    def restart_if_ended(self) -> None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.end(status)
+            self.start()
 
 
-def torture(seconds: float, patience: float = 60) -> dict[str, Any]:
-    """Runs it all; returns what was seen."""
+def torture(seconds: float, kills: int, patience: float = 60) -> dict[str, Any]:
+    """Runs it all, at least for so long and with so many kills; returns what was seen."""
     name = f"py-torture-{os.getpid()}"
     fleet = tearless.Namespace(name)
     prefix = fleet._object_prefix()
     workers = [Worker(name, "write", which) for which in range(WRITERS)]
     workers += [Worker(name, "read", which) for which in range(READERS)]
-    end, hung = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        time.sleep(random.uniform(0, 0.1))
+    pause = 2 * seconds / max(kills, 1)
+    begin, killed, hung = time.monotonic(), 0, 0
+
+    def look() -> None:
+        nonlocal hung
         for worker in workers:
             worker.look()
             hung += time.monotonic() - worker.last > patience
-            if worker.process.poll() is not None:
-                worker.end()
-                worker.start()
-        if hung:
-            break
-        # Those that are on: a worker that has not begun has nothing to leave.
-        on = [worker for worker in workers if worker.told]
-        if on and random.random() < 0.5:
-            worker = random.choice(on)
+            worker.restart_if_ended()
+
+    while not hung and (killed < kills or time.monotonic() - begin < seconds):
+        time.sleep(random.uniform(0, min(pause, 1)))
+        look()
+        if killed < kills:
+            worker = random.choice(workers)
             worker.kill()
+            killed += 1
             worker.start()
+    took = time.monotonic() - begin
+    # What a kill leaves may not keep any of them from its work: now they have time for it.
+    before = [(worker.pid, worker.said) for worker in workers]
+    while not hung and any(worker.pid != pid or worker.said < said + 2
+                           for worker, (pid, said) in zip(workers, before, strict=True)):
+        time.sleep(0.05)
+        look()
+        if any(worker.failed for worker in workers):
+            break
     for worker in workers:
         worker.kill()
     removed = fleet.cleanup(keep=0)
@@ -173,30 +223,25 @@ def torture(seconds: float, patience: float = 60) -> dict[str, Any]:
     for entry in left:
         (shared / entry).unlink(missing_ok=True)
     return {
-        "seconds": seconds,
+        "seconds": round(took, 1),
+        "kills": killed,
         "torn": sum(worker.torn for worker in workers),
         "left": len(left) - len(registry),
         "hung": hung,
-        "kills": sum(worker.kills for worker in workers) - len(workers),
         "failed": [failure for worker in workers for failure in worker.failed],
-        "rounds": 50 * sum(worker.told for worker in workers),
+        "rounds": 20 * sum(worker.told for worker in workers),
+        "slowest_start": round(max(worker.slowest for worker in workers), 3),
         "removed": len(removed),
     }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--worker", nargs=3, metavar=("NAMESPACE", "ROLE", "NUMBER"))
+    parser.add_argument("--kills", type=int, help="how many (default: 1000 in a minute)")
     arguments = parser.parse_args()
-    if arguments.worker is not None:
-        name, role, which = arguments.worker
-        fleet = tearless.Namespace(name)
-        if role == "write":
-            write(fleet, int(which))
-        else:
-            read(fleet)
-    seen = torture(arguments.seconds)
+    kills = arguments.kills if arguments.kills is not None else round(arguments.seconds * 1000 / 60)
+    seen = torture(arguments.seconds, kills)
     print(json.dumps(seen))
     return int(bool(seen["torn"] or seen["left"] or seen["hung"] or seen["failed"]))
 
