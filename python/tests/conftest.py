@@ -1,4 +1,8 @@
-"""Each test has a namespace of its own, and leaves nothing behind."""
+"""Each test has a namespace of its own, and leaves nothing behind.
+
+With ``--in-threads N``, each test runs in N threads at the same time, each with a namespace of its own,
+but for the tests in `ALONE`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tearless
@@ -37,9 +44,8 @@ def remove(prefix: str) -> None:
             (SHARED / entry).unlink(missing_ok=True)
 
 
-@pytest.fixture
-def name() -> Iterator[str]:
-    """The name of a namespace that nothing else uses."""
+@contextmanager
+def unique_name() -> Iterator[str]:
     unique = f"py-{os.getpid()}-{next(_numbers)}"
     namespace = tearless.Namespace(unique)
     prefix = namespace._object_prefix()
@@ -51,6 +57,13 @@ def name() -> Iterator[str]:
     remove(prefix)
     open_here = [repr(one) for one in list(_namespace._open) if not getattr(one, "is_closed", True)]
     assert not left, f"{left} are left in /dev/shm; open in this process: {open_here}"
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """The name of a namespace that nothing else uses."""
+    with unique_name() as unique:
+        yield unique
 
 
 @pytest.fixture
@@ -74,3 +87,72 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+# --- The same test in several threads
+
+# Files and tests that change or measure the whole process, and why.
+ALONE = {
+    "test_processes.py": "forks, which copy what other threads are doing",
+    "test_docs.py": "runs each program in a process of its own",
+    "test_examples.py": "runs each example in a process of its own, some with the same names",
+    "test_typing.py": "checks the same files",
+    "test_no_descriptor_is_left": "counts the descriptors of the process",
+    "test_a_loop_in_a_fork": "forks, which copy what other threads are doing",
+    "test_values_fuzz.py": "has hundreds of examples, which several threads need minutes for",
+    "test_dropped_syncers_end": "collects garbage, which a thread does not while another one does",
+    "test_a_handler_of_a_signal_may_close_the_syncer": "only the main thread sets handlers of signals",
+    "test_a_handler_of_signals_may_do_anything": "only the main thread sets handlers of signals",
+    "test_other_threads_run_while_large_states_are_copied": "sets how often threads of the interpreter take turns",
+}
+# These fixtures change the whole process.
+ALONE_FIXTURES = {"capfd", "caplog", "capsys", "monkeypatch", "recwarn"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--in-threads", type=int, default=1, metavar="N", help="run each test in N threads at the same time")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--in-threads") == 1:
+        return
+    for item in items:
+        fixtures = ALONE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        alone = ALONE.get(item.path.name) or ALONE.get(getattr(item, "originalname", "")) or ", ".join(fixtures)
+        if alone:
+            item.add_marker(pytest.mark.skip(f"not in threads: {alone}"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    count: int = pyfuncitem.config.getoption("--in-threads")
+    if count == 1:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    begin, failures = threading.Barrier(count), []
+
+    def one(arguments: dict[str, Any]) -> None:
+        try:
+            begin.wait()
+            pyfuncitem.obj(**arguments)
+        except BaseException as error:
+            failures.append(error)
+
+    with ExitStack() as ending:
+        threads = []
+        for number in range(count):
+            own = dict(arguments)
+            unique = ending.enter_context(unique_name())
+            own |= {"name": unique} if "name" in own else {}
+            own |= {"fleet": tearless.Namespace(unique)} if "fleet" in own else {}
+            if "tmp_path" in own:
+                own["tmp_path"] = own["tmp_path"] / str(number)
+                own["tmp_path"].mkdir()
+            threads.append(threading.Thread(target=one, args=(own,)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+    return True

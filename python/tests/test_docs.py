@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tearless import _namespace
 
 REPOSITORY = Path(os.environ.get("TEARLESS_REPOSITORY", Path(__file__).parents[2]))
 PAGES = ("python.md", "python-migration.md")
@@ -39,6 +40,15 @@ def test_a_snippet_runs(snippet: str, name: str, tmp_path: Path) -> None:
         pytest.skip("Ray is not installed: the snippet was compiled only")
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout
     # Ray says there that it has started, and what it will do otherwise one day.
     assert ran.stderr == "" or needs_ray
+
+
+def test_every_option_is_explained() -> None:
+    page = (REPOSITORY / "docs" / "python.md").read_text()
+    options = page[page.index("\n## Options\n"):page.index("\n## Errors\n")]
+    of_namespace, of_writers = options.split("\nOf `writer`")
+    for part, known in ((of_namespace, _namespace.NamespaceOptions), (of_writers, _namespace.WriterOptions)):
+        explained = set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) - {"type_name"}
+        assert explained == set(known.__annotations__) | (set(_namespace.ArrayWriterOptions.__annotations__)
+                                                         if known is _namespace.WriterOptions else set())
