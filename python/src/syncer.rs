@@ -108,7 +108,18 @@ pub(crate) struct Syncer {
     changing: Mutex<Option<ThreadId>>,
     /// The state's.
     packing: Arc<Mutex<Option<ThreadId>>>,
+    logged: Mutex<Logged>,
 }
+
+/// What was logged of the errors of ticks.
+#[derive(Default)]
+struct Logged {
+    text: String,
+    looked: Option<Instant>,
+}
+
+/// How often a call looks whether a tick has failed: that may wait for a tick that publishes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A thread that is at work on the state, and has its lock.
 struct Busy<'a>(&'a Mutex<Option<ThreadId>>);
@@ -134,7 +145,34 @@ impl Syncer {
     pub(crate) fn new(syncer: syncer::Syncer<State, Packed>) -> Syncer {
         // Its thread may have the state already, and need the interpreter.
         let packing = Python::attach(|py| py.detach(|| syncer.read(|state| Arc::clone(&state.packing))));
-        Syncer { syncer: Some(syncer), generation: fork::generation(), changing: Mutex::default(), packing }
+        Syncer {
+            syncer: Some(syncer),
+            generation: fork::generation(),
+            changing: Mutex::default(),
+            packing,
+            logged: Mutex::default(),
+        }
+    }
+
+    /// Logs the error of the last tick that failed, once: a program that never flushes would not
+    /// know of it.
+    fn log(&self, py: Python<'_>) -> PyResult<()> {
+        // No code of Python is called while it is locked, so that no fork copies it locked.
+        let logged = || self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = logged();
+        if last.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        last.looked = Some(Instant::now());
+        drop(last);
+        let Some(error) = py.detach(|| self.inner().last_error()) else { return Ok(()) };
+        let text = error.to_string();
+        if std::mem::replace(&mut logged().text, text.clone()) == text {
+            return Ok(());
+        }
+        let text = ("the state of channel %r was not published: %s", self.inner().channel(), text);
+        py.import("logging")?.call_method1("getLogger", ("tearless",))?.call_method1("warning", text)?;
+        Ok(())
     }
 
     fn inner(&self) -> &syncer::Syncer<State, Packed> {
@@ -209,14 +247,17 @@ impl Syncer {
             })
         });
         // Dropped without the lock: that may call Python code.
-        former.map(drop)
+        former.map(drop)?;
+        self.log(py)
     }
 
     /// The state, published or not. The next tick looks whether it was changed in place.
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let syncer = self.check()?;
-        Ok(py.detach(|| syncer.update(|state| Python::attach(|py| state.value.clone_ref(py)))))
+        let state = py.detach(|| syncer.update(|state| Python::attach(|py| state.value.clone_ref(py))));
+        self.log(py)?;
+        Ok(state)
     }
 
     #[setter]
@@ -224,7 +265,7 @@ impl Syncer {
         let syncer = self.check()?;
         let old = py.detach(|| syncer.update(|state| std::mem::replace(&mut state.value, value)));
         drop(old);
-        Ok(())
+        self.log(py)
     }
 
     /// Publishes the state now, if it has changed; returns the number of the last publication.
@@ -240,7 +281,8 @@ impl Syncer {
         .map_err(raise)
     }
 
-    /// The error of the last tick that failed, as a text.
+    /// The error of the last tick that failed, as a text. It is logged, too, when the state is next
+    /// changed.
     #[getter]
     fn last_error(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let syncer = self.check()?;

@@ -109,6 +109,25 @@ def test_errors_of_packing_are_kept(fleet: tearless.Namespace) -> None:
         until(lambda: reader.snapshot().value == {"n": 2})
 
 
+def test_a_tick_that_fails_is_logged_once(fleet: tearless.Namespace, caplog: pytest.LogCaptureFixture) -> None:
+    with fleet.syncer("w", {"n": 1}, interval=0.005, max_state_len=100) as syncer:
+        for state, says in (({"n": {1, 2}}, "value['n'] is a set"), ("x" * 200, "100")):
+            caplog.clear()
+            syncer.state = state
+
+            def is_logged() -> bool:
+                # A change by a call that has nothing to raise. It looks once a second.
+                syncer.update(lambda state: None)
+                return bool(caplog.records)
+
+            until(is_logged)
+            assert says in caplog.text and "'w'" in caplog.text and caplog.records[0].name == "tearless"
+            time.sleep(1.1)
+            syncer.update(lambda state: None)
+            assert len(caplog.records) == 1
+        syncer.state = {"n": 2}
+
+
 def test_an_interval_is_checked(fleet: tearless.Namespace) -> None:
     for interval in (-1, float("nan")):
         with pytest.raises(tearless.ArgumentError):
