@@ -345,13 +345,15 @@ class ArrayReader(_tearless.ArrayReaderBase):
             if not any(name.startswith(native.type_name) for name in names):
                 found = native.type_name[len(_TYPE):].rpartition(" ")[0]
                 raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {found}, not "
-                                        f"{self._dtype.descr if self._dtype.names else self._dtype.str}")
+                                        f"{self._dtype.descr if self._dtype.names else self._dtype.str}: open the "
+                                        "reader with that type, or without a dtype")
 
     def _layout(self, view: _tearless.View) -> _tearless.Layout:
         """What the header of a view says, if it is an array that is wanted."""
         head, dtype, shape, order = _split(memoryview(view), self.channel)
         if self._wanted is not None and shape != self._wanted:
-            raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not {self._wanted}")
+            raise TypeMismatchError(f"channel {self.channel!r} has an array of the shape {shape}, not "
+                                    f"{self._wanted}: open the reader with that shape, or without one")
         if self._dtype is not None and dtype != self._dtype:
             raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {dtype}, not {self._dtype}")
         return _tearless.Layout(head, len(view), dtype, shape, order == "F")
@@ -361,7 +363,7 @@ class ArrayReader(_tearless.ArrayReaderBase):
         order: Order = "C" if latest.flags.c_contiguous else "F"
         wanted = f"numpy.empty({latest.shape}, {latest.dtype.str!r}, {order!r})"
         if not isinstance(out, numpy.ndarray):
-            return TypeMismatchError(f"out is a value of the type {type(out).__name__}: give {wanted}")
+            return TypeMismatchError(f"out is a {type(out).__name__}, no array: give {wanted}")
         given = cast(NDArray[Any], out)
         if given.shape != latest.shape or given.dtype != latest.dtype or not given.flags[order]:
             return TypeMismatchError(f"channel {self.channel!r} has an array {latest.dtype} {latest.shape} in order "

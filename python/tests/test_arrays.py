@@ -130,7 +130,7 @@ def test_an_array_is_looked_at_each_time_it_is_given(fleet: tearless.Namespace, 
                 with pytest.raises(tearless.TypeMismatchError, match=rf"give numpy.empty\(\(2, {count}\), '<f4', 'C'\)"):
                     reader.snapshot(misfit)
             for misfit in ([0.0] * count, b"", memoryview(mine)):
-                with pytest.raises(tearless.TypeMismatchError, match="out is a value of the type"):
+                with pytest.raises(tearless.TypeMismatchError, match=r"out is a \w+, no array"):
                     reader.snapshot(misfit)  # type: ignore[arg-type]
             assert not mine.any() and not other.any()
         # Memory that it had before is not written to.
