@@ -77,7 +77,7 @@ def _checked(shape: Shape, dtype: DTypeLike, order: Any) -> tuple[_Shape, _DType
         shape = tuple(operator.index(length) for length in lengths)
     except TypeError:
         raise ArgumentError(f"{shape!r} is no shape: give a number or a tuple of numbers, such as (480, 640)") from None
-    dtype = cast(_DType, numpy.dtype(dtype))
+    dtype = _element_type(dtype)
     if any(length < 0 for length in shape):
         raise ArgumentError(f"an array can't have the shape {shape}: no length is negative")
     if dtype.subdtype is not None:
@@ -90,6 +90,14 @@ def _checked(shape: Shape, dtype: DTypeLike, order: Any) -> tuple[_Shape, _DType
     if dtype.names is not None:
         _check_fields(dtype)
     return shape, dtype, order
+
+
+def _element_type(dtype: DTypeLike) -> _DType:
+    try:
+        return cast(_DType, numpy.dtype(dtype))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{dtype!r} is no type of elements ({error}): give one of NumPy's, such as 'float32'"
+                            ) from None
 
 
 @functools.lru_cache(256)
@@ -207,7 +215,11 @@ class ArrayWriter:
         if dtype != self.dtype:
             raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {self.dtype}, not "
                                     f"{dtype}: publish array.astype(writer.dtype)")
-        array = numpy.asarray(array, self.dtype, order=self.order)
+        try:
+            array = numpy.asarray(array, self.dtype, order=self.order)
+        except (ValueError, TypeError) as error:
+            raise TypeMismatchError(f"a value of the type {type(given).__name__} is no array of {self.dtype} ({error}): "
+                                    "publish an array, a number or lists of numbers") from error
         data = array.reshape(-1, order=self.order) if array.ndim != 1 else array
         return self._native._publish_parts(_head(self.dtype, array.shape, self.order), data.view(numpy.uint8))
 
@@ -336,7 +348,7 @@ class ArrayReader(_tearless.ArrayReaderBase):
     def __init__(self, reader: _tearless.Reader, shape: Shape | None, dtype: DTypeLike | None) -> None:
         native = self._native = reader
         self._wanted = None if shape is None else _checked(shape, dtype or "u1", "C")[0]
-        self._dtype = None if dtype is None else numpy.dtype(dtype)
+        self._dtype = None if dtype is None else _element_type(dtype)
         if not (native.codec == "bytes" and native.type_name.startswith(_TYPE)):
             raise TypeMismatchError(f"channel {self.channel!r} has states of the type {native.type_name!r} "
                                     f"({native.codec}), no arrays: read them by Namespace.reader")
@@ -366,8 +378,10 @@ class ArrayReader(_tearless.ArrayReaderBase):
             return TypeMismatchError(f"out is a {type(out).__name__}, no array: give {wanted}")
         given = cast(NDArray[Any], out)
         if given.shape != latest.shape or given.dtype != latest.dtype or not given.flags[order]:
+            orders = [order for order in ("C", "F") if given.flags[order]]
+            kept = f"in order {orders[0]}" if orders else "not in one piece"
             return TypeMismatchError(f"channel {self.channel!r} has an array {latest.dtype} {latest.shape} in order "
-                                     f"{order}, and out is {given.dtype} {given.shape}: give {wanted}")
+                                     f"{order}, and out is {given.dtype} {given.shape} {kept}: give {wanted}")
         return TypeMismatchError("out is read-only: give an array that can be written to")
 
     def view(self) -> ArrayView:

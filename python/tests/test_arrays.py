@@ -201,7 +201,15 @@ def test_what_is_given_wrong_is_explained(fleet: tearless.Namespace) -> None:
     for dtype in (swapped, many, numpy.dtype([("数", "u1")])):
         with pytest.raises(tearless.TypeMismatchError, match="can't be described"):
             fleet.array_writer("a", 5, dtype)
+    for unknown in ("floot32", "1u", [("a",)]):
+        with pytest.raises(tearless.ArgumentError, match="is no type of elements"):
+            fleet.array_writer("a", 5, unknown)  # type: ignore[arg-type]
     with fleet.array_writer("a", 3, "uint8") as writer:
+        for value in ("text", [[1, 2], [3]], {"a": 1}, None):
+            with pytest.raises(tearless.TypeMismatchError, match="is no array of uint8"):
+                writer.publish(value)  # type: ignore[arg-type]
+        with pytest.raises(tearless.ArgumentError, match="is no type of elements"):
+            fleet.array_reader("a", dtype="floot32")
         assert writer.publish([1, 2, 3]) == 1
         with pytest.raises(tearless.TypeMismatchError, match="mask"):
             writer.publish(numpy.ma.masked_array([1, 2, 3], [0, 1, 0], "uint8"))
@@ -235,8 +243,10 @@ def test_other_shapes_and_types(fleet: tearless.Namespace) -> None:
         read_only.flags.writeable = False
         with pytest.raises(tearless.TypeMismatchError, match="read-only"):
             reader.snapshot(read_only)
-        with pytest.raises(tearless.TypeMismatchError, match="order C"):
+        with pytest.raises(tearless.TypeMismatchError, match="order C, and out .* not in one piece"):
             reader.snapshot(numpy.ones((50, 140), "float32")[:, ::2])
+        with pytest.raises(tearless.TypeMismatchError, match="order C, and out .* in order F"):
+            reader.snapshot(numpy.ones((50, 70), "float32", "F"))
     with fleet.writer("values") as values, pytest.raises(tearless.TypeMismatchError, match="no arrays"):
         values.publish(1)
         fleet.array_reader("values")
