@@ -8,6 +8,7 @@ use numpy::npyffi::{self, NpyTypes, PY_ARRAY_API, flags, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::sync::PyOnceLock;
 
 use crate::errors::{Class, raise};
 use crate::fork;
@@ -28,7 +29,7 @@ impl Layout {
         payload.len() == self.len && payload.starts_with(&self.head)
     }
 
-    /// A new array, whose elements are still to be stored.
+    /// A new array, whose elements are uninitialised.
     fn empty<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyUntypedArray>> {
         let (rank, mut lengths) = self.lengths();
         let dtype = self.dtype.clone_ref(py).into_bound(py).into_dtype_ptr();
@@ -84,18 +85,15 @@ impl Layout {
         (rank, self.shape.iter().map(|&length| length as npy_intp).collect())
     }
 
-    /// `out` as an array, if states of this layout can be stored there.
-    fn fitting<'py>(&self, out: &Bound<'py, PyAny>) -> Option<Bound<'py, PyUntypedArray>> {
-        let array = out.cast::<PyUntypedArray>().ok()?;
-        let wanted = self.dtype.bind(out.py());
-        let dtype = array.dtype();
+    /// Whether states of this layout can be stored in an array. Calls no Python code.
+    fn fits(&self, array: &Bound<'_, PyUntypedArray>) -> bool {
+        let (dtype, wanted) = (array.dtype(), self.dtype.bind(array.py()));
         let is_in_order =
             if self.is_fortran { array.is_fortran_contiguous() } else { array.is_c_contiguous() };
-        let is_fit = is_in_order
+        is_in_order
             && array.shape() == self.shape
             && (dtype.is(wanted) || dtype.is_equiv_to(wanted))
-            && is_writeable(array);
-        is_fit.then(|| array.clone())
+            && is_writeable(array)
     }
 
     /// An array for a state of this layout: a new one, or `out` if it fits.
@@ -105,7 +103,13 @@ impl Layout {
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyUntypedArray>>> {
         match out {
-            Some(out) => Ok(self.fitting(out)),
+            Some(out) => {
+                let array = out.cast::<PyUntypedArray>().ok().filter(|array| self.fits(array));
+                // What is stored under its mask would stay hidden.
+                let array =
+                    array.filter(|array| array.is_exact_instance_of::<PyUntypedArray>() || !is_masked(array));
+                Ok(array.cloned())
+            }
             None => self.empty(py).map(Some),
         }
     }
@@ -115,24 +119,36 @@ impl Layout {
     fn store(&self, payload: &[u8], address: usize) {
         let elements = &payload[self.head.len()..];
         let array = ptr::with_exposed_provenance_mut::<u8>(address);
-        // SAFETY: the array has this layout, whose header was checked to say as many elements as
-        // there are bytes; they are in one piece, and may be written to. The payload is memory of
-        // this library, and no array that may be written to is. That no other thread uses the
+        // SAFETY: the array has this layout, which was made of a header that says as many bytes of
+        // elements as the payload has; they are in one piece, and may be written to. The two may
+        // overlap: an array may be memory of this library, too. That no other thread resizes the
         // array meanwhile is up to the Python program, as for all functions in C.
-        unsafe { ptr::copy_nonoverlapping(elements.as_ptr(), array, elements.len()) }
+        unsafe { ptr::copy(elements.as_ptr(), array, elements.len()) }
     }
 }
 
 fn is_writeable(array: &Bound<'_, PyUntypedArray>) -> bool {
     // SAFETY: the array lives, and this thread is attached to the interpreter.
-    let flags = unsafe { (*array.as_array_ptr()).fields.flags };
+    let fields = unsafe { npyffi::_PyArray_GET_ITEM_DATA(array.as_array_ptr()) };
+    // SAFETY: as above.
+    let flags = unsafe { (*fields).flags };
     flags & flags::NPY_ARRAY_WRITEABLE != 0
+}
+
+fn is_masked(array: &Bound<'_, PyUntypedArray>) -> bool {
+    static MASKED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = array.py();
+    let class = MASKED
+        .get_or_try_init(py, || Ok::<_, PyErr>(py.import("numpy.ma")?.getattr("MaskedArray")?.unbind()));
+    class.is_ok_and(|class| array.is_instance(class.bind(py)).unwrap_or(false))
 }
 
 /// Where the elements of an array begin.
 fn address(array: &Bound<'_, PyUntypedArray>) -> usize {
     // SAFETY: the array lives, and this thread is attached to the interpreter.
-    let start = unsafe { (*array.as_array_ptr()).fields.data };
+    let fields = unsafe { npyffi::_PyArray_GET_ITEM_DATA(array.as_array_ptr()) };
+    // SAFETY: as above.
+    let start = unsafe { (*fields).data };
     start.expose_provenance()
 }
 
@@ -147,9 +163,14 @@ impl Layout {
         shape: Vec<usize>,
         is_fortran: bool,
     ) -> PyResult<Layout> {
-        let bytes = shape.iter().try_fold(dtype.itemsize(), |bytes, &length| bytes.checked_mul(length));
-        if dtype.has_object() || bytes.and_then(|bytes| bytes.checked_add(head.len())) != Some(len) {
-            return Err(Class::TypeMismatch.error("", "a payload of another length, or with Python objects"));
+        let size = dtype.itemsize();
+        let bytes = shape.iter().try_fold(size, |bytes, &length| bytes.checked_mul(length));
+        if dtype.has_object()
+            || size == 0
+            || bytes.and_then(|bytes| bytes.checked_add(head.len())) != Some(len)
+        {
+            let text = "the header of the array does not match its payload";
+            return Err(Class::Decode.error("", text));
         }
         Ok(Layout { head, len, dtype: dtype.unbind(), shape, is_fortran })
     }
@@ -181,6 +202,11 @@ impl ArrayReaderBase {
             Some(layout) => layout,
             None => {
                 let read: Bound<'py, Layout> = slf.call_method1("_layout", (&view,))?.cast_into()?;
+                // A process that writes to the object without this library changes what is viewed.
+                if !read.get().is_of(view.get().payload()) {
+                    let text = "the header of the array has changed while it was read";
+                    return Err(Class::Decode.error("", text));
+                }
                 let former = fork::lock(py, &this.layout).replace(read.clone().unbind());
                 drop(former);
                 read.unbind()
@@ -201,10 +227,12 @@ impl ArrayReaderBase {
             return Ok(None);
         }
         let Some(array) = layout.target(py, out)? else { return Ok(None) };
+        // Looked at again: another thread may have run while the reader was waited for.
+        let is_fit = |payload: &[u8]| layout.is_of(payload) && layout.fits(&array);
         let info = self
             .reader
             .get()
-            .look(py, |payload| layout.is_of(payload).then(|| layout.store(payload, address(&array))));
+            .look(py, |payload| is_fit(payload).then(|| layout.store(payload, address(&array))));
         Ok(info.map_err(raise)?.map(|info| Snapshot::new(array.into_any(), info)))
     }
 }
@@ -220,8 +248,9 @@ impl ArrayReaderBase {
 
     /// A copy of the latest array, as ``snapshot().value``; with `out`, into that array.
     ///
-    /// It takes one copy, and with `out` no allocation: the fastest way for small arrays. Other
-    /// threads run while 64 KiB or more are copied.
+    /// With `out` it allocates nothing: the fastest way for small arrays. Other threads run while
+    /// 64 KiB or more are copied; none of them may resize `out` meanwhile. Such a snapshot holds a
+    /// pin as it copies, as a view does; where none is free, it copies twice.
     ///
     /// Raises `EmptyError` before the first publication, `ClosedError` when the channel is removed
     /// or replaced, and `TypeMismatchError` for an array that is not wanted, or does not fit `out`.
@@ -254,6 +283,7 @@ impl ArrayReaderBase {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // A layout refers to a type of NumPy alone, which refers to no reader.
         visit.call(&self.reader)
     }
 }

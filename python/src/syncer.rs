@@ -156,23 +156,29 @@ impl Syncer {
 
     /// Logs the error of the last tick that failed, once: a program that never flushes would not
     /// know of it.
-    fn log(&self, py: Python<'_>) -> PyResult<()> {
+    fn log(&self, py: Python<'_>) {
         // No code of Python is called while it is locked, so that no fork copies it locked.
         let logged = || self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = logged();
         if last.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
-            return Ok(());
+            return;
         }
         last.looked = Some(Instant::now());
         drop(last);
-        let Some(error) = py.detach(|| self.inner().last_error()) else { return Ok(()) };
+        let Some(error) = py.detach(|| self.inner().last_error()) else { return };
         let text = error.to_string();
         if std::mem::replace(&mut logged().text, text.clone()) == text {
-            return Ok(());
+            return;
         }
-        let text = ("the state of channel %r was not published: %s", self.inner().channel(), text);
-        py.import("logging")?.call_method1("getLogger", ("tearless",))?.call_method1("warning", text)?;
-        Ok(())
+        let warn = || -> PyResult<()> {
+            let logger = py.import("logging")?.call_method1("getLogger", ("tearless",))?;
+            let text = ("a tick of the syncer of channel %r failed: %s", self.inner().channel(), text);
+            logger.call_method1("warning", text).map(drop)
+        };
+        // The change that is made here succeeded, whatever logging does.
+        if let Err(error) = warn() {
+            error.write_unraisable(py, None);
+        }
     }
 
     fn inner(&self) -> &syncer::Syncer<State, Packed> {
@@ -248,7 +254,8 @@ impl Syncer {
         });
         // Dropped without the lock: that may call Python code.
         former.map(drop)?;
-        self.log(py)
+        self.log(py);
+        Ok(())
     }
 
     /// The state, published or not. The next tick looks whether it was changed in place.
@@ -256,7 +263,7 @@ impl Syncer {
     fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let syncer = self.check()?;
         let state = py.detach(|| syncer.update(|state| Python::attach(|py| state.value.clone_ref(py))));
-        self.log(py)?;
+        self.log(py);
         Ok(state)
     }
 
@@ -265,7 +272,8 @@ impl Syncer {
         let syncer = self.check()?;
         let old = py.detach(|| syncer.update(|state| std::mem::replace(&mut state.value, value)));
         drop(old);
-        self.log(py)
+        self.log(py);
+        Ok(())
     }
 
     /// Publishes the state now, if it has changed; returns the number of the last publication.
@@ -282,7 +290,7 @@ impl Syncer {
     }
 
     /// The error of the last tick that failed, as a text. It is logged, too, when the state is next
-    /// changed.
+    /// used, unless the last one that was logged is the same.
     #[getter]
     fn last_error(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let syncer = self.check()?;

@@ -43,8 +43,10 @@ def _head(dtype: _DType, shape: _Shape, order: Order) -> bytes:
 @functools.lru_cache(256)
 def _parse(head: bytes) -> tuple[_DType, _Shape, Order]:
     shape, is_fortran, dtype = npy.read_array_header_1_0(io.BytesIO(head[8:]))
-    if dtype.hasobject:
-        raise ValueError("it has Python objects")
+    if dtype.hasobject or dtype.subdtype is not None or dtype.itemsize == 0:
+        raise ValueError(f"elements of the type {dtype} can't be shared")
+    if len(shape) > 32 or any(not 0 <= length < 1 << 63 for length in shape):
+        raise ValueError(f"there is no array of the shape {shape}")
     return dtype, shape, "F" if is_fortran else "C"
 
 
@@ -58,7 +60,7 @@ def _split(payload: memoryview, channel: str) -> tuple[bytes, _DType, _Shape, Or
         dtype, shape, order = _parse(head)
         if end + dtype.itemsize * _count(shape) != len(payload):
             raise ValueError("it has another length than its header says")
-    except (ValueError, SyntaxError, struct.error) as error:
+    except Exception as error:  # NumPy evaluates the header: it may raise anything.
         raise DecodeError(f"the state of channel {channel!r} is no array: {error}") from error
     return head, dtype, shape, order
 
@@ -82,6 +84,8 @@ def _checked(shape: Shape, dtype: DTypeLike, order: Any) -> tuple[_Shape, _DType
         raise ArgumentError(f"an array can't have the shape {shape}: no length is negative")
     if dtype.subdtype is not None:
         raise ArgumentError(f"elements of the type {dtype} are arrays: give {dtype.subdtype[0]} and a longer shape")
+    if dtype.itemsize == 0:
+        raise ArgumentError(f"elements of the type {dtype.str!r} have no size: give one, such as 'S5' or 'U5'")
     if dtype.hasobject:
         raise TypeMismatchError(f"elements of the type {dtype} are Python objects, which can't be shared: "
                                 "choose numbers, texts of a fixed length or a structured type")
@@ -376,6 +380,8 @@ class ArrayReader(_tearless.ArrayReaderBase):
         wanted = f"numpy.empty({latest.shape}, {latest.dtype.str!r}, {order!r})"
         if not isinstance(out, numpy.ndarray):
             return TypeMismatchError(f"out is a {type(out).__name__}, no array: give {wanted}")
+        if isinstance(out, numpy.ma.MaskedArray):
+            return TypeMismatchError(f"out has a mask, under which elements would be hidden: give {wanted}")
         given = cast(NDArray[Any], out)
         if given.shape != latest.shape or given.dtype != latest.dtype or not given.flags[order]:
             orders = [order for order in ("C", "F") if given.flags[order]]

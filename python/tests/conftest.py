@@ -6,6 +6,7 @@ but for the tests in `ALONE`.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import itertools
 import os
@@ -13,6 +14,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,12 +51,14 @@ def unique_name() -> Iterator[str]:
     unique = f"py-{os.getpid()}-{next(_numbers)}"
     namespace = tearless.Namespace(unique)
     prefix = namespace._object_prefix()
-    yield unique
-    gc.collect()
-    # Blocks and states that processes have left which the test has killed.
-    namespace.cleanup(keep=0)
-    left = left_of(prefix)
-    remove(prefix)
+    try:
+        yield unique
+    finally:
+        gc.collect()
+        # Blocks and states that processes have left which the test has killed.
+        namespace.cleanup(keep=0)
+        left = left_of(prefix)
+        remove(prefix)
     open_here = [repr(one) for one in list(_namespace._open) if not getattr(one, "is_closed", True)]
     assert not left, f"{left} are left in /dev/shm; open in this process: {open_here}"
 
@@ -79,7 +83,7 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(program: str, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             # Python warns of each fork with threads.
-        [sys.executable, "-X", "faulthandler", "-W", "ignore:This process:DeprecationWarning", "-c", program, *arguments],
+            [sys.executable, "-X", "faulthandler", "-W", "ignore:This process:DeprecationWarning", "-c", program, *arguments],
             capture_output=True, text=True, timeout=300, check=False,
         )
         assert code is None or done.returncode == code, done.stderr
@@ -114,6 +118,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    names = {item.path.name for item in items} | {getattr(item, "originalname", "") for item in items}
+    is_whole = names.issuperset(path.name for path in Path(__file__).parent.glob("test_*.py"))
+    if is_whole and not any("::" in argument for argument in config.args) and (unknown := set(ALONE) - names):
+        raise pytest.UsageError(f"conftest.py: ALONE names {sorted(unknown)}, and there are no such tests")
     if config.getoption("--in-threads") == 1:
         return
     for item in items:
@@ -129,7 +137,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if count == 1:
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    begin, failures = threading.Barrier(count), []
+    begin = threading.Barrier(count, timeout=60)
+    failures: list[BaseException] = []
 
     def one(arguments: dict[str, Any]) -> None:
         try:
@@ -138,21 +147,32 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         except BaseException as error:
             failures.append(error)
 
-    with ExitStack() as ending:
-        threads = []
-        for number in range(count):
-            own = dict(arguments)
-            unique = ending.enter_context(unique_name())
-            own |= {"name": unique} if "name" in own else {}
-            own |= {"fleet": tearless.Namespace(unique)} if "fleet" in own else {}
-            if "tmp_path" in own:
-                own["tmp_path"] = own["tmp_path"] / str(number)
-                own["tmp_path"].mkdir()
-            threads.append(threading.Thread(target=one, args=(own,)))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise failures[0]
+    try:
+        with ExitStack() as ending:
+            threads = []
+            for number in range(count):
+                own = dict(arguments)
+                unique = ending.enter_context(unique_name())
+                own |= {"name": unique} if "name" in own else {}
+                own |= {"fleet": tearless.Namespace(unique)} if "fleet" in own else {}
+                if "tmp_path" in own:
+                    own["tmp_path"] = own["tmp_path"] / str(number)
+                    own["tmp_path"].mkdir()
+                # The interpreter does not wait for one that hangs.
+                threads.append(threading.Thread(target=one, args=(own,), daemon=True))
+            for thread in threads:
+                thread.start()
+            end = time.monotonic() + 300
+            for thread in threads:
+                thread.join(max(0, end - time.monotonic()))
+            if hung := sum(thread.is_alive() for thread in threads):
+                faulthandler.dump_traceback(sys.__stderr__)
+                raise TimeoutError(f"{hung} of {count} threads are not done after 300 seconds")
+    except Exception as error:
+        # Also what a namespace says of what is left in it.
+        failures.append(error)
+    if len(failures) > 1 and not all(isinstance(failure, pytest.skip.Exception) for failure in failures):
+        raise BaseExceptionGroup(f"{len(failures)} failures in {count} threads", failures)
+    if failures:
+        raise failures[0]
     return True

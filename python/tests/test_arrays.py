@@ -201,6 +201,9 @@ def test_what_is_given_wrong_is_explained(fleet: tearless.Namespace) -> None:
     for dtype in (swapped, many, numpy.dtype([("数", "u1")])):
         with pytest.raises(tearless.TypeMismatchError, match="can't be described"):
             fleet.array_writer("a", 5, dtype)
+    for sizeless in ("S", "U", "V"):
+        with pytest.raises(tearless.ArgumentError, match="have no size"):
+            fleet.array_writer("a", 5, sizeless)
     for unknown in ("floot32", "1u", [("a",)]):
         with pytest.raises(tearless.ArgumentError, match="is no type of elements"):
             fleet.array_writer("a", 5, unknown)  # type: ignore[arg-type]
@@ -221,6 +224,60 @@ def test_what_is_given_wrong_is_explained(fleet: tearless.Namespace) -> None:
         view.close()
     with fleet.bytes_writer("bytes") as writer, pytest.raises(tearless.TypeMismatchError, match="ascontiguousarray"):
         writer.publish(numpy.ones((2, 3), "u1").T)
+
+
+HEADERS = ["(((", "{[]: 1}", "-" * 9000, "{'descr': (), 'fortran_order': False, 'shape': (1,)}",
+           *(f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}" for descr, shape in [
+               ("('<f4',)", (1,)), ("'<f4'", (-2, -3)), ("'<f4'", (0, 10**20)), ("'<f4'", (1,) * 70), ("('<f4', (3,))", (2,)),
+               ("'|O'", (1,)), ("'|V0'", (3,)), ("'<U0'", (3,)), ("'<f4'", (2,)), ("'<f4'", (2.0,)), ("'<f4'", (2**62, 4))])]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_payload_that_is_no_array_is_an_error(fleet: tearless.Namespace, header: str) -> None:
+    text = header.encode()
+    with fleet.bytes_writer("a", type_name="ndarray <f4 C") as writer:
+        for elements in (b"", b"\0" * 4, b"\0" * 24):
+            writer.publish(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + elements)
+            reader = fleet.array_reader("a")
+            for read in (reader.snapshot, lambda reader=reader: reader.snapshot(numpy.zeros(2, "f4")), reader.view):
+                with pytest.raises(tearless.DecodeError, match="is no array"):
+                    read()
+
+
+def test_a_layout_of_another_length_is_refused(fleet: tearless.Namespace) -> None:
+    head = tearless._arrays._head(numpy.dtype("u1"), (12,), "C")
+    for wrong in ((head, len(head) + 11, (12,)), (head, len(head) + 12, (13,)), (head, len(head), (2**63 - 1,))):
+        with pytest.raises(tearless.DecodeError, match="does not match"):
+            tearless._tearless.Layout(wrong[0], wrong[1], numpy.dtype("u1"), wrong[2], False)
+    with fleet.array_writer("a", 12, "uint8") as writer:
+        writer.publish(numpy.ones(12, "uint8"))
+
+        class Shorter(tearless.ArrayReader):
+            def _layout(self, view: Any) -> Any:
+                return tearless._tearless.Layout(head, len(head) + 4, numpy.dtype("u1"), (4,), False)
+
+        reader = Shorter(fleet._open_reader("a"), None, None)
+        for read in (reader.snapshot, reader.view):
+            with pytest.raises(tearless.DecodeError, match="has changed"):
+                read()
+
+
+def test_other_arrays_are_filled(fleet: tearless.Namespace) -> None:
+    with fleet.array_writer("a", 5, "uint8") as writer, fleet.alloc("mine", 5, "uint8") as shared:
+        writer.publish(numpy.arange(5, dtype="uint8"))
+        reader = fleet.array_reader("a")
+        masked = numpy.ma.masked_array(numpy.zeros(5, "uint8"), [0, 1, 0, 0, 0])
+        for _ in range(2):
+            for out in (shared, numpy.zeros(5, "uint8").view(numpy.recarray), numpy.zeros((2, 5), "uint8")[1]):
+                out[...] = 0
+                assert reader.snapshot(out).value is out and out.tolist() == [0, 1, 2, 3, 4]
+            with pytest.raises(tearless.TypeMismatchError, match="has a mask"):
+                reader.snapshot(masked)
+        for shape in ((), (0,), (3, 0)):
+            writer.publish(numpy.full(shape, 7, "uint8"))
+            out = numpy.zeros(shape, "uint8")
+            for _ in range(3):
+                assert reader.snapshot(out).value is out and out.tolist() == numpy.full(shape, 7).tolist()
 
 
 def test_other_shapes_and_types(fleet: tearless.Namespace) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -168,6 +171,33 @@ def test_a_fork_within_a_frame(fleet: tearless.Namespace) -> None:
             frame[...] = 3
             in_child(lambda: block.__exit__(RuntimeError, RuntimeError(), None))
         assert reader.snapshot().value.sum() == 300_000
+
+
+def test_a_fork_reads_the_views_of_its_parent(fleet: tearless.Namespace) -> None:
+    with fleet.array_writer("a", 100_000, "uint8", pins=1) as camera:
+        camera.publish(numpy.full(100_000, 7, "uint8"))
+        reader = fleet.array_reader("a")
+        view = reader.view()
+        held: list[Any] = [view, view.array[10:]]
+        assert view.is_in_place
+        del view
+
+        def child() -> None:
+            view, array = held
+            assert (array == 7).all() and (view.array == 7).all()
+            view.close()
+            del view, array
+            held.clear()
+            gc.collect()
+
+        in_child(child)
+        # The child has given back nothing: the writer does not take this memory, and nobody else the only pin.
+        for number in range(20):
+            camera.publish(numpy.full(100_000, number, "uint8"))
+        assert (held[1] == 7).all()
+        assert not reader.view().is_in_place
+        held.clear()
+        assert reader.view().is_in_place
 
 
 def test_a_fork_while_threads_read_and_publish(fleet: tearless.Namespace) -> None:
@@ -486,15 +516,18 @@ assert replay[0] == 1 and fleet.blocks() == ["replay"]
 
 
 def test_torture_in_short() -> None:
-    from torture import torture
-
-    seen = torture(5, 80)
+    # A process of its own, which forks, and sets the environment of NumPy.
+    program = Path(__file__).with_name("torture.py")
+    done = subprocess.run([sys.executable, program, "--seconds", "5", "--kills", "80"],
+                          capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    seen = json.loads(done.stdout)
     assert seen["torn"] == seen["left"] == seen["hung"] == 0 and seen["failed"] == [], seen
-    assert seen["kills"] > 0 and seen["rounds"] > 0
+    assert seen["kills"] >= 80 and seen["rounds"] > 0
 
 
 LEAKS = """
-import asyncio, collections, gc, logging, os, pickle, sys
+import asyncio, collections, ctypes, gc, logging, os, pickle, sys
 import numpy, tearless
 logging.getLogger("tearless").disabled = True
 fleet = tearless.Namespace(sys.argv[1])
@@ -574,29 +607,45 @@ OPERATIONS |= {"publisher": lambda: loop.run_until_complete(publish()), "syncer"
 # They make many system calls, or start a thread: a tenth of the times.
 SLOW = {"publisher", "syncer", "alloc", "missing", "open and close", "unpickled array", "cleanup", "table"}
 def resident():
-    gc.collect()
     with open("/proc/self/statm") as file: return int(file.read().split()[1]) * 4096
 def descriptors(): return len(os.listdir("/proc/self/fd"))
 def mappings():
     with open("/proc/self/maps") as file: return sum(1 for _ in file)
-def objects():
-    counts = collections.Counter(type(one).__name__ for one in gc.get_objects())
-    # What this function and that of memory make.
-    del counts["Counter"], counts["dict"]
-    return counts
+class Mallinfo(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+libc = ctypes.CDLL(None); libc.malloc.argtypes = [ctypes.c_size_t]; libc.malloc.restype = ctypes.c_void_p
+mallinfo = getattr(libc, "mallinfo2", None)
+if mallinfo: mallinfo.restype = Mallinfo
+def allocated():
+    # Of malloc, in bytes: what the library has, and what is too large for Python's own allocator.
+    info = mallinfo() if mallinfo else Mallinfo()
+    return info.uordblks + info.hblkhd
+def objects(): return collections.Counter(type(one).__name__ for one in gc.get_objects())
+# The interpreter keeps up to 4,096 names that were looked for.
+clear_names = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
+def look():
+    gc.collect(); clear_names()
+    # All of Python's own allocator, also what the garbage collector does not know: numbers, bytes, arrays.
+    return resident(), descriptors(), mappings(), sys.getallocatedblocks(), allocated()
 kept = []
+# The first call makes objects that stay.
+objects(); look()
 if len(sys.argv) > 3: OPERATIONS = {"kept": lambda: kept.append(eval(sys.argv[3]))}
 for name, operation in OPERATIONS.items():
     times = int(sys.argv[2]) // (10 if name in SLOW else 1)
     for _ in range(max(times // 10, 20)): operation()
-    before = resident(), descriptors(), mappings()
     gc.collect(); made = objects()
+    before = look()
     for _ in range(times): operation()
-    gc.collect(); made = objects() - made
-    after = resident(), descriptors(), mappings()
-    # The allocator takes memory in steps; what leaks 50 bytes a time is found.
-    if after[0] - before[0] > 500_000 + 50 * times or after[1] > before[1] + 2 or after[2] > before[2] + 20:
-        print(name, "leaks:", [b - a for a, b in zip(before, after)])
+    after = look()
+    made = objects() - made
+    grown = [b - a for a, b in zip(before, after)]
+    # One leak in ten rounds is found, of a block of Python or of bytes of malloc. The resident memory grows in
+    # steps: it is for what neither of them has, such as mappings that are longer than before.
+    limits = [500_000 + 500 * times, 2, 20, times / 10, 4096 + 10 * times]
+    if any(one > limit for one, limit in zip(grown, limits)):
+        print(name, "leaks:", grown, "allowed:", limits)
     if any(count > times / 10 for count in made.values()):
         print(name, "leaks objects:", made.most_common(3))
 """
@@ -609,11 +658,14 @@ def test_nothing_leaks(fleet: tearless.Namespace, run: Any) -> None:
 
 @pytest.mark.parametrize("kept, says", [
     ("bytearray(200)", "kept leaks: ["), ("reader.snapshot()", "kept leaks: ["), ("[1]", "('list', "),
-    ("fleet.array('b')", "('SharedArray', "), ("os.open('/', os.O_RDONLY)", "kept leaks: ["),
+    ("fleet.array('b')", "('SharedArray', "), ("numpy.empty(0)", "kept leaks: ["), ("bytes(20)", "kept leaks: ["),
+    ("bytes(1000)", "kept leaks: ["), ("libc.malloc(100)", "kept leaks: ["),
+    ("len(kept) % 20 or os.open('/', os.O_RDONLY)", "kept leaks: ["),
 ])
-def test_a_leak_is_found(fleet: tearless.Namespace, run: Any, kept: str, says: str) -> None:
-    """The check above finds what is kept on purpose."""
-    assert says in run(LEAKS, fleet.name, "500" if "open" in kept else "5000", kept).stdout
+@pytest.mark.parametrize("times", ["2000", "200"])
+def test_a_leak_is_found(fleet: tearless.Namespace, run: Any, kept: str, says: str, times: str) -> None:
+    """The check above finds what is kept on purpose, in its rounds of quick operations and of slow ones."""
+    assert says in run(LEAKS, fleet.name, times, kept).stdout
 
 
 def resources() -> tuple[int, int, int]:
@@ -642,18 +694,29 @@ def test_a_pair_of_processes_has_one_copy_of_an_array(fleet: tearless.Namespace)
         prefix = fleet._object_prefix()
         return sum(entry.stat().st_blocks * 512 for entry in os.scandir("/dev/shm") if entry.name.startswith(prefix))
 
+    free = shutil.disk_usage("/dev/shm").free
+    if free < 2 * size:
+        pytest.skip(f"/dev/shm has {free:,} bytes: too few for an array of {size:,}")
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    worker = context.Process(target=look_at, args=(there,))
+    worker = context.Process(target=look_at, args=(there,), daemon=True)
     worker.start()
-    before, in_worker_before, objects_before = resources(), here.recv(), in_dev_shm()
-    with fleet.alloc("large", size, "uint8") as large:
-        large[:] = 1
-        here.send(large)
-        assert here.recv() == len(range(0, size, 4096))
-        in_worker, after, grown = here.recv(), resources(), in_dev_shm() - objects_before
-        here.send(None)
+    # So that the end of the worker is seen here.
+    there.close()
+    try:
+        before, in_worker_before, objects_before = resources(), here.recv(), in_dev_shm()
+        with fleet.alloc("large", size, "uint8") as large:
+            large[:] = 1
+            here.send(large)
+            assert here.recv() == len(range(0, size, 4096))
+            in_worker, after, grown = here.recv(), resources(), in_dev_shm() - objects_before
+            here.send(None)
+            worker.join()
+        assert worker.exitcode == 0
+    finally:
+        worker.kill()
         worker.join()
+        here.close()
     assert size <= grown < size + (1 << 20), grown
     # Each has its part of the pages that both have mapped.
     both = after[1] - before[1] + in_worker[1] - in_worker_before[1]

@@ -4,13 +4,14 @@ Each state says of itself whether it is torn: all its parts have the same number
 and fails if a state was torn, if something is left in /dev/shm, or if a process doesn't get on.
 
 Workers are forks of this process, which has imported everything and has nothing open, so that a new
-one is at work within milliseconds.
+one is at work within milliseconds. None of them outlives it, whatever ends it.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import ctypes
 import json
 import os
 import random
@@ -30,6 +31,11 @@ import tearless
 WRITERS, READERS = 4, 4
 # Elements of the arrays: their copies take long enough to be caught in the middle.
 LENGTH = 40_000
+# Workers tell of their progress once in so many rounds.
+TOLD = 20
+
+_prctl = ctypes.CDLL(None).prctl
+PR_SET_PDEATHSIG = 1
 
 
 def write(fleet: tearless.Namespace, which: int) -> None:
@@ -106,7 +112,7 @@ def tell(word: str) -> None:
 
 
 def tell_progress(number: int) -> None:
-    if number % 20 == 0:
+    if number % TOLD == 0:
         tell("on")
 
 
@@ -115,27 +121,32 @@ class Worker:
 
     def __init__(self, name: str, role: str, which: int) -> None:
         self.name, self.role, self.which = name, role, which
-        self.torn = self.told = self.kills = 0
+        self.torn = self.told = 0
         self.slowest = 0.0
         self.failed: list[str] = []
         self.start()
 
     def start(self) -> None:
         self.pipe, there = os.pipe()
+        parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            self.work(there)
+            self.work(there, parent)
         os.close(there)
         os.set_blocking(self.pipe, False)
         self.started = self.last = time.monotonic()
         # How often it has said something since it was started.
         self.said = 0
 
-    def work(self, pipe: int) -> None:
+    def work(self, pipe: int, parent: int) -> None:
         """In the worker: never returns."""
         global _parent
         _parent = pipe
         try:
+            # The kernel kills this process when its parent ends, also if it hangs. It may have ended before.
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                return
             fleet = tearless.Namespace(self.name)
             write(fleet, self.which) if self.role == "write" else read(fleet)
         except BaseException:
@@ -157,15 +168,18 @@ class Worker:
                 self.slowest = max(self.slowest, now - self.started)
             self.torn += said.count(b"torn")
             self.said += said.count(b"\n")
-            self.told += said.count(b"\n")
+            self.told += said.count(b"on\n")
             self.last = now
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        self.kills += 1
-        self.end(os.waitpid(self.pid, 0)[1])
+        """Kills it, if it has not ended."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self.end(os.waitpid(self.pid, 0)[1])
 
     def end(self, status: int) -> None:
+        # Its number may soon be that of another process.
+        self.pid = 0
         self.look()
         os.close(self.pipe)
         code = os.waitstatus_to_exitcode(status)
@@ -183,9 +197,31 @@ def torture(seconds: float, kills: int, patience: float = 60) -> dict[str, Any]:
     """Runs it all, at least for so long and with so many kills; returns what was seen."""
     name = f"py-torture-{os.getpid()}"
     fleet = tearless.Namespace(name)
-    prefix = fleet._object_prefix()
-    workers = [Worker(name, "write", which) for which in range(WRITERS)]
-    workers += [Worker(name, "read", which) for which in range(READERS)]
+    workers: list[Worker] = []
+    try:
+        for role, count in (("write", WRITERS), ("read", READERS)):
+            for which in range(count):
+                workers.append(Worker(name, role, which))
+        took, killed, hung = run(workers, seconds, kills, patience)
+    finally:
+        for worker in workers:
+            worker.kill()
+        removed, left = clean_up(fleet)
+    return {
+        "seconds": round(took, 1),
+        "kills": killed,
+        "torn": sum(worker.torn for worker in workers),
+        "left": left,
+        "hung": hung,
+        "failed": [failure for worker in workers for failure in worker.failed],
+        "rounds": TOLD * sum(worker.told for worker in workers),
+        "slowest_start": round(max(worker.slowest for worker in workers), 3),
+        "removed": removed,
+    }
+
+
+def run(workers: list[Worker], seconds: float, kills: int, patience: float) -> tuple[float, int, int]:
+    """Kills and starts workers; returns the seconds that took, the kills, and how often one did not get on."""
     pause = 2 * seconds / max(kills, 1)
     begin, killed, hung = time.monotonic(), 0, 0
 
@@ -213,26 +249,18 @@ def torture(seconds: float, kills: int, patience: float = 60) -> dict[str, Any]:
         look()
         if any(worker.failed for worker in workers):
             break
-    for worker in workers:
-        worker.kill()
+    return took, killed, hung
+
+
+def clean_up(fleet: tearless.Namespace) -> tuple[int, int]:
+    """Removes everything; returns how many objects the library removed, and how many it left."""
     removed = fleet.cleanup(keep=0)
-    shared = Path("/dev/shm")
+    shared, prefix = Path("/dev/shm"), fleet._object_prefix()
     left = [entry for entry in os.listdir(shared) if entry.startswith(prefix)]
-    # Its registry stays: these names are short.
-    registry = [entry for entry in left if len(entry) <= len(prefix) + 3]
     for entry in left:
         (shared / entry).unlink(missing_ok=True)
-    return {
-        "seconds": round(took, 1),
-        "kills": killed,
-        "torn": sum(worker.torn for worker in workers),
-        "left": len(left) - len(registry),
-        "hung": hung,
-        "failed": [failure for worker in workers for failure in worker.failed],
-        "rounds": 20 * sum(worker.told for worker in workers),
-        "slowest_start": round(max(worker.slowest for worker in workers), 3),
-        "removed": len(removed),
-    }
+    # Its registry stays: these names are short.
+    return len(removed), sum(len(entry) > len(prefix) + 3 for entry in left)
 
 
 def main() -> int:

@@ -33,23 +33,25 @@ pub fn decode(codec: &str, schema: Option<&Schema>, payload: &[u8]) -> Result<Va
     }
 }
 
-/// What `seed` makes of a payload of `codec`, without the exceptions of JSON: floats, bytes,
-/// integers of 128 bits and keys of maps are what they are. [`decode`] is built on it.
+/// What `seed` makes of a payload of `codec`. A visitor gets NaN, bytes, integers of 128 bits and
+/// keys of maps, which JSON can't express. [`decode`] is built on it.
 ///
-/// The payload, and not the seed's type, says what a value is: whatever method of a
-/// [`Deserializer`](de::Deserializer) the seed calls, the visitor gets
+/// The payload, and not the seed's type, says what a value is: the seed, and those of the values
+/// inside, call [`deserialize_any`](de::Deserializer::deserialize_any), and the visitor gets
 ///
 /// | state | visitor |
 /// |---|---|
 /// | a struct; a tuple | a map with the fields' names; a sequence |
-/// | `None`, unit structs; `Some`, newtype structs | unit; the contents |
+/// | `None`; `Some`, newtype structs | unit; the contents |
+/// | a unit struct | unit; in MessagePack an empty sequence |
 /// | a variant without fields; any other | its name; a map whose only key is its name |
 /// | integers of up to 64 bits; of more that need them | `u64`, `i64`; `u128`, `i128` |
 /// | an extension of MessagePack | a newtype struct of a sequence: its type, an `i8`, and its bytes |
 ///
-/// So the seed has to take values of any kind: types that derive `Deserialize` fail at `Option` and
-/// enums. An integer of 128 bits in MessagePack is an extension, see [`MessagePack`]. A visitor has
-/// to take all of a sequence or a map.
+/// So types that derive `Deserialize` are no seeds: they call other methods for `Option` and enums.
+/// An integer of 128 bits in MessagePack is an extension, see [`MessagePack`]. A visitor has to
+/// take all of a sequence or a map. In MessagePack, their `size_hint` is what the payload claims:
+/// reserve little.
 ///
 /// Cost: that of the seed, whose visitor is called as often as values are decoded; the limits are
 /// those of [`decode`].

@@ -26,7 +26,7 @@ pub(super) fn decode<'a, S: DeserializeSeed<'a>>(
     };
     let mut walk = Walk { encoding, cursor: Cursor::new(payload), budget };
     let decoded = seed.deserialize(Node { walk: &mut walk, part: Part::Value(root), levels: MAX_LEVELS });
-    let value = decoded.map_err(|failure| failure.at(walk.cursor.at()))?;
+    let value = decoded.map_err(|failure| failure.at(0))?;
     match size {
         // Values of no bytes can be decoded at any offset, even beyond the end of the payload. A
         // payload that is too short is refused all the same: every field has its offset inside the
@@ -102,10 +102,12 @@ impl<'de> Deserializer<'de> for Node<'_, 'de, '_> {
     type Error = Failure;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
-        match self.part {
+        let at = self.walk.cursor.at();
+        let visited = match self.part {
             Part::Value(node) => self.walk.value(node, self.levels, visitor),
             Part::Contents(fields) => self.walk.fields(fields, self.levels, visitor),
-        }
+        };
+        visited.map_err(|failure| Failure::Decode(failure.at(at)))
     }
 
     forward_to_deserialize_any! {

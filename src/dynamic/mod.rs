@@ -3,8 +3,8 @@
 //! [`Namespace::dynamic_reader`](crate::Namespace::dynamic_reader) attaches to a channel of any
 //! format. A MessagePack payload describes itself; Postcard and plain data need the
 //! [schema](crate::schema) that the writer gave the channel. [`decode`] does the same for a payload
-//! from another source. [`decode_seed`] and [`Decoder::decode_seed`] make anything else of a
-//! payload, by a visitor of serde, without what JSON lacks.
+//! from another source. [`decode_seed`] and [`Decoder::decode_seed`] pass a payload to any visitor
+//! of serde, without the limits of JSON.
 //!
 //! The value is the one that `serde_json` makes of the state, with these exceptions:
 //!

@@ -171,8 +171,12 @@ impl Ran {
     /// tests may lack space or memory.
     #[track_caller]
     pub fn no_problem(self) -> Vec<Value> {
-        let findings = self.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+        let findings: Vec<Value> =
+            self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let has_problem = findings.iter().any(|it| it["severity"] == "problem");
+        assert_eq!(self.code, Some(i32::from(has_problem)), "{self:?}");
         let findings: Vec<Value> = findings
+            .into_iter()
             .filter(|it: &Value| !["shm-full", "cgroup-memory"].contains(&it["check"].as_str().unwrap()))
             .collect();
         assert!(findings.iter().all(|it| it["severity"] == "note") && self.stderr.is_empty(), "{self:?}");

@@ -70,8 +70,8 @@ impl<const WORDS: usize> Publish<WORDS> for Publisher<WORDS> {
     }
 }
 
-/// A function of its own, as behind `?`: an error that was printed or dropped beside the read would
-/// have an address, and each read would store what it is not.
+/// A function of its own, as behind `?`: to handle the error beside the read would make each read
+/// store its whole result in memory.
 #[cold]
 fn gave_up(error: SnapshotError) -> Tried {
     match error {

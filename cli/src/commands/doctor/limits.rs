@@ -158,15 +158,15 @@ fn control_group() -> Option<Finding> {
 /// The bytes of copies of files that the kernel drops before it kills a process: shared memory is
 /// not among them.
 fn reclaimable(statistics: &str) -> u64 {
-    let bytes = |line: &str| line.trim_start_matches("in").strip_prefix("active_file ")?.parse::<u64>().ok();
-    statistics.lines().filter_map(bytes).sum::<u64>()
+    let bytes = |name| statistics.lines().find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok());
+    [bytes("active_file "), bytes("inactive_file ")].into_iter().flatten().sum::<u64>()
 }
 
 fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {
     let is_reached = is_nearly_reached(used, limit);
     let (used, limit, group) = (bytes(used), bytes(limit), group.display());
     let what =
-        format!("{used} of {limit} of the memory of control group {group} are used, including shared memory");
+        format!("{used} of {limit} of the memory of control group {group} are used, without cached files");
     let advice = "raise its memory.max, or the system may kill one of its processes";
     is_reached.then(|| Finding::problem("cgroup-memory", what, advice))
 }
