@@ -643,7 +643,7 @@ for name, operation in OPERATIONS.items():
     grown = [b - a for a, b in zip(before, after)]
     # One leak in ten rounds is found, of a block of Python or of bytes of malloc. The resident memory grows in
     # steps: it is for what neither of them has, such as mappings that are longer than before.
-    limits = [500_000 + 500 * times, 2, 20, times / 10, 4096 + 10 * times]
+    limits = [500_000 + 50 * times, 2, 20, times / 10, 4096 + 10 * times]
     if any(one > limit for one, limit in zip(grown, limits)):
         print(name, "leaks:", grown, "allowed:", limits)
     if any(count > times / 10 for count in made.values()):
