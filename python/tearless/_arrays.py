@@ -222,8 +222,8 @@ class ArrayWriter:
         try:
             array = numpy.asarray(array, self.dtype, order=self.order)
         except (ValueError, TypeError) as error:
-            raise TypeMismatchError(f"a value of the type {type(given).__name__} is no array of {self.dtype} ({error}): "
-                                    "publish an array, a number or lists of numbers") from error
+            raise TypeMismatchError(f"a value of the type {type(given).__name__} is no array of {self.dtype} "
+                                    f"({error}): publish an array, a number or lists of numbers") from error
         data = array.reshape(-1, order=self.order) if array.ndim != 1 else array
         return self._native._publish_parts(_head(self.dtype, array.shape, self.order), data.view(numpy.uint8))
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 import json
 import math
+import mmap
 import os
+import random
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +67,11 @@ def opened() -> Iterator[tearless.Namespace]:
     """One namespace for many examples."""
     namespace = tearless.Namespace(f"py-fuzz-{os.getpid()}")
     prefix = namespace._object_prefix()
-    yield namespace
-    left = left_of(prefix)
-    remove(prefix)
+    try:
+        yield namespace
+    finally:
+        left = left_of(prefix)
+        remove(prefix)
     assert left == []
 
 
@@ -262,6 +269,8 @@ class Peer:
     """The channels to and from the program in Rust."""
 
     def __init__(self, fleet: tearless.Namespace) -> None:
+        self.fleet = fleet
+        self.ended: tuple[int, str] | None = None
         self.any = fleet.writer("any")
         self.state = fleet.writer("state")
         self.plain = fleet.bytes_writer("plain", type_name="Plain", plain=True)
@@ -269,41 +278,67 @@ class Peer:
         command = [program] if program else ["cargo", "run", "--quiet", "--example", "python_peer", "--"]
         self.process = subprocess.Popen([*command, fleet.name], cwd=REPOSITORY, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "ready\n", self.process.communicate()
-        names = ("any-back", "state-packed", "state-compact", "state-plain", "plain-back", "keys-packed", "keys-compact")
-        self.readers = {name: fleet.reader(name, timeout=60) for name in names}
+        try:
+            assert self.process.stdout is not None
+            assert self.process.stdout.readline() == "ready\n", self.end()
+            names = ("any-back", "state-packed", "state-compact", "state-plain", "plain-back", "keys-packed", "keys-compact")
+            self.readers = {name: fleet.reader(name, timeout=60) for name in names}
+        except BaseException:
+            self.end()
+            raise
 
-    def back(self, name: str) -> Any:
-        """The next state of a channel of the program."""
-        assert self.readers[name].changed(timeout=60), (name, self.process.poll())
-        return self.readers[name].snapshot().value
+    def back(self, name: str, number: int) -> Any:
+        """What the program has published there for publication `number` of this process."""
+        reader, end = self.readers[name], time.monotonic() + 60
+        while True:
+            try:
+                snapshot = reader.snapshot()
+            except tearless.EmptyError:
+                pass
+            else:
+                # A failing example may leave states behind it, which are not those of the next one.
+                assert snapshot.publication <= number
+                if snapshot.publication == number:
+                    return snapshot.value
+            assert self.process.poll() is None, (name, self.end())
+            # The examples after this one need not wait, too: the program is no longer there.
+            assert time.monotonic() < end, (name, self.end())
+            reader.changed(timeout=0.1)
 
-    def close(self) -> None:
-        _, errors = self.process.communicate(timeout=60)
-        for channel in (self.any, self.state, self.plain):
-            channel.close()
-        assert (self.process.returncode, errors) == (0, "")
+    def end(self) -> tuple[int, str]:
+        """Ends the program; returns its code, and what it says of errors."""
+        if self.ended is None:
+            try:
+                # Its input ends.
+                _, errors = self.process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                errors = "it was killed, as it did not end with its input"
+            self.ended = self.process.wait(), errors
+            for channel in (self.any, self.state, self.plain):
+                channel.close()
+        return self.ended
 
 
 @pytest.fixture(scope="module")
 def peer() -> Iterator[Peer]:
     namespace = tearless.Namespace(f"py-peer-{os.getpid()}")
     prefix = namespace._object_prefix()
-    peer = Peer(namespace)
-    yield peer
-    peer.close()
-    left = left_of(prefix)
-    remove(prefix)
-    assert left == []
+    try:
+        peer = Peer(namespace)
+        yield peer
+        ended = peer.end()
+    finally:
+        left = left_of(prefix)
+        remove(prefix)
+    assert (ended, left) == ((0, ""), [])
 
 
 @through_rust
 @settings(max_examples=500, deadline=None)
 @given(value=values)
 def test_values_come_back_from_rust(peer: Peer, value: Any) -> None:
-    peer.any.publish(value)
-    read = peer.back("any-back")
+    read = peer.back("any-back", peer.any.publish(value))
     assert same(read, value), (read, value)
 
 
@@ -313,12 +348,12 @@ def test_values_come_back_from_rust(peer: Peer, value: Any) -> None:
 def test_fields_come_back_from_rust(peer: Peer, state: State, as_dict: bool) -> None:
     """A dataclass or a dict is a struct in Rust, whose MessagePack, Postcard and plain data are values here."""
     expected = fields(state)
-    peer.state.publish(expected if as_dict else state)
+    number = peer.state.publish(expected if as_dict else state)
     for channel in ("state-packed", "state-compact"):
-        read = peer.back(channel)
+        read = peer.back(channel, number)
         assert same_fields(read, expected), (channel, read, expected)
     assert list(peer.readers["state-packed"].snapshot().value) == [field.name for field in dataclasses.fields(State)]
-    read = peer.back("state-plain")
+    read = peer.back("state-plain", number)
     assert same(read, fields(state.plain)), (read, state.plain)
 
 
@@ -326,8 +361,7 @@ def test_fields_come_back_from_rust(peer: Peer, state: State, as_dict: bool) -> 
 @settings(max_examples=100, deadline=None)
 @given(plain=plains)
 def test_plain_data_comes_back_from_rust(peer: Peer, plain: Plain) -> None:
-    peer.plain.publish(plain_bytes(plain))
-    read = peer.back("plain-back")
+    read = peer.back("plain-back", peer.plain.publish(plain_bytes(plain)))
     assert same(read, fields(plain)), (read, plain)
 
 
@@ -335,6 +369,88 @@ def test_plain_data_comes_back_from_rust(peer: Peer, plain: Plain) -> None:
 @pytest.mark.parametrize("channel", ["keys-packed", "keys-compact"])
 def test_keys_of_any_kind_are_keys(peer: Peer, channel: str) -> None:
     """In a key, lists are tuples, and maps tuples of pairs."""
-    value = peer.back(channel)
+    value = peer.back(channel, 1)
     at = (("At", (("x", 2), ("steps", (3, 4)))),)
     assert value == {"by_level": {"Low": 1, (("Of", -1),): 2**127, at: 5}, "by_option": {None: None, -6: None}}
+
+
+@through_rust
+@pytest.mark.parametrize("channel", ["state-compact", "state-plain"])
+def test_a_hub_and_streams_of_a_channel_with_a_schema(peer: Peer, channel: str) -> None:
+    hub, reader = peer.fleet.hub(), peer.fleet.reader(channel)
+
+    async def check() -> None:
+        changes, of_hub = reader.changes(), hub.changes(channel)
+        for at in range(3):
+            number = peer.state.publish(a_state(f"stream {at}"))
+            expected = peer.back(channel, number)
+            assert same(hub.get(channel).value, expected) and same(hub.states(channel)[channel].value, expected)
+            # The last state of another test may come first.
+            while (snapshot := await anext(changes)).publication < number:
+                pass
+            while (found := await anext(of_hub))[1].publication < number:
+                pass
+            assert found[0] == channel
+            for one in (snapshot, found[1]):
+                assert one.publication == number and same(one.value, expected)
+
+    asyncio.run(asyncio.wait_for(check(), 60))
+
+
+def a_state(name: str) -> State:
+    plain = Plain(2**100, -(2**100), 0.5, 7, (0.25, 0.5), -1, (3, -4))
+    phases = ["Idle", {"Working": 3}, {"Moving": {"to": [1.0, 2.0], "data": b"ab"}}, {"Pair": [-1, True]}]
+    nested = Nested((1, "one"), {"Low": 2**127})
+    return State(1, -2, 2**100, -(2**100), 1.5, 0.5, True, "x", name, bytes(range(20)), 7, phases,
+                 {(1, True): "one", (2, False): None}, {"loads": [0.5, 1.5]}, nested, plain)
+
+
+@contextmanager
+def memory_of(payload: bytes, prefix: str) -> Iterator[mmap.mmap]:
+    """The object of a namespace that has this payload, at its position."""
+    with ExitStack() as ending:
+        found = []
+        for entry in os.listdir("/dev/shm"):
+            if entry.startswith(prefix):
+                with open(f"/dev/shm/{entry}", "r+b") as file:
+                    memory = ending.enter_context(mmap.mmap(file.fileno(), 0))
+                if (at := memory.find(payload)) >= 0:
+                    memory.seek(at)
+                    found.append(memory)
+        assert len(found) == 1
+        yield found[0]
+
+
+@through_rust
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("channel", ["state-compact", "keys-compact", "state-plain"])
+def test_payloads_that_another_program_damages(peer: Peer, channel: str, seed: int) -> None:
+    """Of Postcard and plain data with a schema: a value or a DecodeError, and nothing else."""
+    odds = random.Random(seed)
+    number = peer.state.publish(a_state(f"damaged {seed}"))
+    before = peer.back(channel, 1 if channel.startswith("keys") else number)
+    payload = peer.fleet.reader(channel, raw=True).snapshot().value
+    reader, hub = peer.readers[channel], peer.fleet.hub()
+    values = errors = 0
+    with memory_of(payload, peer.fleet._object_prefix()) as memory:
+        begin = memory.tell()
+        place = slice(begin, begin + len(payload))
+        for _ in range(1000):
+            bytes_of = odds.choice([range(256), range(4), (0x80, 0xFF), (0, 1, 0x7F, 0xFF)])
+            damaged = bytearray(payload)
+            for _ in range(odds.choice([1, 2, 5, len(damaged)])):
+                damaged[odds.randrange(len(damaged))] = odds.choice(bytes_of)
+            memory[place] = bytes(damaged)
+            try:
+                reader.snapshot()
+                values += 1
+            except tearless.DecodeError as error:
+                assert channel in str(error)
+                errors += 1
+            states = hub.states(channel)
+            assert len(states) + len(states.errors) == 1
+        memory[place] = payload
+    assert same(reader.snapshot().value, before)
+    # All bytes are values of plain data.
+    assert errors == 0 if channel == "state-plain" else errors > 100
+    assert values > 100
