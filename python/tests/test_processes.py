@@ -191,7 +191,7 @@ def test_a_fork_reads_the_views_of_its_parent(fleet: tearless.Namespace) -> None
             gc.collect()
 
         in_child(child)
-        # The child has given back nothing: the writer does not take this memory, and nobody else the only pin.
+        # The child has given back nothing: the writer does not reuse this memory, and no other view gets the only pin.
         for number in range(20):
             camera.publish(numpy.full(100_000, number, "uint8"))
         assert (held[1] == 7).all()
@@ -622,7 +622,7 @@ def allocated():
     info = mallinfo() if mallinfo else Mallinfo()
     return info.uordblks + info.hblkhd
 def objects(): return collections.Counter(type(one).__name__ for one in gc.get_objects())
-# The interpreter keeps up to 4,096 names that were looked for.
+# The interpreter keeps up to 4,096 names of attributes that it has read.
 clear_names = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
 def look():
     gc.collect(); clear_names()

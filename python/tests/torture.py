@@ -31,7 +31,7 @@ import tearless
 WRITERS, READERS = 4, 4
 # Elements of the arrays: their copies take long enough to be caught in the middle.
 LENGTH = 40_000
-# Workers tell of their progress once in so many rounds.
+# Workers report their progress once in so many rounds.
 TOLD = 20
 
 _prctl = ctypes.CDLL(None).prctl
