@@ -149,7 +149,8 @@ classes!(SavedError, "Saved":;
     File Error, Busy InUse, Foreign Decode, OtherVersion TypeMismatch, Cut Decode, Damaged Decode,
     NoSuchChannel NotFound, NothingToSave NotFound,);
 classes!(DecodeError, "Decode":;
-    NoSchema TypeMismatch, Schema Decode,);
+    NoSchema TypeMismatch, Schema Decode, OtherEncoding TypeMismatch, UnknownCodec TypeMismatch, Payload Decode,
+    TooDeep Decode, TooManyElements Decode, TooLarge Decode, Left Decode,);
 classes!(DynamicError, "Dynamic":
     DynamicError::Snapshot(error) => error, DynamicError::Decode { source, .. } => source,;
     NoSuchField NotFound,);

@@ -445,7 +445,7 @@ def test_payloads_that_another_program_damages(peer: Peer, channel: str, seed: i
                 try:
                     reader.snapshot()
                     values += 1
-                except tearless.Error as error:
+                except tearless.DecodeError as error:
                     assert "can't be decoded" in str(error)
                     errors += 1
                 states = hub.states(channel)
