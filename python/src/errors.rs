@@ -79,10 +79,36 @@ pub(crate) trait ToPython: std::fmt::Display {
     fn class(&self) -> (Class, &'static str);
 }
 
+/// What the library names in Rust, and its name in Python.
+const NAMES: &[(&str, &str)] = &[
+    (
+        "a writer that is dropped, also by a panic, removes its channel, unless it lingers",
+        "a writer that is closed removes its channel, unless it was opened with linger=True",
+    ),
+    ("an owner that is dropped removes its block", "an owner that ends removes it"),
+    ("(`attach_within`)", "(`timeout`)"),
+    ("`BlockBuilder::attach_within`", "`timeout`"),
+    ("`BlockBuilder::open_mut`", "`Namespace.array`"),
+    ("WriterBuilder::", ""),
+    ("ReaderBuilder::", ""),
+    ("NamespaceBuilder::", ""),
+    ("BlockBuilder::", ""),
+    ("Namespace::", "Namespace."),
+    ("Writer::", "Writer."),
+];
+
+/// The same text with the names of Python.
+fn in_python(text: String) -> String {
+    NAMES.iter().fold(text, |text, (rust, python)| match text.contains(rust) {
+        true => text.replace(rust, python),
+        false => text,
+    })
+}
+
 /// For `Result::map_err`.
 pub(crate) fn raise<E: ToPython>(error: E) -> PyErr {
     let (class, kind) = error.class();
-    class.error(kind, &error.to_string())
+    class.error(kind, &in_python(error.to_string()))
 }
 
 /// First the variants that have another error of the library as their cause, which has the class;

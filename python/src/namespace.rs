@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tearless::accept::Any;
@@ -15,7 +15,7 @@ use tearless::view::TrustedWriters;
 use tearless::{Bytes, Namespace as Opened, WriterBuilder};
 
 use crate::block::Block;
-use crate::errors::raise;
+use crate::errors::{Class, raise};
 use crate::fork;
 use crate::reader::{Reader, wait_in_slices};
 use crate::syncer::{State, Syncer, interruptible};
@@ -51,13 +51,13 @@ impl WriterOptions {
         for (name, value) in keywords.into_iter().flatten() {
             let name: String = name.extract()?;
             match name.as_str() {
-                "capacity" => options.capacity = value.extract()?,
-                "slots" => options.slots = value.extract()?,
-                "max_state_len" => options.max_state_len = value.extract()?,
-                "pins" => options.pins = value.extract()?,
-                "max_memory" => options.max_memory = value.extract()?,
+                "capacity" => options.capacity = number(&name, &value)?,
+                "slots" => options.slots = number(&name, &value)?,
+                "max_state_len" => options.max_state_len = number(&name, &value)?,
+                "pins" => options.pins = number(&name, &value)?,
+                "max_memory" => options.max_memory = number(&name, &value)?,
                 "checksum" => options.checksum = value.extract()?,
-                "permissions" => options.permissions = value.extract()?,
+                "permissions" => options.permissions = number(&name, &value)?,
                 "heartbeat_interval" => {
                     options.heartbeat_interval =
                         value.extract::<Option<f64>>()?.map(values::duration).transpose()?;
@@ -102,6 +102,17 @@ impl WriterOptions {
         }
         builder
     }
+}
+
+/// The number that an option has.
+fn number<'py, T>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<Option<T>>
+where
+    Option<T>: FromPyObjectOwned<'py, Error = PyErr>,
+{
+    value.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(value.py()) {
+        true => Class::Argument.error("", &format!("{name}={value} is negative or too large")),
+        false => error,
+    })
 }
 
 /// A group's name or number.
@@ -221,13 +232,20 @@ impl Namespace {
         let promise = unsafe { TrustedWriters::new() };
         let builder = slf.get().namespace.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().accept(Any);
         let builder = builder.views_in_place(promise);
+        let limit = values::duration(timeout)?;
         let mut opened = None;
         let mut last = None;
         wait_in_slices(py, Some(timeout), raise, |left| {
             let attempt = builder.clone().attach_within(left).open();
             match attempt {
                 Ok(reader) => opened = Some(reader),
-                Err(error @ (AttachError::NotFound { .. } | AttachError::NotReady { .. })) => {
+                Err(mut error @ (AttachError::NotFound { .. } | AttachError::NotReady { .. })) => {
+                    if let AttachError::NotFound { waited, .. } | AttachError::NotReady { waited, .. } =
+                        &mut error
+                    {
+                        // Not the last slice of it alone.
+                        *waited = limit;
+                    }
                     last = Some(error);
                 }
                 Err(error) => return Err(error),
@@ -262,6 +280,7 @@ impl Namespace {
     #[pyo3(name = "_open_block", signature = (name, *, read_only=false, timeout=0.0))]
     fn open_block(&self, py: Python<'_>, name: &str, read_only: bool, timeout: f64) -> PyResult<Block> {
         let builder = self.namespace.block_builder(name);
+        let limit = values::duration(timeout)?;
         let (mut opened, mut last) = (None, None);
         wait_in_slices(py, Some(timeout), raise, |left| {
             let builder = builder.clone().attach_within(left);
@@ -271,7 +290,12 @@ impl Namespace {
             };
             match attempt {
                 Ok(block) => opened = Some(block),
-                Err(error @ (BlockError::NotFound { .. } | BlockError::NotReady { .. })) => {
+                Err(mut error @ (BlockError::NotFound { .. } | BlockError::NotReady { .. })) => {
+                    if let BlockError::NotFound { waited, .. } | BlockError::NotReady { waited, .. } =
+                        &mut error
+                    {
+                        *waited = limit;
+                    }
                     last = Some(error);
                 }
                 Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use tearless::dynamic::{self, Decoder, DynamicReader};
 use tearless::error::{CodecError, DecodeError};
@@ -46,6 +46,8 @@ made_elsewhere! {
 pub(crate) enum Format {
     Packed,
     Raw,
+    /// NumPy's, of the channel of this name.
+    Array(Arc<str>),
     /// By the schema of the channel, whose name an error has.
     Described(Arc<str>, Arc<Decoder>),
 }
@@ -54,6 +56,9 @@ impl Format {
     pub(crate) fn of(reader: &DynamicReader) -> Format {
         match reader.codec() {
             <MessagePack as Codec<u64>>::NAME => Format::Packed,
+            <Bytes as Codec<[u8]>>::NAME if reader.type_name().starts_with("ndarray ") => {
+                Format::Array(reader.reader().channel().into())
+            }
             <Bytes as Codec<[u8]>>::NAME => Format::Raw,
             _ => Format::Described(reader.reader().channel().into(), reader.decoder().clone()),
         }
@@ -63,6 +68,11 @@ impl Format {
     pub(crate) fn value<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Format::Raw => Ok(PyBytes::new(py, payload).into_any()),
+            Format::Array(channel) => {
+                static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+                let load = || Ok::<_, PyErr>(py.import("tearless._arrays")?.getattr("_array")?.unbind());
+                ARRAY.get_or_try_init(py, load)?.bind(py).call1((PyByteArray::new(py, payload), &**channel))
+            }
             Format::Packed => unpack(py, payload),
             Format::Described(channel, decoder) => described(py, channel, decoder, payload),
         }

@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -340,6 +341,12 @@ impl Writer {
     #[pyo3(signature = (*_error))]
     fn __exit__(&self, py: Python<'_>, _error: &Bound<'_, PyTuple>) -> PyResult<()> {
         self.close(py, None)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        let text =
+            "a writer belongs to its process: pass the Namespace and the channel's name, and open it there";
+        Err(PyTypeError::new_err(text))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _tearless
+from ._aio import Changes
 from ._errors import ArgumentError, ClosedError, DecodeError, TypeMismatchError
 
 if TYPE_CHECKING:
@@ -63,6 +64,13 @@ def _split(payload: memoryview, channel: str) -> tuple[bytes, _DType, _Shape, Or
     except Exception as error:  # NumPy evaluates the header: it may raise anything.
         raise DecodeError(f"the state of channel {channel!r} is no array: {error}") from error
     return head, dtype, shape, order
+
+
+def _array(payload: bytearray, channel: str) -> NDArray[Any]:
+    """The array of a payload, in the memory that the payload has."""
+    head, dtype, shape, order = _split(memoryview(payload), channel)
+    memory: Any = payload
+    return numpy.ndarray(shape, dtype, memory, len(head), None, order)
 
 
 def _count(shape: _Shape) -> int:
@@ -116,6 +124,11 @@ def _check_fields(dtype: _DType) -> None:
         raise TypeMismatchError(f"elements of the type {str(dtype)[:200]} can't be described ({error}): choose fields "
                                 "in their order in memory, with short names (numpy.lib.recfunctions.repack_fields)"
                                 ) from None
+
+
+def _named(dtype: _DType) -> str:
+    """A name of a type of elements that `numpy.dtype` takes: ``uint8`` where it is that of this machine."""
+    return dtype.name if dtype.isnative and dtype.kind in "biufc" else dtype.str
 
 
 def _type_name(dtype: _DType, order: str) -> str:
@@ -220,8 +233,10 @@ class ArrayWriter:
             raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {self.dtype}, not "
                                     f"{dtype}: publish array.astype(writer.dtype)")
         try:
+            if not hasattr(given, "dtype") and self.dtype.kind in "iub" and numpy.asarray(given).dtype.kind in "fc":
+                raise TypeError("some have fractions")
             array = numpy.asarray(array, self.dtype, order=self.order)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise TypeMismatchError(f"a value of the type {type(given).__name__} is no array of {self.dtype} "
                                     f"({error}): publish an array, a number or lists of numbers") from error
         data = array.reshape(-1, order=self.order) if array.ndim != 1 else array
@@ -360,8 +375,9 @@ class ArrayReader(_tearless.ArrayReaderBase):
             names = (_type_name(self._dtype, order) for order in "CF")
             if not any(name.startswith(native.type_name) for name in names):
                 found = native.type_name[len(_TYPE):].rpartition(" ")[0]
+                found = found if found.startswith("[") else _named(numpy.dtype(found))
                 raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {found}, not "
-                                        f"{self._dtype.descr if self._dtype.names else self._dtype.str}: open the "
+                                        f"{self._dtype.descr if self._dtype.names else _named(self._dtype)}: open the "
                                         "reader with that type, or without a dtype")
 
     def _layout(self, view: _tearless.View) -> _tearless.Layout:
@@ -377,7 +393,7 @@ class ArrayReader(_tearless.ArrayReaderBase):
     def _misfit(self, out: Any, latest: NDArray[Any]) -> TypeMismatchError:
         """Why `out` can't have the latest array."""
         order: Order = "C" if latest.flags.c_contiguous else "F"
-        wanted = f"numpy.empty({latest.shape}, {latest.dtype.str!r}, {order!r})"
+        wanted = f"numpy.empty({latest.shape}, {_named(latest.dtype)!r}, {order!r})"
         if not isinstance(out, numpy.ndarray):
             return TypeMismatchError(f"out is a {type(out).__name__}, no array: give {wanted}")
         if isinstance(out, numpy.ma.MaskedArray):
@@ -408,6 +424,13 @@ class ArrayReader(_tearless.ArrayReaderBase):
         `ClosedError` when the channel has ended.
         """
         return self._native.changed(timeout)
+
+    def changes(self) -> Changes[_tearless.Snapshot]:
+        """The latest array and every later one, as copies, for ``async for``: see `Changes`.
+
+        The loop is woken. To view instead of copying, use ``changed`` in a thread.
+        """
+        return Changes(self._native)
 
     def has_changed(self) -> bool:
         """Whether there is a later array than the last one that was read."""

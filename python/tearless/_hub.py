@@ -49,7 +49,8 @@ class Cut:
 
     def __repr__(self) -> str:
         how = "consistent" if self.is_consistent else f"not consistent, skews {self.skews}"
-        return f"<Cut of {len(self.states)} states, {how}>"
+        missing = f", without {', '.join(self.states.errors)}" if self.states.errors else ""
+        return f"<Cut of {len(self.states)} states, {how}{missing}>"
 
 
 class Hub(_tearless.Hub):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import sys
 import threading
@@ -98,6 +99,10 @@ def _kept(ending: _E) -> _E:
     return ending
 
 
+def _seconds(timeout: float | None) -> float:
+    return math.inf if timeout is None else timeout
+
+
 class Namespace(_tearless.Namespace):
     """The channels and arrays of a fleet, under one name.
 
@@ -146,13 +151,13 @@ class Namespace(_tearless.Namespace):
         """
         return _kept(self._open_writer(channel, "plain" if plain else "bytes", type_name, **options))
 
-    def reader(self, channel: str, *, raw: bool = False, timeout: float = 0.0) -> _tearless.Reader:
+    def reader(self, channel: str, *, raw: bool = False, timeout: float | None = 0.0) -> _tearless.Reader:
         """A reader of a channel, which need not have a writer any more.
 
-        Waits up to `timeout` seconds for the channel to exist, and raises `NotFoundError` then. With
-        `raw`, values are the bytes of the payloads.
+        Waits up to `timeout` seconds for the channel to exist, for ever if that is None, and raises
+        `NotFoundError` then. With `raw`, values are the bytes of the payloads.
         """
-        return self._open_reader(channel, raw=raw, timeout=timeout)
+        return self._open_reader(channel, raw=raw, timeout=_seconds(timeout))
 
     def array_writer(self, channel: str, shape: Shape, dtype: DTypeLike = "float64", *, order: Order = "C",
                      pins: int = 4, **options: Unpack[ArrayWriterOptions]) -> ArrayWriter:
@@ -168,13 +173,13 @@ class Namespace(_tearless.Namespace):
         return ArrayWriter(_kept(native), shape, dtype, order)
 
     def array_reader(self, channel: str, shape: Shape | None = None, dtype: DTypeLike | None = None, *,
-                     timeout: float = 0.0) -> ArrayReader:
+                     timeout: float | None = 0.0) -> ArrayReader:
         """A reader of a channel of arrays; with `shape` or `dtype`, only of those.
 
         Waits up to `timeout` seconds for the channel to exist. Raises `TypeMismatchError` for a
         channel of other elements, or of values.
         """
-        return ArrayReader(self._open_reader(channel, timeout=timeout), shape, dtype)
+        return ArrayReader(self._open_reader(channel, timeout=_seconds(timeout)), shape, dtype)
 
     def alloc(self, name: str, shape: Shape, dtype: DTypeLike = "float64", *, order: Order = "C",
               permissions: int | None = None) -> SharedArray:
@@ -195,13 +200,13 @@ class Namespace(_tearless.Namespace):
         self._blocks[name] = block
         return _arrays.shared_array(self, block)
 
-    def array(self, name: str, *, read_only: bool = False, timeout: float = 0.0) -> SharedArray:
+    def array(self, name: str, *, read_only: bool = False, timeout: float | None = 0.0) -> SharedArray:
         """The array that another process, or this one, has made by `alloc`.
 
         It is the same memory: what one process stores, the others see. Raises `NotFoundError` if
         there is none after `timeout` seconds, or its owner has died.
         """
-        return _arrays.shared_array(self, self._open_block(name, read_only=read_only, timeout=timeout))
+        return _arrays.shared_array(self, self._open_block(name, read_only=read_only, timeout=_seconds(timeout)))
 
     def _block(self, name: str, instance: int, is_read_only: bool) -> _tearless.Block:
         """The block that a pickled array is in: opened once in a process."""

@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import datetime
+import decimal
 import enum
+import fractions
 import functools
+import os
+import uuid
 from typing import Any
 
 import msgpack
@@ -21,10 +26,16 @@ _ADVICE = (
     ((set, frozenset), "publish a list: sorted(value)"),
     ((numpy.ndarray,), "publish it on an array channel (Namespace.array_writer), or as value.tolist()"),
     ((datetime.datetime,), "give it a time zone: value.astimezone()"),
+    ((numpy.datetime64, numpy.timedelta64), "publish str(value)"),
     ((datetime.date, datetime.time), "publish value.isoformat()"),
     ((datetime.timedelta,), "publish value.total_seconds()"),
     ((complex,), "publish [value.real, value.imag]"),
+    ((decimal.Decimal, fractions.Fraction, uuid.UUID, os.PathLike, BaseException), "publish str(value)"),
+    ((range, collections.abc.Iterator, collections.abc.Set, collections.abc.ValuesView), "publish list(value)"),
+    ((str,), "a part of it is no Unicode: publish os.fsencode(value), or value.encode(errors=…)"),
 )
+# For what has attributes of its own.
+_FIELDS = "publish a dict of its fields: vars(value)"
 
 
 def _default(value: Any) -> Any:
@@ -74,10 +85,17 @@ unpack = functools.partial(msgpack.unpackb, ext_hook=extension, strict_map_key=F
 def explain(value: Any, error: BaseException) -> str:
     """Why `value` can't be packed: where the part is that can't, and what to publish instead."""
     place, part, why = _find(value, "value", set()) or ("value", value, str(error))
+    if place.startswith("a key of "):
+        return f"{why}: keys are texts, numbers, bytes, or tuples of them"
     for types, advice in _ADVICE:
         if isinstance(part, types) and not isinstance(part, enum.Enum):
             return f"{why}: {advice.replace('value', place)}"
-    return why
+    return f"{why}: {_FIELDS.replace('value', place)}" if "__dict__" in dir(part) and not callable(part) else why
+
+
+def _refused(place: str, value: Any) -> str:
+    name = type(value).__name__
+    return f"{place} is {'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}, which can't be published"
 
 
 def _find(value: Any, place: str, above: set[int]) -> tuple[str, Any, str] | None:
@@ -105,13 +123,16 @@ def _find(value: Any, place: str, above: set[int]) -> tuple[str, Any, str] | Non
             try:
                 inner = _default(value)
             except TypeError:
-                return place, value, f"{place} is a {type(value).__name__}, which can't be published"
+                return place, value, _refused(place, value)
             except Exception as failure:
                 return place, value, f"{place} can't be read: {failure}"
             if isinstance(inner, dict):
                 parts = ((f"{place}.{key}", part) for key, part in inner.items())
             else:
-                return _find(inner, place, above | {id(value)}) or (place, value, str(error))
+                found = _find(inner, place, above | {id(value)})
+                if found is not None and isinstance(value, numpy.generic):
+                    return place, value, _refused(place, value)
+                return found or (place, value, str(error))
     for where, part in parts:
         found = _find(part, where, above | {id(value)})
         if found is not None:

@@ -13,7 +13,6 @@ import time
 import weakref
 from typing import Any
 
-import msgpack
 import numpy
 import pytest
 import tearless
@@ -210,12 +209,13 @@ def test_a_hub_of_eight_threads(fleet: tearless.Namespace) -> None:
 def test_what_interrupts_unpacking_is_raised(fleet: tearless.Namespace, monkeypatch: pytest.MonkeyPatch, of: str) -> None:
     """As Ctrl-C does; it is no error of a channel."""
 
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt("mine")
+    class Interrupting:
+        def __eq__(self, other: object) -> bool:
+            raise KeyboardInterrupt("mine")
 
-    monkeypatch.setattr(_values, "_unpack", interrupted)
     with fleet.writer("w") as writer:
-        writer.publish([1, msgpack.ExtType(5, b"one")])
+        writer.publish([1, 2**100])
+        monkeypatch.setattr(_values, "_SIGNED", Interrupting())
         hub = fleet.hub()
         calls = {"cut": lambda: hub.cut(["w"]), "states": hub.states, "changes": hub._stream("w").next}
         with pytest.raises(KeyboardInterrupt, match="mine"):

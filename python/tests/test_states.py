@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import enum
 import pickle
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -74,7 +78,7 @@ def test_models_are_published_by_their_fields(fleet: tearless.Namespace) -> None
         ([2**128], "value[0] is an integer of more than 128 bits"), ([-(2**127) - 1], "more than 128 bits"),
         ({"at": datetime.datetime(2026, 1, 1)}, "value['at'] is a datetime, which can't be published: give it a time zone"),
         ({"frame": numpy.zeros(3)}, "array_writer"),
-        (Job(1, object()), "value.where is a object, which can't be published"),  # type: ignore[arg-type]
+        (Job(1, object()), "value.where is an object, which can't be published"),  # type: ignore[arg-type]
         ({frozenset((1, 2)): 3}, "a key of value is a frozenset"),
         (1j, "publish [value.real, value.imag]"),
     ],
@@ -250,3 +254,35 @@ def test_a_state_that_publishes_while_it_is_packed(fleet: tearless.Namespace) ->
 
         assert writer.publish({"odd": Odd.ONE}) == 2
         assert [state.value for state in fleet.reader("w").history()] == [{"odd": 7}, ["within"]]
+
+
+def test_errors_name_what_there_is_in_python(fleet: tearless.Namespace) -> None:
+    with fleet.writer("camera", max_state_len=100) as writer, fleet.alloc("block", 3) as block:
+        wrong: list[Callable[[], object]] = [
+            lambda: fleet.reader("camrea", timeout=0.05), lambda: fleet.array("nobody", timeout=0.05),
+            lambda: writer.publish(b"x" * 1000), lambda: fleet.alloc("block", 3), lambda: fleet.writer("camera"),
+            lambda: fleet.remove("camera"), lambda: fleet.reader("camera").snapshot(),
+            lambda: fleet.writer("w", slots=0), lambda: fleet.writer("w", pins=10**6), lambda: fleet.writer("w", slots=-1),
+            lambda: fleet.writer("w", capacity=10**9, max_state_len=10), lambda: fleet.writer("w", max_memory=-5),
+        ]
+        for call in wrong:
+            with pytest.raises(tearless.Error) as raised:
+                call()
+            text = str(raised.value)
+            assert not any(word in text for word in ("::", "Builder", "attach_within", "panic", "dropped")), text
+        with pytest.raises(tearless.NotFoundError, match="even after 50.0ms"):
+            fleet.reader("nobody", timeout=0.05)
+        with pytest.raises(TypeError, match="open it there"):
+            pickle.dumps(writer)
+        del block
+
+
+@pytest.mark.parametrize(("value", "advice"), [
+    (decimal.Decimal("1.5"), r"str\(value\)"), (Path("a"), r"str\(value\)"), (range(3), r"list\(value\)"),
+    (iter([1]), r"list\(value\)"), ({"a": 1}.values(), r"list\(value\)"), (numpy.datetime64("2026-01-01"), r"str\(value\)"),
+    (SimpleNamespace(a=1), r"vars\(value\)"), ("a\udc80", "fsencode"), ({frozenset([1]): 2}, "keys are texts"),
+    (ValueError("mine"), r"str\(value\)"), (lambda: 1, "is a function, which can't be published$"), (object(), "is an object"),
+])
+def test_what_can_not_be_published_is_told_how(fleet: tearless.Namespace, value: object, advice: str) -> None:
+    with fleet.writer("w") as writer, pytest.raises(tearless.EncodeError, match=advice):
+        writer.publish(value)
