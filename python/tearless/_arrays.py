@@ -178,6 +178,16 @@ class Frame:
             self._writer._native._give_back(slot)
 
 
+def _check_numbers(given: NDArray[Any], dtype: _DType) -> None:
+    """Refuses numbers that NumPy would change: fractions, and, before NumPy 2, those that are too large."""
+    if dtype.kind in "iub" and given.dtype.kind in "fc" and given.size > 0:
+        raise TypeError("some have fractions")
+    if dtype.kind in "iu" and given.dtype.kind in "iu" and given.size > 0:
+        limits = numpy.iinfo(dtype)
+        if given.min() < limits.min or given.max() > limits.max:
+            raise OverflowError(f"numbers from {limits.min} to {limits.max} fit")
+
+
 class ArrayWriter:
     """A writer of a channel whose states are arrays of one type: made by `Namespace.array_writer`.
 
@@ -233,8 +243,8 @@ class ArrayWriter:
             raise TypeMismatchError(f"channel {self.channel!r} has elements of the type {self.dtype}, not "
                                     f"{dtype}: publish array.astype(writer.dtype)")
         try:
-            if not hasattr(given, "dtype") and self.dtype.kind in "iub" and numpy.asarray(given).dtype.kind in "fc":
-                raise TypeError("some have fractions")
+            if not hasattr(given, "dtype"):
+                _check_numbers(numpy.asarray(given), self.dtype)
             array = numpy.asarray(array, self.dtype, order=self.order)
         except (ValueError, TypeError, OverflowError) as error:
             raise TypeMismatchError(f"a value of the type {type(given).__name__} is no array of {self.dtype} "
