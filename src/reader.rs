@@ -89,8 +89,15 @@ impl<T, C: Decode<T>> Reader<T, C> {
     pub fn snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
-            let info = self.snapshot_into(&mut state)?;
-            return Ok(Snapshot::new(state, info));
+            // Two paths as in `snapshot_into`: what they shared would be moved through memory.
+            let fast = self.channel.snapshot_fast(&mut direct.destination(&mut state));
+            return match fast {
+                Ok(info) => {
+                    self.seen = info.publication();
+                    Ok(Snapshot::new(state, info))
+                }
+                Err(torn) => self.slow_value(&direct, torn),
+            };
         }
         let info = self.channel.snapshot(&mut &mut self.scratch)?;
         self.decoded(info)
@@ -221,6 +228,14 @@ impl<T, C: Decode<T>> Reader<T, C> {
     #[must_use]
     pub fn changes(self) -> Changes<T, C> {
         Changes::new(self)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn slow_value(&mut self, direct: &impl Direct<T>, torn: u32) -> Result<Snapshot<T>, SnapshotError> {
+        let mut state = direct.blank();
+        let info = self.slow_into(&mut direct.destination(&mut state), torn)?;
+        Ok(Snapshot::new(state, info))
     }
 
     #[inline(never)]
