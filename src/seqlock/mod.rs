@@ -29,6 +29,7 @@
 //! function per type, in which the length of a plain state is known and its copy is a few moves.
 //! Off those two paths a function is `#[inline]` or nothing.
 
+mod destination;
 #[cfg(test)]
 pub(crate) mod models;
 mod pins;
@@ -39,11 +40,12 @@ mod ring;
 mod waiting;
 mod writer;
 
+pub(crate) use destination::{Destination, Part};
 pub(crate) use pins::Pins;
 pub use published::ChannelState;
 pub(crate) use published::{Generations, Published};
 pub(crate) use reader::Reader;
-pub(crate) use ring::{Attempt, Destination, NotCopied, Part, Ring, Segment, SlotStatus};
+pub(crate) use ring::{Attempt, NotCopied, Ring, Segment, SlotStatus};
 pub use waiting::WakeMode;
 pub(crate) use waiting::{Announcements, Answered, WakeUps, announce_waiter, count_wake_up};
 pub(crate) use writer::Writer;

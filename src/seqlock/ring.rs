@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Destination;
 use crate::layout::{Geometry, Publication, Side};
 use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
 
@@ -76,23 +77,6 @@ pub(crate) enum NotCopied {
     /// The slot or the destination has no room for the length that was loaded, which may be of
     /// another publication.
     Length,
-}
-
-/// Private memory of a reader that receives the payload.
-pub trait Destination {
-    /// The buffer for a payload of `len` bytes (at most the segment's capacity), or for the part of
-    /// it that the reader wants; `None` if the destination refuses that length.
-    fn buffer(&mut self, len: usize) -> Option<&mut [u8]>;
-
-    /// Where in the payload the wanted part begins.
-    #[inline]
-    fn offset(&self) -> usize {
-        0
-    }
-
-    /// The bytes of the last copy; if the destination refused the length, as many bytes as it
-    /// accepts.
-    fn bytes(&self) -> &[u8];
 }
 
 impl<M: Memory> Ring<M> {
@@ -382,61 +366,6 @@ impl<M: MemoryMut> Ring<M> {
         if slot.stamp() == publication.stamp_writing() {
             slot.set_stamp(0);
         }
-    }
-}
-
-/// A part of a payload.
-#[derive(Debug)]
-pub(crate) struct Part<'a> {
-    pub(crate) offset: usize,
-    pub(crate) into: &'a mut [u8],
-}
-
-impl Destination for Part<'_> {
-    /// Accepts any payload that contains the part.
-    #[inline]
-    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
-        let end = self.offset.checked_add(self.into.len())?;
-        (end <= len).then_some(self.into)
-    }
-
-    #[inline]
-    fn offset(&self) -> usize {
-        self.offset
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.into
-    }
-}
-
-impl Destination for &mut Vec<u8> {
-    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
-        if len > self.capacity() {
-            // The contents will be overwritten: fresh zeroes are cheaper than moving them and
-            // zeroing the rest.
-            **self = vec![0; len];
-        } else {
-            self.resize(len, 0);
-        }
-        Some(self)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-}
-
-impl Destination for &mut [u8] {
-    /// Accepts exactly its own length.
-    #[inline]
-    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
-        (len == self.len()).then_some(self)
-    }
-
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        self
     }
 }
 

@@ -152,8 +152,8 @@ fn files(tree: &Tree) -> Measure {
     Measure {
         what: "files of src without tests and models",
         count: tree.files.len(),
-        aim: 135,
-        ceiling: 135,
+        aim: 136,
+        ceiling: 136,
         details,
     }
 }
