@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -27,8 +27,9 @@ thread_local! {
     static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How long a thread waits for a fork that does not come.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a thread looks, a millisecond later each time, for a fork that does not come. Time itself
+/// says nothing: the process may have been stopped, as a machine that sleeps is.
+const PATIENCE: u32 = 1000;
 
 /// No fork is made as long as it lives.
 pub(crate) struct Inside(Option<RwLockReadGuard<'static, ()>>);
@@ -47,7 +48,7 @@ pub(crate) fn enter(py: Python<'_>) -> Inside {
     if IS_INSIDE.get() {
         return Inside(None);
     }
-    let begin = Instant::now();
+    let mut looks = 0;
     let guard = loop {
         match GATE.try_read() {
             Ok(guard) => break guard,
@@ -57,12 +58,15 @@ pub(crate) fn enter(py: Python<'_>) -> Inside {
             // thread does next is the lesser evil.
             Err(TryLockError::WouldBlock)
                 if IS_HELD.load(Ordering::Relaxed)
-                    && (IS_LATE.load(Ordering::Relaxed) || begin.elapsed() > PATIENCE) =>
+                    && (IS_LATE.load(Ordering::Relaxed) || looks == PATIENCE) =>
             {
                 IS_LATE.store(true, Ordering::Relaxed);
                 return Inside(None);
             }
-            Err(TryLockError::WouldBlock) => py.detach(|| thread::sleep(Duration::from_millis(1))),
+            Err(TryLockError::WouldBlock) => {
+                looks += 1;
+                py.detach(|| thread::sleep(Duration::from_millis(1)));
+            }
         }
     };
     IS_INSIDE.set(true);

@@ -769,6 +769,50 @@ values.close(); plain.close()
 """, fleet.name, str(size))
 
 
+def test_a_process_that_was_stopped_in_the_middle_of_a_fork(run: Any, fleet: tearless.Namespace) -> None:
+    """As when a machine sleeps: threads that wait for the fork don't take it for one that never comes."""
+    run("""
+import os, signal, subprocess, sys, threading
+signal.alarm(100)
+
+# It is called after tearless's own hook, since it was registered before that.
+def stop():
+    pid = os.getpid()
+    subprocess.Popen(["sh", "-c", f"sleep 1.2; kill -CONT {pid}"], start_new_session=True)
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(10_000):
+        pass
+
+waits = [False]
+os.register_at_fork(before=lambda: stop() if waits[0] else None)
+import tearless
+sys.setswitchinterval(1e-5)
+fleet, payload, is_over = tearless.Namespace(sys.argv[1]), bytes(300_000), threading.Event()
+writer = fleet.bytes_writer("b", capacity=1_000_000)
+writer.publish(payload)
+reader = fleet.reader("b")
+
+def work():
+    while not is_over.is_set():
+        reader.snapshot()
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for _ in range(4):
+    waits[0] = True
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        reader.snapshot()
+        os._exit(0)
+    waits[0] = False
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "a child was stuck"
+is_over.set()
+for thread in threads: thread.join()
+writer.close()
+""", fleet.name)
+
+
 @pytest.mark.parametrize("order", ["tearless, logging", "logging, tearless"])
 def test_forks_while_a_thread_that_logs_reads(run: Any, fleet: tearless.Namespace, order: str) -> None:
     """A fork waits for the lock of `logging`, too, whose holder may wait for the fork."""
