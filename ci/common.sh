@@ -93,11 +93,13 @@ make_scratch() {
 
 # --- Shared memory
 
-# Starts the script again in a mount namespace with its own empty /dev/shm, so that the check for
-# leftovers sees only the script's objects. If the system refuses that, the check reads the common
-# /dev/shm: see `objects`.
+# The beginning of a command in a mount namespace with its own empty /dev/shm; empty if the system
+# refuses that.
+apart=()
+
+# Starts the script again with its own /dev/shm, so that the check for leftovers sees only the
+# script's objects. If the system refuses that, the check reads the common /dev/shm: see `objects`.
 own_shared_memory() {
-    [[ ${TEARLESS_SHARED_MEMORY_OF-} != "$$" ]] || return 0
     local enter=(unshare --mount) drop=()
     local mount="mount -t tmpfs -o mode=1777 tearless $SHARED_MEMORY"
     if ((EUID != 0)); then
@@ -105,8 +107,12 @@ own_shared_memory() {
         drop=(setpriv --inh-caps=-all --ambient-caps=-all)
     fi
     if "${enter[@]}" sh -c "$mount" 2>/dev/null; then
-        # The process id stays the same: by this, the script detects that it runs in its namespace.
-        TEARLESS_SHARED_MEMORY_OF=$$ exec "${enter[@]}" sh -c "$mount && exec \"\$@\"" sh "${drop[@]}" "$0" "$@"
+        apart=("${enter[@]}" sh -c "$mount && exec \"\$@\"" sh "${drop[@]}")
+    fi
+    # The process id stays the same: by this, the script detects that it runs in its namespace.
+    [[ ${TEARLESS_SHARED_MEMORY_OF-} != "$$" ]] || return 0
+    if ((${#apart[@]} > 0)); then
+        TEARLESS_SHARED_MEMORY_OF=$$ exec "${apart[@]}" "$0" "$@"
     fi
     printf '%s: no mount namespace here: the check for leftovers reads the common %s\n' "$script" "$SHARED_MEMORY" >&2
     common_before=$(ls -A "$SHARED_MEMORY")
@@ -153,6 +159,35 @@ check_leftovers() {
         return 1
     fi
     printf 'nothing left in %s\n' "$SHARED_MEMORY"
+}
+
+# --- Side by side
+
+# Commands that run beside the script: the file of its output, by the process group of each one.
+declare -A beside=()
+on_exit 'for group in "${!beside[@]}"; do kill -KILL -- "-$group" 2>/dev/null || true; done'
+
+# Starts the command that is given after the file of its output, beside the script. Its process
+# group is in `started`. Never called where `set -e` does not hold, as in a condition.
+start_beside() {
+    local output=$1
+    shift
+    set -m
+    "$@" >"$output" 2>&1 </dev/null &
+    set +m
+    started=$!
+    beside[$started]=$output
+}
+
+# Waits for the process group $1, or for the one that ends first, and prints its output; returns its
+# exit status. The process group is in `ended`.
+end_beside() {
+    local status=0
+    ended=
+    wait -n -p ended "${@:-${!beside[@]}}" || status=$?
+    cat "${beside[$ended]}"
+    unset "beside[$ended]"
+    return "$status"
 }
 
 # --- Builds

@@ -249,6 +249,7 @@ fn errors_say_what_to_do() {
             // Sizes are checked only when code is generated.
             .args(["build", "--offline", "--quiet", "--bin", case.name, "--features", case.features])
             .env("CARGO_TARGET_DIR", folder.join("target"))
+            .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .env("CARGO_TERM_COLOR", "never")
             .env_remove("RUSTFLAGS")
             .output()

@@ -2,7 +2,7 @@
 
     python mixed.py --seconds 2            needs cargo, and a clone of the repository
 
-First a worker in Rust publishes (`cargo run --example publish`), and Python reads it, by the fields of
+First a worker in Rust publishes (`cargo run --release --example publish`), and Python reads it, by the fields of
 its struct. Then Python publishes states of that type, and a program in Rust reads them (`query`).
 """
 
@@ -30,7 +30,7 @@ class Conversation:
 
 def example(name: str) -> subprocess.Popen[str]:
     """Starts an example in Rust."""
-    command = ["cargo", "run", "--quiet", "--example", name]
+    command = ["cargo", "run", "--quiet", "--release", "--example", name]
     return subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     # The name that the examples in Rust have, too.
     fleet = tearless.Namespace("examples")
-    build = ["cargo", "build", "--quiet", "--example", "publish", "--example", "query"]
+    build = ["cargo", "build", "--quiet", "--release", "--example", "publish", "--example", "query"]
     subprocess.run(build, cwd=REPOSITORY, check=True)
 
     with example("publish") as rust:
