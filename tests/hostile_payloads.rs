@@ -195,10 +195,11 @@ fn the_deepest_payload_fits_on_the_stack_of_a_thread() {
 /// 2^60 as a Postcard length.
 const HUGE: [u8; 9] = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
 
+/// Each element in turn would take hours. A busy machine and a sanitizer may take seconds.
 fn at_once<T>(work: impl FnOnce() -> T) -> T {
     let begin = Instant::now();
     let result = work();
-    assert!(begin.elapsed() < Duration::from_secs(2), "it took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(60), "it took {:?}", begin.elapsed());
     result
 }
 
