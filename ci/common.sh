@@ -4,7 +4,7 @@
 set -euo pipefail
 
 # How many seconds processes get to end, and objects to disappear.
-PATIENCE=10
+PATIENCE=30
 readonly SHARED_MEMORY=/dev/shm
 script=ci/${0##*/}
 
@@ -179,12 +179,12 @@ start_beside() {
     beside[$started]=$output
 }
 
-# Waits for the process group $1, or for the one that ends first, and prints its output; returns its
-# exit status. The process group is in `ended`.
+# Waits for one of the given process groups, or of all, and prints its output; returns its exit
+# status. The process group is in `ended`.
 end_beside() {
-    local status=0
-    ended=
-    wait -n -p ended "${@:-${!beside[@]}}" || status=$?
+    local status=0 groups=("$@")
+    ((${#groups[@]} > 0)) || groups=("${!beside[@]}")
+    wait -n -p ended "${groups[@]}" || status=$?
     cat "${beside[$ended]}"
     unset "beside[$ended]"
     return "$status"

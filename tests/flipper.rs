@@ -21,7 +21,7 @@ const DURATION: Duration = Duration::from_secs(2);
 /// Far more processor time than the policies below allow, however busy the machine is.
 const WORK: Duration = Duration::from_secs(1);
 /// Far more time than the policies below allow. The machine may suspend this process.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 /// Bytes of the largest state. A segment has two slots of up to twice as much.
 const MAX_BYTES: u64 = 5_000;
 

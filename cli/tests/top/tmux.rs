@@ -113,7 +113,7 @@ impl Tmux {
         });
         let begin = Instant::now();
         while screen().trim() != "001" {
-            assert!(begin.elapsed() < Duration::from_secs(10), "alternate, mouse, cursor: {}", screen());
+            assert!(begin.elapsed() < Duration::from_secs(60), "alternate, mouse, cursor: {}", screen());
             sleep(Duration::from_millis(20));
         }
         self.shell(

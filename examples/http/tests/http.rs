@@ -32,7 +32,7 @@ use options::Command;
 use state::{Purse, kind::Choice};
 
 /// How long an event may take until an answer shows it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A test case in a namespace of its own.
 type Test = fn(&str);
