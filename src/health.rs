@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::channel::{ChannelReader, WriterState};
+use crate::channel::{ChannelReader, WriterState, origin_of};
 use crate::clock::TimestampSource;
 
 /// A writer is stalled when it is silent for more than this many of the intervals that it promises.
@@ -69,6 +69,12 @@ pub enum Health {
         /// Time since its last sign of life; `None` if none has a timestamp.
         silent: Option<Duration>,
     },
+    /// Only of a [mirrored](crate::mirror) channel: there is no news of the worker's host
+    /// ([`WriterState::Unreachable`]). The worker may be well; the last state stays readable.
+    Unreachable {
+        /// Time since the last news; `None` if there was none.
+        since: Option<Duration>,
+    },
 }
 
 /// The limits between fresh and unchanged, and between patience and stalled. `None` leaves a limit
@@ -99,6 +105,8 @@ pub(crate) struct Signs {
     pub(crate) slept: Duration,
     /// Time since the current writer closed the channel, or its process exited.
     pub(crate) ended_ago: Option<Duration>,
+    /// Time since the last news of the origin of a mirrored channel.
+    pub(crate) news_age: Option<Duration>,
 }
 
 impl Health {
@@ -112,6 +120,7 @@ impl Health {
             WriterState::Exited => Health::Exited { since: signs.ended_ago },
             WriterState::Stopped => Health::Stalled { silent: awake, is_stopped: true },
             WriterState::Unknown => Health::Unknown { silent },
+            WriterState::Unreachable => Health::Unreachable { since: signs.news_age },
             WriterState::Alive => Health::of_living(signs, awake, thresholds),
         }
     }
@@ -134,7 +143,7 @@ impl Health {
     }
 
     /// The name of the variant in lower case: `fresh`, `unchanged`, `stalled`, `dead`, `exited`,
-    /// `closed`, `empty` or `unknown`.
+    /// `closed`, `empty`, `unknown` or `unreachable`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -146,16 +155,17 @@ impl Health {
             Health::Closed => "closed",
             Health::Empty => "empty",
             Health::Unknown { .. } => "unknown",
+            Health::Unreachable { .. } => "unreachable",
         }
     }
 
-    /// The age of the last publication, of the last sign of life, or of the exit.
+    /// The age of the last publication, of the last sign of life, of the last news, or of the exit.
     fn age(self) -> Option<Duration> {
         match self {
             Health::Fresh { age } => Some(age),
             Health::Unchanged { age } => age,
             Health::Stalled { silent, .. } | Health::Unknown { silent } => silent,
-            Health::Dead { since } | Health::Exited { since } => since,
+            Health::Dead { since } | Health::Exited { since } | Health::Unreachable { since } => since,
             Health::Closed | Health::Empty => None,
         }
     }
@@ -187,6 +197,7 @@ impl Signs {
             heartbeat_interval: reader.page().heartbeat_interval(),
             slept,
             ended_ago: reader.page().ended_ago(),
+            news_age: origin_of(reader).and_then(|origin| origin.news_age),
         }
     }
 
@@ -205,9 +216,9 @@ pub(crate) fn look_at_one_writer<R, E>(
     mut look: impl FnMut(&mut ChannelReader) -> Result<R, E>,
 ) -> Result<R, E> {
     for _ in 1..MAX_LOOKS {
-        let incarnation = reader.page().incarnation();
+        let writers = reader.page().writers();
         let seen = look(reader)?;
-        if reader.page().incarnation() == incarnation {
+        if reader.page().writers() == writers {
             return Ok(seen);
         }
     }
@@ -227,6 +238,7 @@ impl fmt::Display for Health {
             Health::Unchanged { .. } => write!(formatter, " since a publication {age:.1?} ago"),
             Health::Dead { .. } => write!(formatter, ", last sign of life {age:.1?} ago"),
             Health::Exited { .. } => write!(formatter, " {age:.1?} ago"),
+            Health::Unreachable { .. } => write!(formatter, ", last news {age:.1?} ago"),
             _ => write!(formatter, ", silent for {age:.1?}"),
         }
     }
@@ -235,8 +247,8 @@ impl fmt::Display for Health {
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 impl serde::Serialize for Health {
     /// A structure of the [name](Health::name), the age in seconds (of the last publication where
-    /// the worker is fresh or unchanged, of the exit where it has exited, else of the last sign of
-    /// life) and whether the process is stopped.
+    /// the worker is fresh or unchanged, of the exit where it has exited, of the last news where it
+    /// is unreachable, else of the last sign of life) and whether the process is stopped.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
         let is_stopped = matches!(self, Health::Stalled { is_stopped: true, .. });

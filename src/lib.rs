@@ -242,6 +242,7 @@ pub mod inspect;
 mod layout;
 mod liveness;
 mod memory;
+pub mod mirror;
 mod namespace;
 mod object;
 pub mod options {

@@ -267,6 +267,11 @@ impl Namespace {
         self.backend().directory().map(Path::new)
     }
 
+    /// What each writer of this namespace begins with.
+    pub(crate) fn writers(&self) -> &WriterOptions {
+        &self.writers
+    }
+
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         self.handle.backend()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::{SnapshotError, SnapshotInfo};
+use crate::channel::{Origin, SnapshotError, SnapshotInfo};
 use crate::codec::CodecError;
 use crate::view::View;
 
@@ -79,7 +79,7 @@ macro_rules! of_info {
 }
 
 of_info! {
-    publication: u64, age: Option<Duration>, published_at: Option<SystemTime>, payload_len: usize, retries: u32
+    publication: u64, origin: Option<Origin>, age: Option<Duration>, published_at: Option<SystemTime>, payload_len: usize, retries: u32
 }
 
 impl<T> Deref for Snapshot<T> {

@@ -177,6 +177,12 @@ impl<M: Memory> ControlPage<M> {
         self.load(control::INCARNATION)
     }
 
+    /// The same, and the number that the channel of another host has had, if this is a copy of it:
+    /// these differ as soon as a successor writes, here or there.
+    pub(crate) fn writers(&self) -> [u64; 2] {
+        [self.incarnation(), self.load(control::ORIGIN_INCARNATION)]
+    }
+
     /// Number of segments that were replaced by larger or smaller ones, by all writers that the
     /// channel has had.
     pub(crate) fn growths(&self) -> u64 {
@@ -193,6 +199,11 @@ impl<M: Memory> ControlPage<M> {
     /// Payload bytes that a state may have at most.
     pub(crate) fn max_state_len(&self) -> u64 {
         self.load(control::MAX_STATE_LEN)
+    }
+
+    /// Payload bytes that fit in a slot of the first segments.
+    pub(crate) fn initial_capacity(&self) -> u64 {
+        self.first.map_or(0, |first| first.geometry.capacity() as u64)
     }
 
     /// Time since the writer opened the channel; `None` if it is not known.
@@ -313,6 +324,13 @@ impl<M: MemoryMut> ControlPage<M> {
         let coarse = coarse.min(u64::MAX / (SOURCE + 1)) * (SOURCE + 1);
         self.store(control::TIMESTAMPS, coarse | options.timestamps as u64);
         // The publications of a former writer stay deferred.
+        if options.mirrored.is_some() {
+            // Until there are news, the last ones are a former mirror's: the origin's writer may
+            // have done anything since.
+            self.store(control::OPENED, 0);
+            let since = NonZeroU64::new(self.load(control::UNREACHABLE));
+            self.store(control::UNREACHABLE, since.map_or(self.load(control::NEWS), NonZeroU64::get));
+        }
         let deferred = if options.deferred { u64::MAX } else { self.deferred().min(self.publication()) };
         self.store(control::DEFERRED, deferred);
         // Release: the promises above must not become visible after the owner below. Pairs with the

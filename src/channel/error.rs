@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{KnownChannels, NameError, OverBudget, SizeLimit};
-use crate::layout::pins;
+use crate::layout::{Publication, pins};
 use crate::object::{ObjectError, cleanup_text};
 use text::{
     advised, chain_text, collision_text, mismatch_text, paths_text, slots_text, text_for_removal,
@@ -31,6 +31,39 @@ pub enum CreateError {
         channel: String,
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
+    },
+    /// The channel mirrors one of another host, and only a mirror of that host may write it, also
+    /// after a mirror died.
+    #[error(
+        "channel {channel:?} mirrors the channel of host {host:?}, and only a mirror of that host \
+             may write it: choose another name, or end the mirror and remove the channel \
+             (`Namespace::remove_channel`, `tearless gc`)"
+    )]
+    Mirrored {
+        /// The channel.
+        channel: String,
+        /// The name of the host.
+        host: String,
+    },
+    /// A mirror found a channel of this host, which it does not replace, also after its writer
+    /// died.
+    #[error(
+        "channel {channel:?} is one of this host, and a mirror replaces none: mirror under \
+             another name, or remove the channel (`Namespace::remove_channel`, `tearless gc`)"
+    )]
+    NotMirrored {
+        /// The channel.
+        channel: String,
+    },
+    /// No channel can have what the origin says of its channel.
+    #[error("channel {channel:?} of host {host:?} can't be mirrored: {reason}")]
+    InvalidOrigin {
+        /// The channel.
+        channel: String,
+        /// The name of the host.
+        host: String,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// The initial capacity is more than the maximum state length.
     #[error(
@@ -309,6 +342,18 @@ pub enum PublishError {
         max_state_len: usize,
         /// Which limit was exceeded.
         limit: SizeLimit,
+    },
+    /// The publication of another host has a number that no publication has.
+    #[error(
+        "channel {channel:?} mirrors no publication {publication}: numbers are at most {}; the host, or what \
+         carries its states, is damaged or hostile: stop mirroring it",
+        Publication::MAX.get()
+    )]
+    InvalidNumber {
+        /// The channel.
+        channel: String,
+        /// The number.
+        publication: u64,
     },
     /// The codec can't encode the state.
     #[error("the state of channel {channel:?} can't be encoded as {codec}: {}",

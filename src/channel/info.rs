@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime};
 
+use super::origin::{Host, Origin};
 use crate::clock;
 use crate::layout::Publication;
 use crate::memory::SlotHeader;
@@ -13,13 +14,18 @@ pub struct SnapshotInfo {
     publication: Publication,
     len: u64,
     time: u64,
+    /// The slot's word for the checksum: of a mirrored channel, the origin's number.
+    word: u64,
+    /// The host that a mirrored channel is of.
+    host: Option<Host>,
     retries: u32,
 }
 
 impl SnapshotInfo {
     #[inline(always)]
-    pub(super) fn new(publication: Publication, header: SlotHeader) -> SnapshotInfo {
-        SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 }
+    pub(super) fn new(publication: Publication, header: SlotHeader, host: Option<Host>) -> SnapshotInfo {
+        let SlotHeader { len, time, checksum: word } = header;
+        SnapshotInfo { publication, len, time, word, host, retries: 0 }
     }
 
     /// The same after so many attempts that failed.
@@ -31,8 +37,8 @@ impl SnapshotInfo {
     /// memory, both would have to fill it; this way each keeps the words in registers.
     #[inline(always)]
     pub(crate) fn by_field(self) -> SnapshotInfo {
-        let SnapshotInfo { publication, len, time, retries } = self;
-        SnapshotInfo { publication, len, time, retries }
+        let SnapshotInfo { publication, len, time, word, host, retries } = self;
+        SnapshotInfo { publication, len, time, word, host, retries }
     }
 
     /// The publication's number: 1 for the first of the channel's life.
@@ -42,8 +48,17 @@ impl SnapshotInfo {
         self.publication.get()
     }
 
+    /// The publication of another host that this is a copy of, if the channel is a
+    /// [mirrored](crate::mirror) one.
+    #[inline]
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.host.map(|host| Origin::new(host, self.word))
+    }
+
     /// Time since the state was published, as of now; time for which the machine slept counts.
-    /// `None` if the writer gives its publications no timestamps.
+    /// `None` if the writer gives its publications no timestamps. On a [mirrored](crate::mirror)
+    /// channel, it was at least that long ago.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         NonZeroU64::new(self.time).map(clock::age)

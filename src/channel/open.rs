@@ -174,6 +174,9 @@ impl Opening<'_> {
         if let Some(other) = header.collides_with(name) {
             return Err(self.collides_with(other));
         }
+        if let Some(refusal) = self.refusal(page.state(), &header) {
+            return Err(refusal);
+        }
         let is_ended = page.state() == ChannelState::Removed;
         // A copy of the channel that is opened again has its name, and no process holds the copy.
         let is_copy = self.options.again == Some(page.instance());
@@ -189,6 +192,20 @@ impl Opening<'_> {
         }
     }
 
+    /// Why the channel has to stay although no process writes it: it mirrors one of another host, or
+    /// this writer would be a mirror. A mirrored channel that was closed is free.
+    fn refusal(&self, state: ChannelState, header: &ControlHeader) -> Option<CreateError> {
+        let channel = || self.name.channel.clone();
+        match (&header.mirrored, &self.options.mirrored) {
+            _ if state == ChannelState::Removed => None,
+            (Some(_), _) if state != ChannelState::Open => None,
+            (Some(there), Some(wanted)) if there.host == wanted.host => None,
+            (Some(there), _) => Some(CreateError::Mirrored { channel: channel(), host: there.host.clone() }),
+            (None, Some(_)) => Some(CreateError::NotMirrored { channel: channel() }),
+            (None, None) => None,
+        }
+    }
+
     fn has_same_format(&self, page: &ControlPage<Words>, header: &ControlHeader) -> bool {
         let options = self.options;
         header.format.fingerprint == options.format.fingerprint
@@ -197,6 +214,7 @@ impl Opening<'_> {
             && header.mode == options.access.mode
             && header.schema == self.mark()
             && header.features_required == self.features()
+            && header.mirrored == options.mirrored
             // The timestamps of another boot belong to another clock, and a copy of its objects may
             // be incomplete.
             && page.owner().other_boot().is_none()
@@ -278,6 +296,7 @@ impl Opening<'_> {
             channel: self.name.channel.clone(),
             format: self.options.format.clone(),
             schema: self.mark(),
+            mirrored: self.options.mirrored.clone(),
         }
     }
 
@@ -295,7 +314,9 @@ impl Opening<'_> {
 
     /// The features that its readers must know.
     fn features(&self) -> u64 {
-        if self.options.pins > 0 { control::FEATURE_PINS } else { 0 }
+        let pins = if self.options.pins > 0 { control::FEATURE_PINS } else { 0 };
+        let mirrored = if self.options.mirrored.is_some() { control::FEATURE_MIRRORED } else { 0 };
+        pins | mirrored
     }
 
     /// The mark of the schema that the channel is to carry.
@@ -401,6 +422,11 @@ impl Opening<'_> {
     }
 
     fn already_owned(&self) -> CreateError {
+        let page =
+            self.backend.view(&self.page_name()).ok().and_then(|page| ControlPage::validate(page).ok());
+        if let Some(refusal) = page.and_then(|page| self.refusal(page.state(), &page.header())) {
+            return refusal;
+        }
         let pid = owner_pid(self.backend, &self.page_name());
         CreateError::AlreadyOwned { channel: self.name.channel.clone(), pid }
     }

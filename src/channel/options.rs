@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::origin::Mirrored;
 use super::segments::FirstSegments;
 use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
@@ -55,6 +56,8 @@ pub(crate) struct WriterOptions {
     pub(crate) format: Format,
     /// Schema for readers that don't know the type.
     pub(crate) schema: Option<SchemaBytes>,
+    /// The channel of another host whose states the writer publishes.
+    pub(crate) mirrored: Option<Mirrored>,
 }
 
 /// The encoding of the payload, which writer and reader compare.
@@ -146,6 +149,7 @@ impl WriterOptions {
             deferred: false,
             format,
             schema: None,
+            mirrored: None,
         }
     }
 

@@ -7,6 +7,7 @@ use crossbeam_utils::Backoff as Spins;
 
 use super::control_page::ControlPage;
 use super::options::{Format, ReaderOptions, RetryPolicy};
+use super::origin::Host;
 use super::pins::ReaderPins;
 use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
@@ -32,6 +33,8 @@ pub(crate) struct ChannelReader {
     channel: Arc<str>,
     format: Arc<Format>,
     pub(super) checksum: bool,
+    /// The host that a mirrored channel is of.
+    host: Option<Host>,
     pub(super) pins: ReaderPins,
     /// The lowest channel state, as a word, at which `try_fast` makes no attempt: *removed*, or 0
     /// if snapshots always need more.
@@ -69,6 +72,7 @@ impl ChannelReader {
             channel: name.channel.as_str().into(),
             format: Arc::new(header.format),
             checksum: header.checksum,
+            host: header.mirrored.map(|mirrored| Host::of(&mirrored.host)),
             pins,
             retry: options.retry,
             unusual_from: ChannelState::Removed as u64,
@@ -152,7 +156,7 @@ impl ChannelReader {
             return Err(0);
         }
         match self.reader.try_fast(destination) {
-            Ok((publication, header)) => Ok(SnapshotInfo::new(publication, header)),
+            Ok((publication, header)) => Ok(self.info(publication, header)),
             Err(Some(side)) if self.reader.is_current(side) => Err(1),
             Err(_) => Err(0),
         }
@@ -234,7 +238,7 @@ impl ChannelReader {
                 if self.checksum && !verifies(publication, header, destination) {
                     return Err(self.corrupt(publication, "its checksum does not match"));
                 }
-                Ok(Some(Ok(SnapshotInfo::new(publication, header))))
+                Ok(Some(Ok(self.info(publication, header))))
             }
             Attempt::Torn => Ok(Some(Err(Retry::Torn))),
             Attempt::Remap { side, generation } => {
@@ -332,7 +336,7 @@ impl ChannelReader {
         for _ in 0..MAX_REMAPS {
             match self.reader.attempt_at(publication, nothing) {
                 Attempt::Whole { publication, header } => {
-                    return Some(SnapshotInfo::new(publication, header));
+                    return Some(self.info(publication, header));
                 }
                 Attempt::Remap { side, generation } => {
                     if self.remap(side, generation).ok()?.is_some() {
@@ -385,6 +389,17 @@ impl ChannelReader {
         }
         let first = first_segment(self.page(), &self.segments, side);
         first.map(|first| first.ring).ok_or_else(|| self.segments.impossible_shape(Kind::Control))
+    }
+
+    /// The host that a mirrored channel is of; `None` of any other channel.
+    pub(crate) fn host(&self) -> Option<Host> {
+        self.host
+    }
+
+    /// A publication of this channel, whose slot has this header.
+    #[inline(always)]
+    pub(super) fn info(&self, publication: Publication, header: SlotHeader) -> SnapshotInfo {
+        SnapshotInfo::new(publication, header, self.host)
     }
 
     /// Whether publications carry a checksum.

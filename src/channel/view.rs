@@ -97,7 +97,7 @@ impl ChannelView {
                     continue;
                 }
             };
-            let info = SnapshotInfo::new(publication, header);
+            let info = reader.info(publication, header);
             if let Some(expected) = expected.filter(|expected| *expected != info.payload_len()) {
                 return Err(reader.wrong_length(publication, info.payload_len(), expected));
             }

@@ -7,11 +7,13 @@ pub(crate) use loan::ChannelLoan;
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
 use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
+use super::status::{self, OriginStatus};
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
 use crate::clock::WriterClock;
@@ -81,7 +83,10 @@ impl ChannelWriter {
         page.begin_incarnation(ProcessIdentity::of_self(), &options, &mut clock);
         claim.settle();
         let exit = Arc::new(ExitMark(Mutex::new(Some(page.clone()))));
-        object::at_exit(&exit);
+        // Of a mirrored channel, the word has the end of the origin's writer.
+        if options.mirrored.is_none() {
+            object::at_exit(&exit);
+        }
         let (last, growths) = (current.last, page.growths());
         let waker = Waker::of_none(page.memory());
         let pins = page.pins_memory().map(|memory| Pins::new(memory, page.pins()));
@@ -220,8 +225,45 @@ impl ChannelWriter {
         self.writer.skip_to(publication.get() - 1);
         let mut loan = self.loan(len)?;
         fill(&mut loan)?;
-        loan.publish_at(|_| time)?;
+        loan.publish_at(|_| time, None)?;
         Ok(())
+    }
+
+    /// Publishes a state of another host: the publication that has the number `origin` there, and
+    /// is `age` old.
+    pub(crate) fn publish_mirrored(
+        &mut self,
+        payload: &[u8],
+        origin: u64,
+        age: Option<Duration>,
+    ) -> Result<u64, PublishError> {
+        let mut loan = self.loan(payload.len())?;
+        loan.write_at(0, payload);
+        loan.publish_mirrored(origin, age)
+    }
+
+    /// The number that the last publication of a mirrored channel has on its host; 0 before the
+    /// first.
+    pub(crate) fn origin_publication(&self) -> u64 {
+        let last = Publication::new(self.last());
+        last.map_or(0, |last| self.writer.ring(last.side()).slot(last).header().checksum)
+    }
+
+    /// Stores what the origin says of its writer. In a fork it does nothing.
+    pub(crate) fn set_origin_status(&mut self, status: &OriginStatus) {
+        if self.owner.is_ours() {
+            let now = self.clock.precise();
+            status::store_status(self.writer.control(), status, now);
+            self.sign(now);
+        }
+    }
+
+    /// Stores that the last news of the origin is this old, or that it is reachable again. In a
+    /// fork it does nothing.
+    pub(crate) fn set_unreachable(&mut self, since: Option<Duration>) {
+        if self.owner.is_ours() {
+            status::store_unreachable(self.writer.control(), since, self.clock.precise());
+        }
     }
 
     /// [`ControlPage::add_past`].
@@ -345,7 +387,9 @@ impl ChannelWriter {
             self.writer.give_up(next);
         }
         let page = self.writer.control();
-        page.set_ended();
+        if self.options.mirrored.is_none() || page.ended_ago().is_none() {
+            page.set_ended();
+        }
         let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
         state.store(page);
         self.waker.wake(page.memory());

@@ -87,6 +87,9 @@ fn creations() -> Vec<CreateError> {
     vec![
         E::Name(NameError::UnknownGroup { name: CAUSE.into() }),
         E::AlreadyOwned { channel: channel(), pid: 7 },
+        E::Mirrored { channel: channel(), host: text() },
+        E::NotMirrored { channel: channel() },
+        E::InvalidOrigin { channel: channel(), host: text(), reason: text() },
         E::CapacityAboveLimit { channel: channel(), capacity: 2, max_state_len: 1 },
         E::TooManyPins { channel: channel(), pins: 99 },
         E::InvalidSize { channel: channel(), bytes: 0, slots: Some(1) },
@@ -136,6 +139,7 @@ fn publications() -> Vec<PublishError> {
     let unnamed = CreateError::Object { channel: text(), source: cause() };
     vec![
         E::TooLarge { channel: channel(), len: 2, max_state_len: 1, limit: SizeLimit::MaxStateLen },
+        E::InvalidNumber { channel: channel(), publication: u64::MAX },
         E::Encode { channel: channel(), codec: "own", source: of_codec() },
         E::Growth { channel: channel(), bytes: 1, source: cause() },
         E::NamesRemoved { channel: channel() },
@@ -272,15 +276,15 @@ fn files() -> Vec<SavedError> {
 #[test]
 fn every_error_says_all_in_one_line_and_nothing_twice() {
     check_all!(CreateError:
-        Name AlreadyOwned CapacityAboveLimit InvalidSize TooManyPins OverBudget InvalidPermissions
-        SchemaRefused SchemaOfAnotherCodec NameCollision LayoutVersion Object NoRandomness;
+        Name AlreadyOwned Mirrored NotMirrored InvalidOrigin CapacityAboveLimit InvalidSize TooManyPins
+        OverBudget InvalidPermissions SchemaRefused SchemaOfAnotherCodec NameCollision LayoutVersion Object NoRandomness;
         &creations(), 3);
     check_all!(AttachError:
         Name NotFound NotReady FormatMismatch SchemaDiffers NoSchema SchemaCorrupt SchemaUnknown
         NameCollision LayoutVersion UnknownFeatures OtherBoot Object;
         &attachments(), 2);
     check_all!(PublishError:
-        TooLarge Encode Growth NamesRemoved NamesNotRestored RegistryNotRestored Forked
+        TooLarge InvalidNumber Encode Growth NamesRemoved NamesNotRestored RegistryNotRestored Forked
         Exhausted Closed;
         &publications(), 4);
     check_all!(SnapshotError:

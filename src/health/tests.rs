@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Health, Signs, Thresholds};
-use crate::channel::WriterState::{self, Alive, Closed, Dead, Exited, Stopped, Unknown};
+use crate::channel::WriterState::{self, Alive, Closed, Dead, Exited, Stopped, Unknown, Unreachable};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -15,8 +15,18 @@ type Age = Option<u64>;
 fn signs(writer: WriterState, publication: u64, ages: [Age; 3], interval: Age) -> Signs {
     let [age, heartbeat_age, opened_ago] = ages.map(|age| age.map(seconds));
     let heartbeat_interval = interval.map(seconds);
-    let (slept, ended_ago) = (Duration::ZERO, None);
-    Signs { writer, publication, age, heartbeat_age, opened_ago, heartbeat_interval, slept, ended_ago }
+    let (slept, ended_ago, news_age) = (Duration::ZERO, None, None);
+    Signs {
+        writer,
+        publication,
+        age,
+        heartbeat_age,
+        opened_ago,
+        heartbeat_interval,
+        slept,
+        ended_ago,
+        news_age,
+    }
 }
 
 fn thresholds(fresh_within: Age, stalled_after: Age) -> Thresholds {
@@ -49,6 +59,10 @@ fn exited(since: Age) -> Health {
 
 fn unknown(silent: Age) -> Health {
     Health::Unknown { silent: silent.map(seconds) }
+}
+
+fn unreachable(since: Age) -> Health {
+    Health::Unreachable { since: since.map(seconds) }
 }
 
 /// What the row is about; writer; publication; ages of publication, heartbeat and opening;
@@ -163,6 +177,13 @@ fn an_exit_is_not_a_death() {
 }
 
 #[test]
+fn no_news_are_no_death() {
+    let signs = signs(Unreachable, 5, [Some(9), Some(8), Some(10)], Some(1));
+    let signs = Signs { news_age: Some(seconds(7)), ..signs };
+    assert_eq!(Health::judge(&signs, Thresholds::default()), unreachable(Some(7)));
+}
+
+#[test]
 fn every_answer_has_a_text() {
     let rows = [
         (fresh(2), "fresh, published 2.0s ago"),
@@ -178,6 +199,8 @@ fn every_answer_has_a_text() {
         (Health::Closed, "closed"),
         (Health::Empty, "empty"),
         (unknown(Some(3)), "unknown, silent for 3.0s"),
+        (unreachable(Some(3)), "unreachable, last news 3.0s ago"),
+        (unreachable(None), "unreachable"),
     ];
     for (health, text) in rows {
         assert_eq!(health.to_string(), text);

@@ -29,7 +29,9 @@ pub use watch::HubWatch;
 #[cfg(feature = "async")]
 use crate::accept::Accept;
 use crate::accept::SameType;
-use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, SnapshotInfo, writer_state};
+use crate::channel::{
+    AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, SnapshotInfo, origin_of, writer_state,
+};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
 use crate::codec::MessagePack;
@@ -182,6 +184,7 @@ impl<C, A> Hub<C, A> {
                 publication: signs.publication,
                 writer_pid: reader.page().owner().pid,
                 incarnation,
+                origin: origin_of(reader),
             };
             Ok((status, found))
         })

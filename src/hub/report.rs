@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::channel::{AttachError, SnapshotError, attempts_text, removed_text};
+use crate::channel::{AttachError, OriginInfo, SnapshotError, attempts_text, removed_text};
 use crate::health::Health;
 use crate::object::{ObjectError, ResourceLimit};
 
@@ -20,14 +20,23 @@ pub struct Status {
     pub writer_pid: u64,
     /// Number of writers that the channel has had, one after the other.
     pub incarnation: u64,
+    /// What a [mirrored](crate::mirror) channel is a copy of, which then is what the health is of.
+    /// The process id and the number of writers are those of the mirror on this host.
+    pub origin: Option<OriginInfo>,
 }
 
 impl fmt::Display for Status {
     /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
     /// (writer 1)`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { health, publication, writer_pid, incarnation } = self;
-        write!(formatter, "{health}; publication {publication}, process {writer_pid} (writer {incarnation})")
+        let Status { health, publication, writer_pid, incarnation, origin } = self;
+        write!(formatter, "{health}; publication {publication}, ")?;
+        match origin {
+            None => write!(formatter, "process {writer_pid} (writer {incarnation})"),
+            Some(OriginInfo { host, pid, incarnation, .. }) => {
+                write!(formatter, "process {pid} (writer {incarnation}) of host {host}")
+            }
+        }
     }
 }
 
@@ -35,11 +44,12 @@ impl fmt::Display for Status {
 impl serde::Serialize for Status {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let mut fields = serializer.serialize_struct("Status", 4)?;
+        let mut fields = serializer.serialize_struct("Status", 5)?;
         fields.serialize_field("health", &self.health)?;
         fields.serialize_field("publication", &self.publication)?;
         fields.serialize_field("writer_pid", &self.writer_pid)?;
         fields.serialize_field("incarnation", &self.incarnation)?;
+        fields.serialize_field("origin", &self.origin)?;
         fields.end()
     }
 }

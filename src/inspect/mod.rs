@@ -20,7 +20,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use crate::channel::{SchemaInspection, WriterState, similar};
+pub use crate::channel::{OriginInfo, SchemaInspection, WriterState, similar};
 pub use crate::layout::Side as SegmentSide;
 pub use crate::object::may_be_unmapped;
 #[doc(hidden)]
@@ -39,7 +39,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{AttachError, ChannelName, ChannelReader, KnownChannels, ReaderOptions, writer_state};
+use crate::channel::{
+    AttachError, ChannelName, ChannelReader, KnownChannels, ReaderOptions, origin_of, writer_state,
+};
 use crate::clock;
 use crate::health::look_at_one_writer;
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES};
@@ -109,6 +111,7 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         pinned: page.pinned(),
         schema_bytes: header.schema.is_some().then_some(header.schema.bytes),
         schema: reader.inspect_schema(),
+        origin: origin_of(reader),
         writer_state,
         segments,
         next_segments: Side::BOTH.map(|side| next_segment(reader, side)),

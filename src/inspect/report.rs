@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::{SchemaInspection, WriterState};
+use crate::channel::{OriginInfo, SchemaInspection, WriterState};
 use crate::clock::TimestampSource;
 use crate::health::{Health, Signs, Thresholds};
 use crate::layout::{Kind, ObjectNames, Side};
@@ -87,6 +87,10 @@ pub struct Inspection {
     pub schema_bytes: Option<u64>,
     /// The state of that schema.
     pub schema: SchemaInspection,
+    /// What a [mirrored](crate::mirror) channel is a copy of; `None` of any other channel. Of a
+    /// mirrored channel, `writer_pid`, `start_time` and `incarnation` are those of the mirror on
+    /// this host.
+    pub origin: Option<OriginInfo>,
     /// State of the writer, determined before everything else.
     pub writer_state: WriterState,
     /// The current segments A and B, or why one can't be read: [`ObjectError::NotFound`] if its
@@ -174,6 +178,7 @@ impl Inspection {
             heartbeat_interval: self.heartbeat_interval,
             slept: self.slept,
             ended_ago: self.ended_ago,
+            news_age: self.origin.and_then(|origin| origin.news_age),
         }
     }
 

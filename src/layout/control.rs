@@ -26,6 +26,9 @@ pub(crate) const FEATURES_OPTIONAL: usize = FEATURES_REQUIRED + 1;
 /// The bit of [`FEATURES_REQUIRED`] of channels with pins: readers find slots by a table, and
 /// announce themselves before they pin. Bit 0 was that of pins without announcements.
 pub(crate) const FEATURE_PINS: u64 = 1 << 1;
+/// The bit of [`FEATURES_REQUIRED`] of mirrored channels: they hold the states of another host's
+/// channel, their slots the numbers of its publications, and their page what that host has told.
+pub(crate) const FEATURE_MIRRORED: u64 = 1 << 2;
 
 /// Slots in the ring of each of the first segments, a power of two.
 pub(crate) const DEPTH: usize = LINE_WORDS;
@@ -92,6 +95,21 @@ pub(crate) const ENDED: usize = SLEPT + 1;
 /// is one that defers its publications.
 pub(crate) const DEFERRED: usize = ENDED + 1;
 
+/// The origin's words, of a mirrored channel: zero on any other. Instance of the origin's channel,
+/// which never changes.
+pub(crate) const ORIGIN_INSTANCE: usize = DEFERRED + 1;
+/// Number of writers that the origin's channel has had; stored last of what the origin told.
+pub(crate) const ORIGIN_INCARNATION: usize = ORIGIN_INSTANCE + 1;
+/// Process id of the origin's writer, on its host.
+pub(crate) const ORIGIN_PID: usize = ORIGIN_INCARNATION + 1;
+/// State of the origin's writer, as its host told it: 0 before the first news, or
+/// the number of the variant of `WriterState`, from 1.
+pub(crate) const ORIGIN_WRITER: usize = ORIGIN_PID + 1;
+/// Time of the last news of the origin, 0 before the first.
+pub(crate) const NEWS: usize = ORIGIN_WRITER + 1;
+/// Time of the last news before the origin became unreachable; 0 while it is reachable.
+pub(crate) const UNREACHABLE: usize = NEWS + 1;
+
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
 /// The namespace's full name.
@@ -102,6 +120,12 @@ pub(crate) const CHANNEL: Text = NAMESPACE.then(256);
 pub(crate) const CODEC: Text = CHANNEL.then(64);
 /// The type's name, cut if it is longer.
 pub(crate) const TYPE_NAME: Text = CODEC.then(512);
+/// The type's name on a mirrored channel: the same without the room of [`HOST`].
+pub(crate) const MIRRORED_TYPE_NAME: Text =
+    Text { word: TYPE_NAME.word, max: TYPE_NAME.max - WORD_BYTES - HOST_MAX };
+/// The name of the host that a mirrored channel is of.
+pub(crate) const HOST: Text = MIRRORED_TYPE_NAME.then(HOST_MAX);
+const HOST_MAX: usize = 64;
 
 /// Bytes of the channel's schema; 0 if there is none.
 pub(crate) const SCHEMA_BYTES: usize = TYPE_NAME.end();
@@ -152,5 +176,6 @@ impl Text {
 
 const _: () = assert!(FEATURES_OPTIONAL < DEPTH && PINS < HOT && STATE < HOT + LINE_WORDS);
 const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && DEFERRED < STATISTICS + LINE_WORDS);
+const _: () = assert!(UNREACHABLE < TEXTS && HOST.end() == TYPE_NAME.end());
 const _: () = assert!(SCHEMA_FINGERPRINT < WORDS && WORDS.is_multiple_of(2 * LINE_WORDS));
 const _: () = assert!(WORDS * WORD_BYTES < PAGE_BYTES);

@@ -5,7 +5,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::Reader;
-use crate::channel::{AttachError, ReaderStatistics, SnapshotError, SnapshotInfo, WriterState, writer_state};
+use crate::channel::{
+    AttachError, OriginInfo, ReaderStatistics, SnapshotError, SnapshotInfo, WriterState, origin_of,
+    writer_state,
+};
 use crate::clock::TimestampSource;
 use crate::codec::{Bytes, Decode, Plain, Pod};
 use crate::health::{Health, Signs, Thresholds, look_at_one_writer};
@@ -266,16 +269,25 @@ impl<T, C> Reader<T, C> {
         self.channel.instance()
     }
 
-    /// How many writers the channel has had so far, one after the other.
+    /// How many writers the channel has had so far, one after the other. Of a
+    /// [mirrored](crate::mirror) channel: how many mirrors.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
         self.channel.page().incarnation()
     }
 
-    /// Process id of the writer, or of the last one, in its own PID namespace.
+    /// Process id of the writer, or of the last one, in its own PID namespace. Of a
+    /// [mirrored](crate::mirror) channel: of the mirror on this host.
     #[must_use]
     pub fn writer_pid(&self) -> u64 {
         self.channel.page().owner().pid
+    }
+
+    /// What a [mirrored](crate::mirror) channel is a copy of, as far as its host has told; `None`
+    /// of any other channel. Costs some loads, and one read of the clock.
+    #[must_use]
+    pub fn origin_status(&self) -> Option<OriginInfo> {
+        origin_of(&self.channel)
     }
 
     /// How often a segment of the channel was replaced by a larger or smaller one.

@@ -117,6 +117,11 @@ impl Session {
     /// still have their names, and enters the channel into the registry's successor.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         self.channel.touch()?;
+        self.check()
+    }
+
+    /// The check of [`Session::touch`], without a heartbeat.
+    pub(crate) fn check(&mut self) -> Result<(), PublishError> {
         if self.check.is_due() {
             self.check_names();
         }

@@ -235,13 +235,14 @@ const STATES: [ChannelState; 3] = [ChannelState::Open, ChannelState::Lingering, 
 const SOURCES: [TimestampSource; 3] =
     [TimestampSource::Precise, TimestampSource::Coarse, TimestampSource::None];
 const WAKE_MODES: [WakeMode; 3] = [WakeMode::Barriers, WakeMode::Fences, WakeMode::Never];
-const WRITERS: [WriterState; 6] = [
+const WRITERS: [WriterState; 7] = [
     WriterState::Alive,
     WriterState::Stopped,
     WriterState::Dead,
     WriterState::Exited,
     WriterState::Closed,
     WriterState::Unknown,
+    WriterState::Unreachable,
 ];
 const SLOTS: [SlotState; 5] =
     [SlotState::Empty, SlotState::Writing, SlotState::Unannounced, SlotState::Whole, SlotState::Implausible];
@@ -424,6 +425,7 @@ fn decode_inspection(fields: &mut Decoder<'_>, namespace: &str) -> Field<Inspect
             1 => SchemaInspection::Whole,
             _ => SchemaInspection::Corrupt { reason: fields.text()? },
         },
+        origin: None,
         writer_state: fields.choice(&WRITERS)?,
         segments: fields.both(|fields| {
             Ok(match fields.number()? {

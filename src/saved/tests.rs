@@ -100,7 +100,7 @@ mod properties {
         }
 
         fn inspection(&mut self) -> Inspection {
-            use WriterState::{Alive, Closed, Dead, Exited, Stopped, Unknown};
+            use WriterState::{Alive, Closed, Dead, Exited, Stopped, Unknown, Unreachable};
             let schema = SchemaInspection::Corrupt { reason: self.text() };
             let sources = [TimestampSource::Precise, TimestampSource::Coarse, TimestampSource::None];
             let segments = [0, 1].map(|_| match self.maybe(Source::segment) {
@@ -140,7 +140,8 @@ mod properties {
                 pinned: (0..self.number() % 4).map(|_| self.number()).collect(),
                 schema_bytes: self.maybe(Source::number),
                 schema: self.pick(&[SchemaInspection::None, SchemaInspection::Whole, schema]),
-                writer_state: self.pick(&[Alive, Stopped, Dead, Exited, Closed, Unknown]),
+                origin: None,
+                writer_state: self.pick(&[Alive, Stopped, Dead, Exited, Closed, Unknown, Unreachable]),
                 segments,
                 next_segments: [self.maybe(Source::segment), self.maybe(Source::segment)],
             }

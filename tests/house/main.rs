@@ -14,7 +14,7 @@ use tree::{Tree, circles};
 /// The rooms as docs/architecture.md draws them: a room may use those to its right and those below.
 const RANKS: [&[&str]; 13] = [
     &["fuzzing", "error"],
-    &["metrics", "testing", "dynamic"],
+    &["mirror", "metrics", "testing", "dynamic"],
     &["namespace"],
     &["saved", "hub", "syncer"],
     &["inspect", "usage"],

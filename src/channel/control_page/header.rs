@@ -2,6 +2,7 @@
 
 use super::super::ChannelName;
 use super::super::options::{Format, SchemaMark};
+use super::super::origin::Mirrored;
 use crate::layout::control::{self, Text};
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Mode;
@@ -11,7 +12,7 @@ use crate::object::Mode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ControlHeader {
     pub(crate) instance: u64,
-    /// Bits of required features. This version knows that of pins.
+    /// Bits of required features.
     pub(crate) features_required: u64,
     pub(crate) checksum: bool,
     pub(crate) mode: Mode,
@@ -20,12 +21,17 @@ pub(crate) struct ControlHeader {
     pub(crate) format: Format,
     /// Which schema the channel carries, if any.
     pub(crate) schema: SchemaMark,
+    /// Which channel it mirrors, if it is a mirrored one.
+    pub(crate) mirrored: Option<Mirrored>,
 }
+
+/// The features that this version knows.
+const KNOWN_FEATURES: u64 = control::FEATURE_PINS | control::FEATURE_MIRRORED;
 
 impl ControlHeader {
     /// Whether a later version made the channel, with a feature that must not be ignored.
     pub(in crate::channel) fn needs_unknown_features(&self) -> bool {
-        self.features_required & !control::FEATURE_PINS != 0
+        self.features_required & !KNOWN_FEATURES != 0
     }
 
     /// The full name of the page's channel, if that is not `name`: then their hashes collide.
@@ -43,26 +49,39 @@ impl ControlHeader {
         write_text(page, control::NAMESPACE, &self.namespace);
         write_text(page, control::CHANNEL, &self.channel);
         write_text(page, control::CODEC, &self.format.codec);
-        write_text(page, control::TYPE_NAME, &self.format.type_name);
+        let type_name =
+            if self.mirrored.is_some() { control::MIRRORED_TYPE_NAME } else { control::TYPE_NAME };
+        write_text(page, type_name, &self.format.type_name);
         self.schema.write(page);
+        if let Some(Mirrored { host, instance }) = &self.mirrored {
+            write_text(page, control::HOST, host);
+            page.store(control::ORIGIN_INSTANCE, *instance);
+        }
     }
 
     /// Reads the header of a page. The words may hold anything; they are trusted only for
     /// comparison with what is expected.
     pub(super) fn read(page: &impl Memory) -> ControlHeader {
+        let features_required = page.load(control::FEATURES_REQUIRED);
+        let is_mirrored = features_required & control::FEATURE_MIRRORED != 0;
+        let type_name = if is_mirrored { control::MIRRORED_TYPE_NAME } else { control::TYPE_NAME };
         ControlHeader {
             instance: page.load(control::INSTANCE),
-            features_required: page.load(control::FEATURES_REQUIRED),
+            features_required,
             checksum: page.load(control::CHECKSUM) != 0,
             mode: Mode::try_from(page.load(control::MODE)).unwrap_or(0),
             namespace: read_text(page, control::NAMESPACE),
             channel: read_text(page, control::CHANNEL),
             format: Format {
                 codec: read_text(page, control::CODEC),
-                type_name: read_text(page, control::TYPE_NAME),
+                type_name: read_text(page, type_name),
                 fingerprint: page.load(control::FINGERPRINT),
             },
             schema: SchemaMark::read(page),
+            mirrored: is_mirrored.then(|| Mirrored {
+                host: read_text(page, control::HOST),
+                instance: page.load(control::ORIGIN_INSTANCE),
+            }),
         }
     }
 }
@@ -97,6 +116,7 @@ mod tests {
             channel: "worker-ü".into(),
             format: Format { codec: "postcard".into(), type_name: "State".into(), fingerprint: 9 },
             schema: SchemaMark { bytes: 70, fingerprint: 11 },
+            mirrored: None,
         }
     }
 
@@ -105,6 +125,19 @@ mod tests {
         let page = Words::zeroed(control::WORDS);
         header().write(&page);
         assert_eq!(ControlHeader::read(&page), header());
+    }
+
+    #[test]
+    fn the_host_of_a_mirrored_channel_takes_the_end_of_the_type_names_room() {
+        let page = Words::zeroed(control::WORDS);
+        let mut mirrored = header();
+        mirrored.features_required = control::FEATURE_MIRRORED;
+        mirrored.mirrored = Some(Mirrored { host: "h".repeat(64), instance: 12 });
+        mirrored.format.type_name = "x".repeat(512);
+        mirrored.write(&page);
+        mirrored.format.type_name.truncate(440);
+        assert_eq!(ControlHeader::read(&page), mirrored);
+        assert_eq!(page.load(control::SCHEMA_BYTES), 70);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The slot that a writer lends.
 
+use std::time::Duration;
+
 use super::super::PublishError;
 use super::super::segments::checksum_in_parts;
+use super::super::status::time_at;
 use super::{ChannelWriter, Lent};
 use crate::clock::WriterClock;
 use crate::layout::Publication;
@@ -91,14 +94,21 @@ impl<'a> ChannelLoan<'a> {
     /// w3's header to w5, p1 to p3: publishes the loan and returns its number. Wait-free.
     #[inline]
     pub(crate) fn publish(self) -> Result<u64, PublishError> {
-        self.publish_at(WriterClock::timestamp)
+        self.publish_at(WriterClock::timestamp, None)
     }
 
-    /// The same with this time.
+    /// The same as the publication of another host that has the number `origin` there, and is `age`
+    /// old.
+    pub(super) fn publish_mirrored(self, origin: u64, age: Option<Duration>) -> Result<u64, PublishError> {
+        self.publish_at(|clock| time_at(clock.precise(), age), Some(origin))
+    }
+
+    /// The same with this time, and with the number `origin` in place of a checksum.
     #[inline(always)]
     pub(super) fn publish_at(
         mut self,
         time: impl FnOnce(&mut WriterClock) -> u64,
+        origin: Option<u64>,
     ) -> Result<u64, PublishError> {
         if !self.writer.owner.is_ours() {
             let forked = self.writer.forked();
@@ -108,7 +118,11 @@ impl<'a> ChannelLoan<'a> {
             let bytes = &bytemuck::cast_slice(&copy)[..self.len];
             self.slot().write_at(0, bytes);
         }
-        let checksum = if self.writer.options.checksum { self.checksum() } else { 0 };
+        let checksum = match origin {
+            Some(number) => number,
+            None if self.writer.options.checksum => self.checksum(),
+            None => 0,
+        };
         let ChannelLoan { writer, publication, len, .. } = &mut self;
         let (publication, len) = (*publication, *len);
         let (time, waiting) = (time(&mut writer.clock), writer.waker.count());
@@ -121,6 +135,8 @@ impl<'a> ChannelLoan<'a> {
                 writer.update_admitted();
             }
         }
+        // The time of another host's state is no sign of life of this writer.
+        let time = if origin.is_some() { writer.clock.precise() } else { time };
         Ok(writer.published(publication, len, time, waiting, writer.waker.wake_mode))
     }
 
