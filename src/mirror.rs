@@ -1,13 +1,12 @@
 //! Channels of other hosts, in this host's shared memory: what a program needs that brings them.
 //!
 //! States travel, and queries don't. A *mirror* is a process on each host. That of the *origin*,
-//! the host of the workers, reads their channels with [`MirrorReader`]s and sends what changes. That
-//! of another host publishes what arrives with [`MirrorWriter`]s. The *mirrored channels* that this
-//! makes are read by the same readers, hubs and tools as any channel, at the same cost. What carries
-//! the bytes is not a part of this crate.
+//! the host of the workers, reads their channels with [`MirrorReader`]s and sends what changes.
+//! That of another host publishes what arrives with [`MirrorWriter`]s. The *mirrored channels* that
+//! this makes are read by the same readers, hubs and tools as any channel, at the same cost. What
+//! carries the bytes is not a part of this crate.
 //!
 //! ```
-//! # use std::time::Duration;
 //! use tearless::mirror::{MirrorReader, MirrorWriter};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let [here, there] = [tearless::Namespace::in_process("fleet")?, tearless::Namespace::in_process("fleet")?];
@@ -44,9 +43,9 @@
 //!   worker that its kernel knows to be dead is dead here, too. Without news, or without a mirror
 //!   that is at work, the writer is
 //!   [`Unreachable`](crate::inspect::WriterState::Unreachable), and not dead.
-//! * Only a mirror of the same host writes a mirrored channel, also after a mirror died. It replaces
-//!   no channel of this host, and no ordinary writer replaces it. Once a mirrored channel is closed
-//!   or [removed](crate::Namespace::remove_channel), its name is free.
+//! * Only a mirror of the same host writes a mirrored channel, also after a mirror died. It
+//!   replaces no channel of this host, and no ordinary writer replaces it. Once a mirrored channel
+//!   is closed or [removed](crate::Namespace::remove_channel), its name is free.
 //! * [Cuts](crate::hub::Hub::cut) with mirrored states are never consistent: these are published
 //!   later than other workers may observe their effects, and the clocks of two hosts differ.
 //!

@@ -289,7 +289,10 @@ impl<'a, const W: bool> Leftovers<'a, W> {
             _ if self.lacks_a_segment(page) => return Verdict::Remove(RemovalReason::HalfRemoved),
             ChannelState::Lingering if !cleanup.min_age.is_zero() => return Verdict::KeepCurrent,
             ChannelState::Lingering => RemovalReason::Lingered,
-            ChannelState::Open if page.ended_ago().is_some() => RemovalReason::Exited,
+            // Of a mirrored channel, that is the end of the origin's writer.
+            ChannelState::Open if page.ended_ago().is_some() && page.header().mirrored.is_none() => {
+                RemovalReason::Exited
+            }
             ChannelState::Open => RemovalReason::Dead,
         };
         let age = self.age(page);

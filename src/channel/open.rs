@@ -192,8 +192,8 @@ impl Opening<'_> {
         }
     }
 
-    /// Why the channel has to stay although no process writes it: it mirrors one of another host, or
-    /// this writer would be a mirror. A mirrored channel that was closed is free.
+    /// Why the channel has to stay although no process writes it: it mirrors one of another host,
+    /// or this writer would be a mirror. A mirrored channel that was closed is free.
     fn refusal(&self, state: ChannelState, header: &ControlHeader) -> Option<CreateError> {
         let channel = || self.name.channel.clone();
         match (&header.mirrored, &self.options.mirrored) {

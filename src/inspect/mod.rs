@@ -182,7 +182,10 @@ fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u
     loop {
         // Before the slot, so that the numbers of an announced publication belong together.
         let latest = Published::of_channel(reader.page()).latest().map_or(0, |latest| latest.get());
-        let slot = slot_inspection(ring.look(side, index), latest, ring.geometry().capacity() as u64);
+        let looked = ring.look(side, index);
+        let mut slot = slot_inspection(looked, latest, ring.geometry().capacity() as u64);
+        let is_mirrored = reader.host().is_some() && slot.state == SlotState::Whole;
+        slot.origin_publication = is_mirrored.then_some(looked.1.checksum);
         if slot.state != SlotState::Unannounced || tries == MAX_ANNOUNCEMENTS {
             return slot;
         }
@@ -192,8 +195,14 @@ fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u
 
 /// The report of a slot whose header was read while `latest` was announced.
 fn slot_inspection((status, header): (SlotStatus, SlotHeader), latest: u64, capacity: u64) -> SlotInspection {
-    let nothing =
-        |publication, state| SlotInspection { publication, state, len: 0, age: None, published_at: None };
+    let nothing = |publication, state| SlotInspection {
+        publication,
+        state,
+        len: 0,
+        age: None,
+        origin_publication: None,
+        published_at: None,
+    };
     match status {
         SlotStatus::Empty => nothing(0, SlotState::Empty),
         SlotStatus::Writing(publication) => nothing(publication.get(), SlotState::Writing),
@@ -210,6 +219,7 @@ fn slot_inspection((status, header): (SlotStatus, SlotHeader), latest: u64, capa
                 state,
                 len: header.len,
                 age: time.map(clock::age),
+                origin_publication: None,
                 published_at: time.map(clock::time_of_day),
             }
         }

@@ -131,6 +131,9 @@ pub struct SlotInspection {
     pub len: u64,
     /// Time since it was published; `None` if it has no timestamp, or is not whole.
     pub age: Option<Duration>,
+    /// On a [mirrored](crate::mirror) channel, the number that the publication has on its host, if
+    /// it is whole.
+    pub origin_publication: Option<u64>,
     /// The time of day at which it was published, by the wall clock as it is set now.
     pub published_at: Option<SystemTime>,
 }
@@ -189,12 +192,14 @@ impl Inspection {
     }
 
     /// Number of the publication that a dead writer had begun and not announced; `None` if there is
-    /// none, or the writer is neither [`WriterState::Dead`] nor [`WriterState::Exited`].
+    /// none, or the writer is neither [`WriterState::Dead`] nor [`WriterState::Exited`], or of
+    /// another host.
     ///
     /// Readers get the publication before it. This one may be written in part.
     #[must_use]
     pub fn unfinished(&self) -> Option<u64> {
-        if !matches!(self.writer_state, WriterState::Dead | WriterState::Exited) {
+        // Of a mirrored channel, that is the state of another writer.
+        if !matches!(self.writer_state, WriterState::Dead | WriterState::Exited) || self.origin.is_some() {
             return None;
         }
         // A writer begins a publication only after announcing the one before.

@@ -462,6 +462,7 @@ fn decode_segment(fields: &mut Decoder<'_>) -> Field<SegmentInspection> {
                 publication: fields.number()?,
                 state: fields.choice(&SLOTS)?,
                 len: fields.number()?,
+                origin_publication: None,
                 age: fields.duration()?,
                 published_at: fields.option(Decoder::time)?,
             })

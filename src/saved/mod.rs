@@ -42,7 +42,8 @@
 //! replaced. The directory is flushed last: if that fails, the new file is there, and a loss of
 //! power may bring back the former one.
 //!
-//! [Blocks](crate::block) are not saved.
+//! [Blocks](crate::block) and [mirrored](crate::mirror) channels are not saved: the latter are
+//! saved on their own hosts.
 //!
 //! # What is restored
 //!

@@ -254,6 +254,10 @@ impl Restoring<'_> {
             attached => attached?,
         };
         Ok(match writer_state(&reader)? {
+            // What its origin told is the state of another writer.
+            state if reader.host().is_some() && state != WriterState::Closed => {
+                Some(RestoreOutcome::InUse { pid: reader.page().owner().pid })
+            }
             WriterState::Dead | WriterState::Exited | WriterState::Closed => {
                 let stays = reader.publication() != 0 && !self.policy.overwrite;
                 stays.then_some(RestoreOutcome::Exists)

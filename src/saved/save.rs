@@ -65,6 +65,11 @@ pub(crate) fn save(
             Err(error) => {
                 report.unsaved.push(Unsaved { channel: name.channel.clone(), reason: error.to_string() });
             }
+            Ok(Snapshots { channel: SavedChannel { inspection, .. }, .. }) if inspection.origin.is_some() => {
+                let host = inspection.origin.map_or("", |origin| origin.host);
+                let reason = format!("it mirrors the channel of host {host:?}: save it there");
+                report.unsaved.push(Unsaved { channel: name.channel.clone(), reason });
+            }
             Ok(snapshots) => {
                 let reason = snapshots.channel.problem.clone();
                 let unsaved = reason.map(|reason| Unsaved { channel: name.channel.clone(), reason });

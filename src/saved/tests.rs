@@ -95,6 +95,7 @@ mod properties {
                 state: self.pick(&[Empty, Writing, Unannounced, Whole, Implausible]),
                 len: self.number(),
                 age: self.duration(),
+                origin_publication: None,
                 published_at: self.duration().map(|since| SystemTime::UNIX_EPOCH + since),
             }
         }

@@ -75,8 +75,8 @@ fn the_house_keeps_its_measures() {
         small_files(&library),
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
-        lines("lines of code, src", 22_500, 22_750, &library),
-        lines("lines of code, cli/src", 7_600, 7_700, &Tree::read(&repository().join("cli/src/main.rs"))),
+        lines("lines of code, src", 22_500, 23_300, &library),
+        lines("lines of code, cli/src", 7_600, 7_830, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {
         println!("\n{}:", measure.what);
@@ -152,8 +152,8 @@ fn files(tree: &Tree) -> Measure {
     Measure {
         what: "files of src without tests and models",
         count: tree.files.len(),
-        aim: 136,
-        ceiling: 136,
+        aim: 138,
+        ceiling: 138,
         details,
     }
 }

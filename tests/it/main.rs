@@ -65,6 +65,8 @@ mod loans;
 mod mappings;
 mod memory;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
+mod mirrored;
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod opening_cleans;
 #[cfg(feature = "message-pack")]
 mod other_versions;
