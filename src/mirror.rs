@@ -279,7 +279,8 @@ impl MirrorWriter {
     }
 
     /// Stores what the origin says of its writer, as news of this moment: the origin is reachable.
-    /// Ages are moved to this host's clock.
+    /// Ages are moved to this host's clock, by which a promise is judged, too: if news come less
+    /// often than heartbeats, tell an interval that is as much longer.
     ///
     /// Progress: wait-free, no system call. Cost: a read of the clock and some stores. In a fork it
     /// does nothing.

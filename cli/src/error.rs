@@ -85,6 +85,7 @@ impl Display for Failure {
 /// not have.
 pub(crate) fn for_shells(text: &str) -> String {
     text.replace("NamespaceBuilder::trust_owner", "--trust-owner")
+        .replace("`Namespace::remove_channel`, ", "")
         .replace("NamespaceBuilder::permissions", "--permissions")
         .replace("NamespaceBuilder::group", "--group")
         .replace(" or `Namespace::clean`", "")
@@ -161,7 +162,7 @@ from_each! {
     // The writers of a namespace have one user: to trust another one does not help.
     CreateError {
         CreateError::Name(_) => Usage,
-        CreateError::AlreadyOwned { .. } => Owned,
+        CreateError::AlreadyOwned { .. } | CreateError::Mirrored { .. } => Owned,
         CreateError::Object { source: ObjectError::NotFound { .. }, .. } => NotFound
     }
     PublishError { _ => Failed }

@@ -4,15 +4,16 @@ use std::thread;
 use std::time::Duration;
 
 use anstyle::Style;
+use serde_json::{Value, json};
 use tearless::dynamic::DynamicReader;
 use tearless::{
     Namespace,
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState, WriterState},
+    inspect::{ChannelInfo, Inspection, OriginInfo, SlotInspection, SlotState, WriterState},
 };
 
-use crate::output::{ago, duration, style};
+use crate::output::{ago, duration, seconds, style};
 
 /// A writer that closes its channel takes less time than this from the first step to the last,
 /// unless it is stopped in between.
@@ -95,6 +96,31 @@ pub(crate) fn pins(pinned: &[u64]) -> String {
     format!("{}; pinned for readers: {viewed}", pinned.len())
 }
 
+/// The writer's process; of a mirrored channel, on which host it is.
+pub(crate) fn process(pid: u64, origin: Option<OriginInfo>) -> String {
+    match origin {
+        None => format!("process {pid}"),
+        Some(OriginInfo { host, pid, .. }) => format!("process {pid} of host {host:?}"),
+    }
+}
+
+/// What a mirrored channel is a copy of, and the number that its latest publication has there, as
+/// the helps of the commands document it; `null` of any other channel.
+pub(crate) fn origin(origin: Option<OriginInfo>, publication: Option<u64>) -> Value {
+    let Some(OriginInfo { host, instance, incarnation, pid, news_age, .. }) = origin else {
+        return Value::Null;
+    };
+    json!({
+        "host": host, "publication": publication, "instance": format!("{instance:016x}"),
+        "incarnation": incarnation, "pid": pid, "news_age_seconds": seconds(news_age),
+    })
+}
+
+/// The same of an inspected channel.
+pub(crate) fn origin_of(inspection: &Inspection) -> Value {
+    origin(inspection.origin, latest(inspection).and_then(|slot| slot.origin_publication))
+}
+
 /// Publications a second, by the timestamps of those that the channel still holds. These are few,
 /// so a burst looks faster than the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
@@ -107,8 +133,8 @@ pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
 
 /// The words for a writer's health, the most urgent first: the same for people, in JSON and in
 /// labels.
-pub(crate) const WORDS: [&str; 8] =
-    ["dead", "unreadable", "stopped", "stalled", "unknown", "exited", "closed", "alive"];
+pub(crate) const WORDS: [&str; 9] =
+    ["dead", "unreadable", "unreachable", "stopped", "stalled", "unknown", "exited", "closed", "alive"];
 
 /// Why a process is stopped.
 pub(crate) const STOPPED: &str = "stopped by a signal or a debugger, or its control group is frozen";
@@ -175,6 +201,7 @@ mod tests {
         let rows = [
             (Some(Health::Dead { since: None }), "dead"),
             (None, "unreadable"),
+            (Some(Health::Unreachable { since: None }), "unreachable"),
             (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
             (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
             (Some(Health::Unknown { silent: None }), "unknown"),

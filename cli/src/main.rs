@@ -50,6 +50,7 @@ Examples:
   tearless postmortem worker-7              what it did last, and how it ended
   tearless doctor                           what is wrong, and what to do about it
   echo 3 | tearless -n fleet put jobs       a channel from a shell; -n creates its namespace
+  tearless mirror --help                    runs the program tearless-mirror, as any tearless-NAME on the PATH
 
 Exit codes:
   0  done; also when the reader of a pipe stopped reading
@@ -59,6 +60,7 @@ Exit codes:
   4  the channel's writer is not alive, or its state is too old, where the command requires it
   5  the state can't be decoded
   6  another process writes the channel
+  of a program tearless-NAME: its own
 
 Environment:
   TEARLESS_NAMESPACE  the namespace, unless --namespace is given; an empty value counts as unset

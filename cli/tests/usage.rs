@@ -173,6 +173,7 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "max_state_len",
             "pins",
             "views",
+            "origin",
         ]
     );
     assert_eq!(

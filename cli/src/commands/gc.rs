@@ -10,7 +10,7 @@ use tearless::{
     cleanup::{CleanupReport, RemovalReason, Removed, Retention},
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, Inspection, WriterState},
+    inspect::{ChannelInfo, ChannelState, Inspection, WriterState},
 };
 
 use crate::blocks;
@@ -273,8 +273,12 @@ fn is_kept(found: &Inspection, retention: Retention) -> bool {
     }
 }
 
+/// Of a mirrored channel: whether its mirror closed it.
 fn has_ended(found: &Inspection) -> bool {
-    matches!(found.health(), Health::Dead { .. } | Health::Exited { .. } | Health::Closed)
+    match found.origin {
+        Some(_) => found.state != ChannelState::Open,
+        None => matches!(found.health(), Health::Dead { .. } | Health::Exited { .. } | Health::Closed),
+    }
 }
 
 /// Registry entries of dead writers whose objects were unlinked by hand. If the registry can't be

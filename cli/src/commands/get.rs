@@ -10,6 +10,7 @@ use tearless::{SnapshotInfo, inspect::WriterState};
 
 use crate::context::{Context, time};
 use crate::error::{ExitStatus, Failure};
+use crate::health;
 use crate::output::{
     ago, bytes, clock, duration, hex_dump, print_json, printable, seconds, stderr, style, timestamp,
     value_text,
@@ -38,8 +39,8 @@ Examples:
 
 Keys of --json:
   channel, publication (its number), age_seconds and published_at (UTC; null: no timestamp), bytes (of the whole \
-state), codec, type_name, writer (alive, stopped, dead, exited, closed, unknown), field (only with --field), \
-value
+state), codec, type_name, writer (alive, stopped, dead, exited, closed, unknown, unreachable), origin (of a mirrored channel: host, \
+publication, instance, incarnation, pid, news_age_seconds; else null), field (only with --field), value
 
 Exit codes: 3 no such channel, no such field in the latest state, or nothing published yet; 4 see --live, --max-age; 5 the state \
 can't be decoded")]
@@ -106,8 +107,9 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
 
 fn must_live(states: &States) -> Result<(), Failure> {
     let reader = states.reader.reader();
-    let (channel, pid, state) = (reader.channel(), reader.writer_pid(), reader.writer_state()?);
-    let text = || format!("the writer of channel {channel:?} (process {pid}) is {}", state.name());
+    let (channel, state) = (reader.channel(), reader.writer_state()?);
+    let process = health::process(reader.writer_pid(), reader.origin_status());
+    let text = || format!("the writer of channel {channel:?} ({process}) is {}", state.name());
     if state == WriterState::Alive { Ok(()) } else { Err(Failure::new(ExitStatus::NotLive, text())) }
 }
 
@@ -166,8 +168,10 @@ fn headline(states: &States, info: SnapshotInfo) {
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
     let (number, age, at) = (info.publication(), ago(info.age()), clock(info.published_at()));
+    let origin =
+        info.origin().map(|origin| format!(", {}", printable(&origin.to_string()))).unwrap_or_default();
     stderr(format_args!(
-        "{dim}{channel}: publication {number}, {age} ({at}), {size}, writer {writer}{dim:#}"
+        "{dim}{channel}: publication {number}, {age} ({at}), {size}, writer {writer}{origin}{dim:#}"
     ));
 }
 
@@ -178,6 +182,9 @@ fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
         "age_seconds": seconds(taken.info.age()), "published_at": timestamp(taken.info.published_at()),
         "bytes": taken.info.payload_len(), "codec": reader.codec(), "type_name": reader.type_name(),
         "writer": reader.reader().writer_state().map_or("unknown", WriterState::name),
+        "origin": health::origin(
+            reader.reader().origin_status(), taken.info.origin().map(|origin| origin.publication()),
+        ),
     });
     if let Some(field) = &arguments.field {
         document["field"] = field.to_string().into();

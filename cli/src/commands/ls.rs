@@ -36,8 +36,9 @@ Examples:
 
 WRITER is alive, stopped (by a signal or a debugger, or its control group is frozen), stalled (alive, but silent \
 for 3 of the intervals that it promised; time for which the machine slept does not count), dead (it was killed or \
-crashed), exited (without closing the channel), closed (it left the last state on purpose), or unknown (its state \
-can't be seen from here). AT is UTC, by the clock as it is set now. RATE/s is calculated from the few publications \
+crashed), exited (without closing the channel), closed (it left the last state on purpose), unknown (its state \
+can't be seen from here), or unreachable (there is no news of the host that the channel mirrors, or its mirror here \
+is not at work). AT is UTC, by the clock as it is set now. RATE/s is calculated from the few publications \
 that the channel still holds, so a burst looks faster than the average; `tearless top` measures the rate. VIEWS, where a \
 channel has pins: how many are taken, also by readers that were killed. A sealed channel has no name, and is not listed.
 
@@ -45,7 +46,8 @@ Keys of --json, one object a channel; null: unknown:
   channel, writer, pid, incarnation (number of writers so far), publication (number of the last one), age_seconds, \
 published_at (UTC), rate (publications a second, from those that the channel still holds), bytes (of the last \
 state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes), pins (views in place that there can be), \
-views (pins that are taken)
+views (pins that are taken), origin (of a mirrored channel: host, publication, instance, incarnation, pid, \
+news_age_seconds; else null; then pid and incarnation are those of the mirror)
 
 Keys of --json, then one object a block:
   block, owner_state (as WRITER), pid, created_seconds, bytes, resident (bytes of memory), label, instance, owner \
@@ -193,6 +195,7 @@ impl Entry {
             "codec": self.codec, "type_name": inspection.map(|inspection| &inspection.type_name),
             "max_state_len": self.max_state_len,
             "pins": self.pins().map(|(_, all)| all), "views": self.pins().map(|(held, _)| held),
+            "origin": inspection.map(health::origin_of),
         })
     }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod doctor;
 mod export;
+mod external;
 mod gc;
 mod generated;
 mod get;
@@ -16,6 +17,8 @@ mod stat;
 mod top;
 mod verify;
 mod watch;
+
+use std::ffi::OsString;
 
 use clap::Subcommand;
 
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     Bench(bench::BenchArguments),
     Completions(generated::CompletionsArguments),
     Man(generated::ManArguments),
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
 }
 
 /// Runs `command`. `definition` gives the definition of the whole command line.
@@ -72,6 +77,7 @@ pub(crate) fn run(
         Command::Bench(arguments) => bench::run(arguments, context),
         Command::Completions(arguments) => generated::completions(arguments, definition()),
         Command::Man(arguments) => generated::man(arguments, definition()),
+        Command::External(arguments) => external::run(arguments, context, &definition()),
     }
 }
 

@@ -35,7 +35,8 @@ Examples:
   tearless postmortem worker-7 --from report.saved
 
 Keys of --json; null: unknown:
-  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed, unknown), pid, incarnation, verdict \
+  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed, unknown, unreachable), origin (of a \
+mirrored channel: host, publication, instance, incarnation, pid, news_age_seconds; else null), pid, incarnation, verdict \
 (a sentence), ended_seconds (since it closed the channel or exited), last_sign_seconds, died_at_most_seconds_ago \
 and died_at_least_seconds_ago (of a dead writer), published_at (UTC), unfinished (number of the publication that \
 its death interrupted), publication (number of the last one), saved_at (UTC, of --from: ages are of that time), states (as `tearless history --json` prints them, \
@@ -81,8 +82,10 @@ fn print(inspection: &Inspection, past: &[Past], from: Option<&Saved>) -> Result
     if let Some(saved) = from {
         fields.add("saved", saved::origin(saved));
     }
-    let Inspection { writer_pid, incarnation, .. } = inspection;
-    fields.add("writer", format!("process {writer_pid} (number {incarnation} of this channel)"));
+    let Inspection { writer_pid, incarnation, origin, .. } = inspection;
+    let process = health::process(*writer_pid, *origin);
+    let incarnation = origin.map_or(*incarnation, |origin| origin.incarnation);
+    fields.add("writer", format!("{process} (number {incarnation} of this channel)"));
     fields.styled("verdict", verdict(inspection), health::style(Some(inspection.health())));
     if let Some((at_most, at_least)) = death(inspection) {
         fields.add("died", death_text(at_most, at_least));
@@ -123,6 +126,16 @@ fn verdict(inspection: &Inspection) -> String {
         }
         (Health::Closed, _) => "closed the channel".into(),
         (Health::Stalled { is_stopped: true, .. }, _) => format!("is {}", health::STOPPED),
+        (Health::Unreachable { since }, _) => {
+            format!(
+                "can't be seen from here: the last news of its host came {}, and it may be well; see whether the \
+                 link is up, and `tearless mirror` is at work on both hosts",
+                ago(since)
+            )
+        }
+        (Health::Unknown { .. }, _) if inspection.origin.is_some() => {
+            "is not known yet: its host has not told of it".into()
+        }
         (Health::Unknown { .. }, _) => {
             "can't be seen from here, and the channel has no name: its state is unknown".into()
         }
@@ -131,7 +144,7 @@ fn verdict(inspection: &Inspection) -> String {
             None => "is alive".into(),
         },
     };
-    format!("process {} {verdict}", inspection.writer_pid)
+    format!("{} {verdict}", health::process(inspection.writer_pid, inspection.origin))
 }
 
 /// Bounds of the time since a writer died: at most, and at least.
@@ -156,7 +169,8 @@ fn document(inspection: &Inspection, past: &[Past], saved_at: Option<SystemTime>
     let death = death(inspection);
     json!({
         "channel": inspection.channel, "namespace": inspection.namespace,
-        "writer": health::word(Some(inspection.health())), "pid": inspection.writer_pid,
+        "writer": health::word(Some(inspection.health())), "origin": health::origin_of(inspection),
+        "pid": inspection.writer_pid,
         "incarnation": inspection.incarnation, "verdict": verdict(inspection),
         "ended_seconds": seconds(inspection.ended_ago), "last_sign_seconds": seconds(inspection.silent()),
         "died_at_most_seconds_ago": seconds(death.map(|(at_most, _)| at_most)),

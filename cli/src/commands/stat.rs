@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tearless::{
     Bytes, MessagePack,
     error::AttachError,
-    inspect::{ChannelState, Inspection, SegmentInspection},
+    inspect::{ChannelState, Inspection, OriginInfo, SegmentInspection},
 };
 
 use crate::blocks;
@@ -35,7 +35,9 @@ Examples:
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null: unknown:
-  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed, unknown), pid, start_time (clock \
+  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed, unknown, unreachable), origin (of a \
+mirrored channel: host, publication, instance, incarnation, pid, news_age_seconds; else null; then pid, start_time \
+and incarnation are those of the mirror), pid, start_time (clock \
 ticks since boot), incarnation, state (open, lingering, removed), ended_seconds (since the writer closed the \
 channel or exited), publication (number of the last one), age_seconds, published_at (UTC), bytes (of the last \
 state), rate (publications a second, from those that the channel still holds), held (how many it holds), \
@@ -128,11 +130,18 @@ fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
     fields.add("namespace", inspection.namespace.as_str());
     let health = Some(inspection.health());
-    let mut writer = format!("{}, process {}", health::word(health), inspection.writer_pid);
+    let what = if inspection.origin.is_some() { "mirrored by process" } else { "process" };
+    let mut writer = format!("{}, {what} {}", health::word(health), inspection.writer_pid);
     if inspection.state == ChannelState::Lingering {
         writer.push_str("; it left its last state on purpose");
     }
     fields.styled("writer", writer, health::style(health));
+    if let Some(OriginInfo { host, incarnation, news_age, .. }) = inspection.origin {
+        let process = health::process(inspection.writer_pid, inspection.origin);
+        let number = health::latest(inspection).and_then(|slot| slot.origin_publication).unwrap_or(0);
+        fields.add("origin", format!("publication {number} of host {host:?}, news {}", ago(news_age)));
+        fields.add("its writer", format!("{process} (number {incarnation} there)"));
+    }
     fields.add("incarnation", format!("{} (number of writers so far)", inspection.incarnation));
     if inspection.opened_ago.is_some() {
         fields.add("opened", ago(inspection.opened_ago));
@@ -217,7 +226,8 @@ fn document(inspection: &Inspection) -> Value {
     let segments = inspection.segments.iter().map(|found| found.as_ref().ok().map(segment));
     json!({
         "channel": inspection.channel, "namespace": inspection.namespace,
-        "writer": health::word(Some(inspection.health())), "pid": inspection.writer_pid,
+        "writer": health::word(Some(inspection.health())), "origin": health::origin_of(inspection),
+        "pid": inspection.writer_pid,
         "start_time": inspection.start_time, "incarnation": inspection.incarnation,
         "state": word(inspection.state), "ended_seconds": seconds(inspection.ended_ago),
         "publication": inspection.publication, "age_seconds": seconds(latest.and_then(|slot| slot.age)),

@@ -11,7 +11,7 @@ use tearless::{Namespace, Snapshot, SnapshotInfo, error::SnapshotError, inspect:
 
 use crate::context::{Context, time};
 use crate::error::Failure;
-use crate::health::is_replaced;
+use crate::health::{self, is_replaced};
 use crate::output::{
     is_pipe_broken_within, json_text, print_json, printable, seconds, stderr, style, value_line,
 };
@@ -134,11 +134,12 @@ impl Watch<'_> {
     fn report_writer(&mut self) -> Result<(), Failure> {
         let reader = self.states.reader.reader();
         let state = reader.writer_state()?;
-        let is_down = matches!(state, WriterState::Dead | WriterState::Exited | WriterState::Stopped);
+        use WriterState::{Dead, Exited, Stopped, Unreachable};
+        let is_down = matches!(state, Dead | Exited | Stopped | Unreachable);
         if is_down && self.reported != Some(state) {
-            let (pid, odd) = (reader.writer_pid(), style::ODD);
-            let verb = if state == WriterState::Exited { "has" } else { "is" };
-            stderr(format_args!("{odd}writer:{odd:#} process {pid} {verb} {state}"));
+            let (process, odd) = (health::process(reader.writer_pid(), reader.origin_status()), style::ODD);
+            let verb = if state == Exited { "has" } else { "is" };
+            stderr(format_args!("{odd}writer:{odd:#} {process} {verb} {state}"));
         }
         self.reported = is_down.then_some(state);
         Ok(())

@@ -167,19 +167,34 @@ fn nameless(namespace: &Namespace, info: ChannelInfo) -> Finding {
 
 fn judge(namespace: &Namespace, inspection: &Inspection) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let pid = inspection.writer_pid;
+    let (pid, process) = (inspection.writer_pid, health::process(inspection.writer_pid, inspection.origin));
     match inspection.health() {
+        Health::Unreachable { since } => {
+            let host = inspection.origin.map_or("", |origin| origin.host);
+            findings.push(Finding::problem(
+                "unreachable",
+                format!("the last news of host {host:?}, which it mirrors, came {}", ago(since)),
+                format!(
+                    "see whether the link is up, and `tearless mirror` is at work on both hosts; its writer may be \
+                     well; once the mirror here has ended, `{}` removes the copy",
+                    gc_of(namespace, inspection)
+                ),
+            ));
+        }
         // A copy in place of a living channel: the lost name is what is wrong.
         Health::Dead { .. } if names::has_lost(namespace, inspection) => {}
         Health::Dead { since } => findings.push(dead(namespace, inspection, since)),
         Health::Stalled { is_stopped: true, .. } => findings.push(Finding::problem(
             "stopped",
-            format!("its writer, process {pid}, is {}", health::STOPPED),
-            format!("continue it, with `kill -CONT {pid}` or by thawing its control group"),
+            format!("its writer, {process}, is {}", health::STOPPED),
+            match inspection.origin {
+                None => format!("continue it, with `kill -CONT {pid}` or by thawing its control group"),
+                Some(_) => "continue it there, with `kill -CONT` or by thawing its control group".into(),
+            },
         )),
         _ => {
             if let Some(breach) = health::breach(inspection) {
-                let what = format!("its writer, process {pid}, {breach}");
+                let what = format!("its writer, {process}, {breach}");
                 let advice = "see whether it hangs, or the machine is overloaded; a Syncer that can't publish \
                               says why in `last_error`";
                 findings.push(Finding::problem("stalled", what, advice));
@@ -218,10 +233,14 @@ fn dead(namespace: &Namespace, inspection: &Inspection, since: Option<Duration>)
     let unfinished = inspection.unfinished();
     let middle =
         unfinished.map_or_else(String::new, |number| format!(", in the middle of publication {number}"));
-    let (sign, pid, gc) = (ago(since), inspection.writer_pid, gc_of(namespace, inspection));
-    Finding::problem(
-        "dead",
-        format!("its writer, process {pid}, died{middle}; last sign of life: {sign}"),
-        format!("see `tearless postmortem`; then restart it, or remove its last state: `{gc}`"),
-    )
+    let (sign, gc) = (ago(since), gc_of(namespace, inspection));
+    let process = health::process(inspection.writer_pid, inspection.origin);
+    let advice = match inspection.origin {
+        None => format!("see `tearless postmortem`; then restart it, or remove its last state: `{gc}`"),
+        Some(_) => {
+            "see `tearless postmortem`; then restart it, or remove its last state, on that host".into()
+        }
+    };
+    let what = format!("its writer, {process}, died{middle}; last sign of life: {sign}");
+    Finding::problem("dead", what, advice)
 }

@@ -34,7 +34,7 @@ Examples:
 Keys of --json, one object a finding:
   severity (problem, note), check (create, reserve, lock, map, futex, membarrier, shm-size, shm-full, shm-huge, \
 shm-disk, shm-above, cgroup-memory, leftovers, foreign, layout-version, permissions, unreadable, other-user, \
-dead, stopped, stalled, nameless, unlisted, segment-missing, schema-corrupt, pins, unusable, remove-ipc), namespace, \
+dead, unreachable, stopped, stalled, nameless, unlisted, segment-missing, schema-corrupt, pins, unusable, remove-ipc), namespace, \
 channel (null: it concerns no channel), what, advice
 
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]

@@ -60,8 +60,8 @@ Examples:
 Keys: `?` lists them.
 
 Keys of --once --json, one object a worker; null: unknown:
-  channel, state (alive, stalled, stopped, dead, exited, closed, unknown, unreadable), pid, rate (publications a \
-second), age_seconds, bytes, retries, growths, pins (views in place that there can be), views (pins that are taken), \
+  channel, state (alive, stalled, stopped, dead, exited, closed, unknown, unreachable, unreadable), pid, rate \
+(publications a second), age_seconds, bytes, retries, growths, pins (views in place that there can be), views (pins that are taken), \
 trouble; of a block as `tearless ls` documents them
 
 Exit codes: 0; 1 standard output is not a terminal, without --once; 2 --interval or --sort is wrong, or --json \
