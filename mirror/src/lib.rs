@@ -1,0 +1,1 @@
+//! Channels of other hosts in this host's shared memory.
