@@ -1,0 +1,478 @@
+//! Requests and replies as bytes: a version, the message in Postcard, and a CRC32C of both.
+//!
+//! Decoding takes whatever comes: it allocates no more than the message has bytes, and every text
+//! and count is bounded.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of these messages. Another one is refused.
+pub const VERSION: u8 = 1;
+/// Maximum bytes of a request.
+pub const MAX_REQUEST_BYTES: usize = 64 << 10;
+/// Maximum bytes of a reply.
+pub const MAX_REPLY_BYTES: usize = 2 << 20;
+/// Maximum number of patterns of a request.
+pub const MAX_PATTERNS: usize = 64;
+/// Maximum number of rounds that a request says to have received.
+pub const MAX_RECEIVED: usize = 16;
+
+/// Why bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// Longer than any message.
+    #[error("the message has {0} bytes, more than any: is the sender a mirror of this version?")]
+    TooLong(usize),
+    /// Another version's.
+    #[error(
+        "the message is of version {0}, and this mirror's is {VERSION}: run the same version on both hosts"
+    )]
+    Version(u8),
+    /// Changed on the way, or cut.
+    #[error("the message is damaged: its checksum does not match")]
+    Damaged,
+    /// What no mirror sends.
+    #[error("the message is invalid: {0}")]
+    Invalid(&'static str),
+}
+
+/// What a sink asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The sink: random, made when it starts.
+    pub sink: u64,
+    /// The name of the sink's host, for people.
+    pub host: String,
+    /// Number of the request: a sink never uses one again.
+    pub id: u64,
+    /// The session of the source that the sink knows; 0 if it knows none.
+    pub session: u64,
+    /// What it asks for.
+    pub ask: Ask,
+}
+
+/// The kinds of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ask {
+    /// What has changed.
+    Round(AskRound),
+    /// A piece of a large state.
+    Piece(AskPiece),
+}
+
+/// Asks for what has changed, and says what has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskRound {
+    /// The first request for a round, by its number, that the sink still waits for: this one, or an
+    /// earlier one. What earlier rounds had is sent again, unless they are among those received.
+    pub first: u64,
+    /// The latest rounds that the sink has received, by their sequence.
+    pub received: Vec<u64>,
+    /// Maximum bytes of the reply.
+    pub max_bytes: u32,
+    /// How long the source may hold the request until something changes, in milliseconds.
+    pub hold_ms: u32,
+    /// Which channels the sink wants.
+    pub interest: Vec<Interest>,
+}
+
+/// Channels that a sink wants: patterns with `*` and `?`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interest {
+    /// Of namespaces.
+    pub namespace: String,
+    /// Of channels.
+    pub channel: String,
+}
+
+/// Asks for a piece of a large state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskPiece {
+    /// The channel.
+    pub key: u32,
+    /// The publication of which the sink has a piece; 0 for the latest one.
+    pub publication: u64,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// Maximum bytes of the piece.
+    pub max_bytes: u32,
+}
+
+/// What a source replies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply<'a> {
+    /// What has changed.
+    Round(Round, Items<'a>),
+    /// A piece of a large state.
+    Piece(Piece<'a>),
+    /// Why the source does not serve the sink.
+    Refused(&'a str),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Head<'a> {
+    Round(Round),
+    #[serde(borrow)]
+    Piece(Piece<'a>),
+    Refused(&'a str),
+}
+
+/// The head of a reply to [`AskRound`]. Items follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// The source: random, made when it starts.
+    pub session: u64,
+    /// Increases with each round of the session: of two statuses, the later is that of the higher.
+    pub sequence: u64,
+    /// The sequence at which the source began to send all channels to this sink: when the sink came,
+    /// or the source had forgotten it.
+    pub listing: u64,
+    /// Whether the rounds of this listing, with this one, have all channels that there were: if all
+    /// that the sink has not received are before `first`.
+    pub is_listed: bool,
+    /// The highest `first` of the sink's requests until then.
+    pub first: u64,
+    /// For how long the source held the request, in microseconds.
+    pub held_us: u64,
+}
+
+/// What is new of a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item<'a> {
+    /// The channel, in this session. A channel that replaces another has a higher one.
+    pub key: u32,
+    /// It was removed, or replaced: nothing else follows of this key.
+    pub is_removed: bool,
+    /// What it is.
+    #[serde(borrow)]
+    pub description: Option<Description<'a>>,
+    /// How its writer is.
+    pub status: Option<Status>,
+    /// Its latest state.
+    pub state: Option<State<'a>>,
+}
+
+/// What a channel is. Never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The channel's name there.
+    pub channel: &'a str,
+    /// Its instance: random.
+    pub instance: u64,
+    /// The codec.
+    pub codec: &'a str,
+    /// The type's name.
+    pub type_name: &'a str,
+    /// Fingerprint of codec and type name.
+    pub fingerprint: u64,
+    /// The schema's bytes.
+    pub schema: Option<&'a [u8]>,
+    /// Maximum bytes of a state.
+    pub max_state_len: u64,
+    /// Bytes that a state can have before the channel grows.
+    pub capacity: u64,
+}
+
+/// How a channel's writer is, as the origin's kernel tells. Times are ages, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Number of writers that the channel has had.
+    pub incarnation: u64,
+    /// The writer's process.
+    pub pid: u64,
+    /// Its state.
+    pub writer: Writer,
+    /// What the writer promises.
+    pub heartbeat_interval: Option<u64>,
+    /// Since its last heartbeat.
+    pub heartbeat_age: Option<u64>,
+    /// Since it opened the channel.
+    pub opened_ago: Option<u64>,
+    /// Since it closed the channel, or exited.
+    pub ended_ago: Option<u64>,
+}
+
+/// The states of a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "those of `tearless::WriterState`")]
+pub enum Writer {
+    Alive,
+    Stopped,
+    Dead,
+    Exited,
+    Closed,
+    Unknown,
+}
+
+/// A state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State<'a> {
+    /// Number of the publication at the origin.
+    pub publication: u64,
+    /// Its age when the reply was made, in nanoseconds.
+    pub age: Option<u64>,
+    /// The payload.
+    #[serde(borrow)]
+    pub content: Content<'a>,
+}
+
+/// The payload of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content<'a> {
+    /// Here it is.
+    Whole(&'a [u8]),
+    /// To be asked for in pieces: so many bytes.
+    Large(u64),
+}
+
+/// A piece of a large state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece<'a> {
+    /// The source.
+    pub session: u64,
+    /// The channel.
+    pub key: u32,
+    /// The publication, which may be a later one than the sink has asked for; 0 if there is none.
+    pub publication: u64,
+    /// Its age when the reply was made, in nanoseconds.
+    pub age: Option<u64>,
+    /// Bytes of the whole payload.
+    pub len: u64,
+    /// CRC32C of the whole payload.
+    pub checksum: u32,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// The piece.
+    pub bytes: &'a [u8],
+}
+
+/// The items of a round, decoded one by one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Items<'a>(&'a [u8]);
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Result<Item<'a>, MessageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(match postcard::take_from_bytes(self.0) {
+            Ok((item, rest)) => {
+                self.0 = rest;
+                Ok(item)
+            }
+            Err(_) => {
+                self.0 = &[];
+                Err(MessageError::Invalid("an item can't be decoded"))
+            }
+        })
+    }
+}
+
+fn encoder() -> Vec<u8> {
+    vec![VERSION]
+}
+
+fn append(into: Vec<u8>, message: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(message, into).expect("memory grows, and the messages have lengths")
+}
+
+fn seal(mut message: Vec<u8>) -> Vec<u8> {
+    let checksum = crc32c::crc32c(&message);
+    message.extend(checksum.to_le_bytes());
+    message
+}
+
+/// The message between version and checksum.
+fn open(bytes: &[u8], max: usize) -> Result<&[u8], MessageError> {
+    if bytes.len() > max {
+        return Err(MessageError::TooLong(bytes.len()));
+    }
+    let (message, checksum) = bytes.split_last_chunk::<4>().ok_or(MessageError::Damaged)?;
+    let (version, body) = message.split_first().ok_or(MessageError::Damaged)?;
+    // Before the checksum: another version may have another one.
+    if *version != VERSION {
+        return Err(MessageError::Version(*version));
+    }
+    if crc32c::crc32c(message) != u32::from_le_bytes(*checksum) {
+        return Err(MessageError::Damaged);
+    }
+    Ok(body)
+}
+
+impl Request {
+    /// The request as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        seal(append(encoder(), self))
+    }
+
+    /// The request of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// If they are none, or of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Request, MessageError> {
+        let request: Request = postcard::from_bytes(open(bytes, MAX_REQUEST_BYTES)?)
+            .map_err(|_| MessageError::Invalid("a request can't be decoded"))?;
+        match &request.ask {
+            Ask::Round(round)
+                if round.interest.len() > MAX_PATTERNS || round.received.len() > MAX_RECEIVED =>
+            {
+                Err(MessageError::Invalid("a request has too many patterns, or rounds"))
+            }
+            _ => Ok(request),
+        }
+    }
+}
+
+/// The items of a reply that is being made.
+#[derive(Default)]
+pub struct ItemEncoder {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl ItemEncoder {
+    /// Adds an item, unless it is not the first, and they had more than `max` bytes then. Returns
+    /// whether it was added.
+    pub fn push(&mut self, item: &Item<'_>, max: usize) -> bool {
+        let before = self.bytes.len();
+        self.bytes = append(std::mem::take(&mut self.bytes), item);
+        if before > 0 && self.bytes.len() > max {
+            self.bytes.truncate(before);
+            return false;
+        }
+        self.len += 1;
+        true
+    }
+
+    /// Number of items.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The reply as bytes.
+    #[must_use]
+    pub fn finish(self, round: Round) -> Vec<u8> {
+        let mut message = append(encoder(), &Head::Round(round));
+        message.extend(self.bytes);
+        seal(message)
+    }
+}
+
+impl Reply<'_> {
+    /// A reply that has a piece.
+    #[must_use]
+    pub fn piece(piece: Piece<'_>) -> Vec<u8> {
+        seal(append(encoder(), &Head::Piece(piece)))
+    }
+
+    /// A reply that refuses.
+    #[must_use]
+    pub fn refused(reason: &str) -> Vec<u8> {
+        seal(append(encoder(), &Head::Refused(reason)))
+    }
+
+    /// The reply of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// If they are none, or of another version. Items are checked one by one.
+    pub fn decode(bytes: &[u8]) -> Result<Reply<'_>, MessageError> {
+        let body = open(bytes, MAX_REPLY_BYTES)?;
+        let (head, rest) = postcard::take_from_bytes::<Head<'_>>(body)
+            .map_err(|_| MessageError::Invalid("a reply can't be decoded"))?;
+        match head {
+            Head::Round(round) => Ok(Reply::Round(round, Items(rest))),
+            Head::Piece(piece) if rest.is_empty() => Ok(Reply::Piece(piece)),
+            Head::Refused(reason) if rest.is_empty() => Ok(Reply::Refused(reason)),
+            _ => Err(MessageError::Invalid("bytes follow the reply")),
+        }
+    }
+}
+
+/// A duration in nanoseconds: at most 584 years.
+#[must_use]
+pub fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        let interest = vec![Interest { namespace: "fleet".into(), channel: "*".into() }];
+        let ask = AskRound { first: 6, received: vec![4, 5], max_bytes: 9, hold_ms: 500, interest };
+        Request { sink: 7, host: "b".into(), id: 6, session: 8, ask: Ask::Round(ask) }
+    }
+
+    fn round() -> Round {
+        Round { session: 8, sequence: 3, listing: 1, is_listed: false, first: 1, held_us: 12 }
+    }
+
+    fn item(payload: &[u8]) -> Item<'_> {
+        let state = State { publication: 9, age: Some(5), content: Content::Whole(payload) };
+        Item { key: 2, is_removed: false, description: None, status: None, state: Some(state) }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        assert_eq!(Request::decode(&request().encode()), Ok(request()));
+        let mut encoder = ItemEncoder::default();
+        assert!(encoder.push(&item(b"one"), 1000));
+        assert!(!encoder.push(&item(&[0; 2000]), 1000));
+        assert!(encoder.push(&item(b"two"), 1000));
+        let bytes = encoder.finish(round());
+        let Ok(Reply::Round(head, items)) = Reply::decode(&bytes) else { panic!("a round") };
+        assert_eq!(head, round());
+        assert_eq!(items.map(Result::unwrap).collect::<Vec<_>>(), [item(b"one"), item(b"two")]);
+        assert_eq!(Reply::decode(&Reply::refused("no")), Ok(Reply::Refused("no")));
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_found() {
+        let bytes = request().encode();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x10;
+            assert!(Request::decode(&changed).is_err(), "{at}");
+            assert!(Request::decode(&bytes[..at]).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn another_version_says_so() {
+        let mut bytes = request().encode();
+        bytes[0] = VERSION + 1;
+        assert_eq!(Request::decode(&bytes), Err(MessageError::Version(VERSION + 1)));
+    }
+
+    #[test]
+    fn a_hostile_count_allocates_nothing() {
+        // A text, a list and a payload that claim more than there is.
+        for body in [&[0, 0xff, 0xff, 0xff, 0xff, 0x0f][..], &[2, 0xff, 0xff, 0xff, 0xff, 0x0f]] {
+            let mut bytes = encoder();
+            bytes.extend(body);
+            let bytes = seal(bytes);
+            assert!(Reply::decode(&bytes).is_err() || matches!(Reply::decode(&bytes), Ok(Reply::Round(..))));
+            assert!(Request::decode(&bytes).is_err());
+        }
+        assert_eq!(
+            Request::decode(&vec![0; MAX_REQUEST_BYTES + 1]),
+            Err(MessageError::TooLong(MAX_REQUEST_BYTES + 1))
+        );
+    }
+}

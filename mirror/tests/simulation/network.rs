@@ -1,0 +1,104 @@
+//! A network in virtual time, with faults by a seed.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::time::Duration;
+
+/// A small generator of random numbers: SplitMix64 (Steele, Lea and Flood, 2014).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// Whether something happens that happens `percent` times of a hundred.
+    pub fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What happens at a moment.
+pub enum Event {
+    Request { from: usize, sink: usize, life: u64, to: usize, id: u64, bytes: Vec<u8> },
+    Reply { to: usize, sink: usize, life: u64, id: u64, bytes: Vec<u8> },
+    PollSink { host: usize, sink: usize, life: u64 },
+    PollSource { host: usize, life: u64 },
+}
+
+#[derive(Clone, Copy)]
+pub struct Faults {
+    pub drop: u64,
+    pub repeat: u64,
+    pub damage: u64,
+    pub max_delay: Duration,
+}
+
+impl Faults {
+    pub const NONE: Faults = Faults { drop: 0, repeat: 0, damage: 0, max_delay: Duration::from_millis(2) };
+}
+
+/// What is under way.
+pub struct Network {
+    pub now: Duration,
+    pub faults: Faults,
+    pub cut: HashSet<(usize, usize)>,
+    pub count: u64,
+    order: BinaryHeap<Reverse<(Duration, u64)>>,
+    events: BTreeMap<u64, Event>,
+    next: u64,
+}
+
+impl Network {
+    pub fn new(faults: Faults) -> Network {
+        let (cut, order, events) = (HashSet::new(), BinaryHeap::new(), BTreeMap::new());
+        Network { now: Duration::ZERO, faults, cut, count: 0, order, events, next: 0 }
+    }
+
+    pub fn at(&mut self, time: Duration, event: Event) {
+        self.next += 1;
+        self.order.push(Reverse((time.max(self.now), self.next)));
+        self.events.insert(self.next, event);
+    }
+
+    /// Sends between two hosts, maybe never, twice or damaged.
+    pub fn send(
+        &mut self,
+        random: &mut Random,
+        a: usize,
+        b: usize,
+        mut make: impl FnMut(Option<u64>) -> Event,
+    ) {
+        if self.cut.contains(&(a.min(b), a.max(b))) || random.percent(self.faults.drop) {
+            self.count += 1;
+            return;
+        }
+        let times = 1 + u64::from(random.percent(self.faults.repeat));
+        self.count += times - 1;
+        for _ in 0..times {
+            let damage = random.percent(self.faults.damage).then(|| random.next());
+            self.count += u64::from(damage.is_some());
+            let micros = u64::try_from(self.faults.max_delay.as_micros()).unwrap_or(u64::MAX);
+            // Now and then something takes a hundred times as long, and others overtake it.
+            let factor = if self.faults.drop > 0 && random.percent(1) { 100 } else { 1 };
+            let delay = Duration::from_micros(random.below(micros * factor) + 50);
+            self.at(self.now + delay, make(damage));
+        }
+    }
+
+    /// The next event, to whose time the clock goes on.
+    pub fn pop(&mut self) -> Option<Event> {
+        let Reverse((time, key)) = self.order.pop()?;
+        self.now = self.now.max(time);
+        self.events.remove(&key)
+    }
+}
