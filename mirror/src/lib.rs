@@ -1,7 +1,14 @@
-//! Channels of other hosts in this host's shared memory.
+//! Channels of other hosts in this host's shared memory, read there at the speed of memory.
+//!
+//! `docs/mirror.md` says what a mirror guarantees, and how it is run. [`source`] and [`sink`] are
+//! the protocol, without time, threads or sockets; [`carrier`] brings their [`message`]s;
+//! [`local`] has the channels of this host; [`run`] puts them together.
 
 pub mod carrier;
+pub mod config;
+pub mod local;
 pub mod message;
-pub mod pattern;
+pub mod run;
 pub mod sink;
 pub mod source;
+pub mod status;

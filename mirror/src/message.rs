@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tearless::hub::Pattern;
 
 /// The version of these messages. Another one is refused.
 pub const VERSION: u8 = 1;
@@ -97,6 +98,14 @@ pub struct AskPiece {
     pub offset: u64,
     /// Maximum bytes of the piece.
     pub max_bytes: u32,
+}
+
+impl Interest {
+    /// Its patterns, of namespaces and of channels.
+    #[must_use]
+    pub fn patterns(&self) -> (Pattern, Pattern) {
+        (Pattern::new(&*self.namespace), Pattern::new(&*self.channel))
+    }
 }
 
 /// What a source replies.
@@ -193,6 +202,20 @@ pub struct Status {
     pub opened_ago: Option<u64>,
     /// Since it closed the channel, or exited.
     pub ended_ago: Option<u64>,
+}
+
+impl Status {
+    /// The same after some time without news.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Status {
+        let later = |age: Option<u64>| age.map(|age| age.saturating_add(nanos(time)));
+        Status {
+            heartbeat_age: later(self.heartbeat_age),
+            opened_ago: later(self.opened_ago),
+            ended_ago: later(self.ended_ago),
+            ..self
+        }
+    }
 }
 
 /// The states of a writer.

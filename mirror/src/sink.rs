@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use tearless::hub::Pattern;
+
 use crate::message::{
     Ask, AskPiece, AskRound, Content, Description, Interest, Item, Items, MAX_RECEIVED, Piece, Reply,
     Request, Round, State, Status,
 };
-use crate::pattern::matches;
 
 /// The mirrored channels of this host, as the sink writes them.
 pub trait Copies {
@@ -47,6 +48,14 @@ pub trait Mirrored {
 
     /// There has been no news of the origin for so long; `None`: there is news again.
     fn set_unreachable(&mut self, since: Option<Duration>);
+
+    /// Looks whether the channel is still there, and says that there was news of the origin: about
+    /// once a second.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no such channel any more, for people.
+    fn check(&mut self) -> Result<(), String>;
 
     /// Removes the channel.
     fn remove(self);
@@ -196,6 +205,7 @@ pub struct Sink<S: Copies> {
     host: String,
     id: u64,
     interest: Vec<Interest>,
+    patterns: Vec<(Pattern, Pattern)>,
     options: Options,
     copies: S,
     session: u64,
@@ -246,6 +256,7 @@ impl<S: Copies> Sink<S> {
             origin: origin.into(),
             host: host.into(),
             id,
+            patterns: interest.iter().map(Interest::patterns).collect(),
             interest,
             options,
             copies,
@@ -442,6 +453,25 @@ impl<S: Copies> Sink<S> {
         if !self.is_unreachable {
             self.is_unreachable = true;
             self.each_copy(|copy| copy.set_unreachable(Some(silent)));
+        }
+    }
+
+    /// Looks after the copies: to be called about once a second.
+    pub fn check(&mut self, now: Duration) {
+        if self.is_unreachable || self.news_at.is_none() {
+            return;
+        }
+        let mut is_missing = false;
+        for channel in self.channels.values_mut() {
+            if let Ok(copy) = &mut channel.copy
+                && let Err(why) = copy.check()
+            {
+                channel.copy = Err(why);
+                is_missing = true;
+            }
+        }
+        if is_missing {
+            self.refresh_later(now);
         }
     }
 
@@ -673,8 +703,8 @@ impl<S: Copies> Sink<S> {
             None => {}
         }
         let is_of =
-            |it: &Interest| matches(&it.namespace, &name.namespace) && matches(&it.channel, &name.channel);
-        if !self.interest.iter().any(is_of) {
+            |it: &(Pattern, Pattern)| it.0.matches(&name.namespace) && it.1.matches(&name.channel);
+        if !self.patterns.iter().any(is_of) {
             return Err("it was not asked for".into());
         }
         if self.channels.len() >= self.options.max_channels {

@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use tearless::hub::Pattern;
+
 use crate::message::{
     Ask, AskPiece, AskRound, Content, Description, Interest, Item, ItemEncoder, MAX_REPLY_BYTES, Piece,
     Reply, Request, Round, State, Status, nanos,
 };
-use crate::pattern::matches;
 
 /// A channel of this host, as the source reads it.
 pub trait Channel {
@@ -117,6 +118,8 @@ pub struct SinkReport {
 struct Entry<C> {
     described: Described,
     status: Status,
+    /// When it was read.
+    status_at: Duration,
     /// Counts the statuses of the channel, from 1.
     revision: u64,
     is_removed: bool,
@@ -178,6 +181,8 @@ struct InFlight {
 /// What the source knows of a sink.
 struct Sink<A> {
     interest: Vec<Interest>,
+    /// The same, of namespaces and channels.
+    patterns: Vec<(Pattern, Pattern)>,
     /// The first request that it still waits for.
     first: u64,
     asked_at: Duration,
@@ -201,10 +206,10 @@ const MAX_IN_FLIGHT: usize = 64;
 
 impl<A> Sink<A> {
     fn wants(&self, described: &Described) -> bool {
-        let is_of = |it: &Interest| {
-            matches(&it.namespace, &described.namespace) && matches(&it.channel, &described.channel)
+        let is_of = |(namespace, channel): &(Pattern, Pattern)| {
+            namespace.matches(&described.namespace) && channel.matches(&described.channel)
         };
-        self.interest.iter().any(is_of)
+        self.patterns.iter().any(is_of)
     }
 
     fn add(&mut self, key: u32, described: &Described) {
@@ -282,14 +287,15 @@ impl<C: Channel, A> Source<C, A> {
         Source { session, limits, entries, next_key: 0, sequence: 0, sinks, payload: Vec::new() }
     }
 
-    /// Adds a channel, and returns its key.
-    pub fn add(&mut self, described: Described, status: Status, channel: C) -> u32 {
+    /// Adds a channel, whose status was read now, and returns its key.
+    pub fn add(&mut self, now: Duration, described: Described, status: Status, channel: C) -> u32 {
         let key = self.next_key;
         self.next_key += 1;
         for sink in self.sinks.values_mut() {
             sink.add(key, &described);
         }
-        self.entries.insert(key, Entry { described, status, revision: 1, is_removed: false, channel });
+        let entry = Entry { described, status, status_at: now, revision: 1, is_removed: false, channel };
+        self.entries.insert(key, entry);
         key
     }
 
@@ -307,14 +313,12 @@ impl<C: Channel, A> Source<C, A> {
         self.sinks.values_mut().for_each(|sink| sink.enqueue(key));
     }
 
-    /// How the channel's writer is now.
-    pub fn set_status(&mut self, key: u32, status: Status) {
+    /// How the channel's writer is now, if that is news.
+    pub fn set_status(&mut self, now: Duration, key: u32, status: Status) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        if entry.status != status {
-            entry.status = status;
-            entry.revision += 1;
-            self.changed(key);
-        }
+        (entry.status, entry.status_at) = (status, now);
+        entry.revision += 1;
+        self.changed(key);
     }
 
     /// The channel with this key.
@@ -373,6 +377,7 @@ impl<C: Channel, A> Source<C, A> {
         self.sequence += 1;
         let mut sink = Sink {
             interest: ask.interest.clone(),
+            patterns: ask.interest.iter().map(Interest::patterns).collect(),
             first: 0,
             asked_at: now,
             last_id: 0,
@@ -429,7 +434,7 @@ impl<C: Channel, A> Source<C, A> {
                 let must = now >= held.until || sink.held.len() >= self.limits.held;
                 let inline = held.max_bytes.min(self.limits.inline as usize);
                 let (items, sent) =
-                    compose(&mut self.entries, sink, held.max_bytes, inline, &mut self.payload);
+                    compose(&mut self.entries, sink, now, (held.max_bytes, inline), &mut self.payload);
                 if items.is_empty() && !must {
                     sink.held.push_front(held);
                     break;
@@ -513,8 +518,8 @@ impl<C: Channel, A> Source<C, A> {
 fn compose<C: Channel, A>(
     entries: &mut BTreeMap<u32, Entry<C>>,
     sink: &mut Sink<A>,
-    max_bytes: usize,
-    inline: usize,
+    now: Duration,
+    (max_bytes, inline): (usize, usize),
     payload: &mut Vec<u8>,
 ) -> (ItemEncoder, Vec<(u32, Known)>) {
     let (mut items, mut sent, mut unread) = (ItemEncoder::default(), Vec::new(), Vec::new());
@@ -533,7 +538,8 @@ fn compose<C: Channel, A>(
             is_removed: entry.is_removed,
             description: (!progress.sent.is_described && !entry.is_removed)
                 .then(|| entry.described.as_message()),
-            status: (progress.sent.revision < entry.revision && !entry.is_removed).then_some(entry.status),
+            status: (progress.sent.revision < entry.revision && !entry.is_removed)
+                .then(|| entry.status.after(now.saturating_sub(entry.status_at))),
             state,
         };
         let is_new = item.description.is_some() || item.status.is_some() || item.state.is_some();

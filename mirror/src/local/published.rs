@@ -1,0 +1,317 @@
+//! The channels of this host that others may read: one thread for each namespace watches them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tearless::hub::Pattern;
+use tearless::inspect::WriterState;
+use tearless::mirror::{MirrorReader, OriginStatus};
+use tearless::{Bytes, Namespace, accept};
+
+use super::now;
+use crate::carrier::{Answer, OnRequest};
+use crate::message::{MessageError, Reply, Request, Status, Writer, nanos};
+use crate::source::{Channel, Described, Latest, Limits, Read, SinkReport, Source};
+
+/// How often the writers' states are looked at: the kernel tells nobody of a death.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a thread waits for changes before it looks whether it shall end.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// A channel as the source reads it.
+pub struct PublishedChannel(MirrorReader);
+
+impl Channel for PublishedChannel {
+    fn latest(&mut self) -> Option<Latest> {
+        let publication = self.0.publication();
+        // Of a writer that is faster than the look, the length is not known.
+        let len = self.0.latest().map_or(0, |info| info.payload_len() as u64);
+        (publication > 0).then_some(Latest { publication, len })
+    }
+
+    fn read(&mut self, payload: &mut Vec<u8>) -> Option<Read> {
+        let info = self.0.snapshot_into(payload).ok()?;
+        Some(Read { publication: info.publication(), age: info.age() })
+    }
+}
+
+type Shared = Mutex<Source<PublishedChannel, Answer>>;
+
+/// What is published for other hosts.
+pub struct Published {
+    source: Arc<Shared>,
+    /// Tells the thread that answers of requests that are held.
+    held: Arc<Condvar>,
+    ends: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    refused: Arc<Mutex<Option<MessageError>>>,
+}
+
+impl Published {
+    /// Publishes the channels of each namespace that one of the patterns matches.
+    ///
+    /// # Errors
+    ///
+    /// If the system can't start a thread.
+    pub fn start(session: u64, limits: Limits, namespaces: Vec<(Namespace, Vec<Pattern>)>) -> std::io::Result<Published> {
+        let source = Arc::new(Mutex::new(Source::new(session, limits)));
+        let mut published = Published {
+            source,
+            held: Arc::default(),
+            ends: Arc::default(),
+            threads: Vec::new(),
+            refused: Arc::default(),
+        };
+        for (namespace, patterns) in namespaces {
+            let mut watching = Watching {
+                source: Arc::clone(&published.source),
+                ends: Arc::clone(&published.ends),
+                namespace,
+                patterns,
+                known: HashMap::new(),
+            };
+            let name = format!("watch {}", watching.namespace.name());
+            published.threads.push(thread::Builder::new().name(name).spawn(move || watching.run())?);
+        }
+        let (source, held, ends) =
+            (Arc::clone(&published.source), Arc::clone(&published.held), Arc::clone(&published.ends));
+        let answers = thread::Builder::new().name("answers".into());
+        published.threads.push(answers.spawn(move || answer_in_time(&source, &held, &ends))?);
+        Ok(published)
+    }
+
+    /// What answers the requests of other hosts.
+    #[must_use]
+    pub fn on_request(&self) -> OnRequest {
+        let (source, held, refused) = (Arc::clone(&self.source), Arc::clone(&self.held), Arc::clone(&self.refused));
+        Arc::new(move |bytes, answer| {
+            let request = match Request::decode(&bytes) {
+                Ok(request) => request,
+                Err(error) => {
+                    *lock(&refused) = Some(error);
+                    return answer(Reply::refused(&error.to_string()));
+                }
+            };
+            let mut replies = Vec::new();
+            {
+                let mut source = lock(&source);
+                replies.extend(source.ask(now(), &request, answer));
+                replies.extend(source.replies(now()));
+            }
+            // It may have to be answered earlier than all others.
+            held.notify_one();
+            send(replies);
+        })
+    }
+
+    /// What was done for each mirror that reads this host.
+    #[must_use]
+    pub fn reports(&self) -> Vec<SinkReport> {
+        lock(&self.source).reports().collect()
+    }
+
+    /// Number of channels that others may read.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        lock(&self.source).channels()
+    }
+
+    /// The last request that was no message of a mirror.
+    #[must_use]
+    pub fn refused(&self) -> Option<MessageError> {
+        *lock(&self.refused)
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.held.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Not while the source is locked: the carrier may wait for the network.
+fn send(replies: Vec<(Answer, Vec<u8>)>) {
+    replies.into_iter().for_each(|(answer, reply)| answer(reply));
+}
+
+/// Answers the requests that have been held for long enough.
+fn answer_in_time(source: &Shared, held: &Condvar, ends: &AtomicBool) {
+    // Relaxed: nothing but the end follows from it.
+    while !ends.load(Ordering::Relaxed) {
+        let mut locked = lock(source);
+        let replies = locked.replies(now());
+        if replies.is_empty() {
+            let wait = locked.next_reply().map_or(SLICE, |at| at.saturating_sub(now())).min(SLICE);
+            drop(held.wait_timeout(locked, wait));
+        } else {
+            drop(locked);
+            send(replies);
+        }
+    }
+}
+
+/// A channel that is published, or why it is not.
+enum Known {
+    Published { key: u32, reader: MirrorReader, status: OriginStatus, read_at: Duration },
+    /// A mirrored one: it is read where it comes from.
+    Mirrored(MirrorReader),
+}
+
+/// Watches one namespace.
+struct Watching {
+    source: Arc<Shared>,
+    ends: Arc<AtomicBool>,
+    namespace: Namespace,
+    patterns: Vec<Pattern>,
+    known: HashMap<Arc<str>, Known>,
+}
+
+impl Watching {
+    fn run(&mut self) {
+        let hub = self.namespace.hub_builder().codec::<Bytes>().accept(accept::Any).open();
+        // A single pattern leaves the other channels alone.
+        let watched = if let [pattern] = &*self.patterns { pattern.to_string() } else { "*".into() };
+        let mut watch = hub.watch(&watched);
+        let mut looked_at = Duration::ZERO;
+        while !self.ends.load(Ordering::Relaxed) {
+            match watch.wait_any(SLICE) {
+                Ok(changed) => changed.into_iter().for_each(|name| self.update(&name)),
+                Err(_) => thread::sleep(SLICE),
+            }
+            if now() >= looked_at + LOOK {
+                looked_at = now();
+                if let Ok(listed) = hub.channels(&watched) {
+                    self.look(&listed);
+                }
+            }
+            let replies = lock(&self.source).replies(now());
+            send(replies);
+        }
+        for (_, known) in self.known.drain() {
+            if let Known::Published { key, .. } = known {
+                lock(&self.source).remove(key);
+            }
+        }
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// The channel has changed, or ended, or is new.
+    fn update(&mut self, name: &Arc<str>) {
+        if !self.is_wanted(name) {
+            return;
+        }
+        match self.known.get(name) {
+            Some(Known::Published { key, reader, .. }) if !reader.is_closed() => lock(&self.source).changed(*key),
+            Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
+            _ => self.open(name),
+        }
+    }
+
+    /// Looks at a wanted channel that is new, or has ended.
+    fn open(&mut self, name: &Arc<str>) {
+        let Ok(reader) = MirrorReader::open(&self.namespace, name) else { return self.forget(name) };
+        if let Some(Known::Published { reader: former, .. }) = self.known.get(name) {
+            if former.instance() == reader.instance() {
+                return self.tell_status(name);
+            }
+            self.forget(name);
+        }
+        if reader.is_mirrored() {
+            self.known.insert(Arc::clone(name), Known::Mirrored(reader));
+            return;
+        }
+        let Ok(status) = reader.status() else { return };
+        let format = reader.format();
+        let described = Described {
+            namespace: self.namespace.name().into(),
+            channel: name.to_string(),
+            instance: reader.instance(),
+            codec: format.codec,
+            type_name: format.type_name,
+            fingerprint: format.fingerprint,
+            schema: format.schema,
+            max_state_len: format.max_state_len,
+            capacity: format.capacity,
+        };
+        let channel = PublishedChannel(reader.clone());
+        let key = lock(&self.source).add(now(), described, message_status(&status), channel);
+        self.known.insert(Arc::clone(name), Known::Published { key, reader, status, read_at: now() });
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(Known::Published { key, .. }) = self.known.remove(name) {
+            lock(&self.source).remove(key);
+        }
+    }
+
+    /// Looks at all channels: whether they are there, and how their writers are.
+    fn look(&mut self, listed: &[Arc<str>]) {
+        let gone: Vec<Arc<str>> =
+            self.known.keys().filter(|name| listed.binary_search(name).is_err()).cloned().collect();
+        for name in gone {
+            self.forget(&name);
+        }
+        for name in listed {
+            match self.known.get(name) {
+                _ if !self.is_wanted(name) => {}
+                Some(Known::Published { .. }) => self.tell_status(name),
+                Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
+                _ => self.open(name),
+            }
+        }
+    }
+
+    fn tell_status(&mut self, name: &str) {
+        let Some(Known::Published { key, reader, status, read_at }) = self.known.get_mut(name) else { return };
+        let Ok(latest) = reader.status() else { return };
+        let (now, before) = (now(), *read_at);
+        if is_news(status, &latest, now.saturating_sub(before)) {
+            lock(&self.source).set_status(now, *key, message_status(&latest));
+            (*status, *read_at) = (latest, now);
+        }
+    }
+}
+
+/// Whether a status tells something that follows not from an earlier one, after so much time.
+fn is_news(earlier: &OriginStatus, later: &OriginStatus, time: Duration) -> bool {
+    let facts = |it: &OriginStatus| (it.incarnation, it.pid, it.writer, it.heartbeat_interval, it.ended_ago.is_some());
+    let has_beaten = match (earlier.heartbeat_age, later.heartbeat_age) {
+        (Some(earlier), Some(later)) => later + Duration::from_millis(10) < earlier + time,
+        (None, later) => later.is_some(),
+        (Some(_), None) => true,
+    };
+    facts(earlier) != facts(later) || has_beaten
+}
+
+fn message_status(status: &OriginStatus) -> Status {
+    Status {
+        incarnation: status.incarnation,
+        pid: status.pid,
+        writer: match status.writer {
+            WriterState::Alive => Writer::Alive,
+            WriterState::Stopped => Writer::Stopped,
+            WriterState::Dead => Writer::Dead,
+            WriterState::Exited => Writer::Exited,
+            WriterState::Closed => Writer::Closed,
+            _ => Writer::Unknown,
+        },
+        heartbeat_interval: status.heartbeat_interval.map(nanos),
+        heartbeat_age: status.heartbeat_age.map(nanos),
+        opened_ago: status.opened_ago.map(nanos),
+        ended_ago: status.ended_ago.map(nanos),
+    }
+}
