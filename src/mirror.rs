@@ -90,7 +90,7 @@ pub struct ChannelFormat {
 ///
 /// Like any [`Reader`](crate::Reader), it maps the channel read-only, and its writer does not wait
 /// for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MirrorReader {
     channel: ChannelReader,
 }
@@ -159,6 +159,15 @@ impl MirrorReader {
     #[must_use]
     pub fn publication(&self) -> u64 {
         self.channel.publication()
+    }
+
+    /// The latest publication: its number, age and length. `None` before the first, and if the
+    /// writer overwrites its slots during the look.
+    ///
+    /// Cost: that of a [`Reader::snapshot`](crate::Reader::snapshot) of nothing.
+    #[must_use]
+    pub fn latest(&mut self) -> Option<SnapshotInfo> {
+        self.channel.latest_info()
     }
 
     /// Replaces `payload` by the bytes of the latest state.
