@@ -1,0 +1,305 @@
+use super::*;
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+/// For what must happen at some time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn at(port: u16) -> Vec<String> {
+    vec![format!("tcp/127.0.0.1:{port}")]
+}
+
+fn peer(host: &str, listen: Vec<String>, connect: Vec<String>) -> ZenohOptions {
+    ZenohOptions { host: host.to_owned(), listen, connect, ..ZenohOptions::default() }
+}
+
+fn client(host: &str, connect: Vec<String>) -> ZenohOptions {
+    ZenohOptions { mode: Mode::Client, ..peer(host, Vec::new(), connect) }
+}
+
+/// Answers at once with the request and the name of the answering host.
+fn open(options: &ZenohOptions) -> Zenoh {
+    let host = options.host.clone().into_bytes();
+    let on_request: OnRequest =
+        Arc::new(move |request, answer| answer([request, b" by ".to_vec(), host.clone()].concat()));
+    Zenoh::open(options, on_request).unwrap()
+}
+
+fn begin(carrier: &Zenoh, host: &str, request: &[u8], timeout: Duration) -> Receiver<Option<Vec<u8>>> {
+    let (tell, told) = channel();
+    let reply: OnReply = Arc::new(move |reply| drop(tell.send(reply)));
+    carrier.ask(host, request.to_vec(), timeout, reply);
+    told
+}
+
+fn ask(carrier: &Zenoh, host: &str, request: &[u8]) -> Option<Vec<u8>> {
+    begin(carrier, host, request, Duration::from_secs(10)).recv_timeout(PATIENCE).unwrap()
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Asks until there is a reply, as a mirror does.
+fn reach(from: &Zenoh, host: &str) {
+    let expected = format!("hello by {host}").into_bytes();
+    eventually(&format!("{host} is reached"), || ask(from, host, b"hello") == Some(expected.clone()));
+    eventually(&format!("{host} is listed"), || from.hosts().iter().any(|other| other == host));
+}
+
+#[test]
+fn hosts_ask_each_other_in_both_directions() {
+    let port = free_port();
+    let a = open(&peer("a", at(port), vec![]));
+    let b = open(&peer("rack/7 *", vec![], at(port)));
+    reach(&a, "rack/7 *");
+    reach(&b, "a");
+    assert_eq!((a.hosts(), b.hosts()), (vec!["rack/7 *".to_owned()], vec!["a".to_owned()]));
+    assert_eq!((a.links(), b.links()), (1, 1));
+    let large = vec![7; 5 << 20];
+    assert_eq!(
+        ask(&a, "rack/7 *", &large).map(|reply| reply.len()),
+        Some(large.len() + " by rack/7 *".len())
+    );
+    assert_eq!(ask(&a, "nowhere", b"hello"), None);
+    assert_eq!(ask(&a, "a", b"hello"), None, "a host does not ask itself");
+    assert_eq!(ask(&a, "rack/7 *", &vec![7; MAX_MESSAGE_LEN + 1]), None);
+}
+
+#[test]
+fn an_answer_may_come_later_or_never() {
+    let port = free_port();
+    let (tell, requests) = channel::<(Vec<u8>, Answer)>();
+    let on_request: OnRequest = Arc::new(move |request, answer| tell.send((request, answer)).unwrap());
+    let _a = Zenoh::open(&peer("a", at(port), vec![]), on_request).unwrap();
+    let b = open(&peer("b", vec![], at(port)));
+    eventually("a is there", || b.hosts() == ["a"]);
+    let request = || loop {
+        // A query right after the connection may end at once.
+        let reply = begin(&b, "a", b"hello", Duration::from_secs(30));
+        if let Ok((request, answer)) = requests.recv_timeout(Duration::from_secs(1)) {
+            assert_eq!(request, b"hello");
+            return (answer, reply);
+        }
+    };
+
+    let (answer, reply) = request();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        answer(b"later".to_vec());
+    });
+    assert_eq!(reply.recv_timeout(PATIENCE).unwrap(), Some(b"later".to_vec()));
+    assert!(reply.recv_timeout(Duration::from_secs(1)).is_err(), "there is one reply");
+
+    let (answer, reply) = request();
+    drop(answer);
+    assert_eq!(
+        reply.recv_timeout(Duration::from_secs(20)).unwrap(),
+        None,
+        "the end of the query is reported before the timeout"
+    );
+
+    let (_answer, _reply) = request();
+    let reply = begin(&b, "a", b"hello", Duration::from_millis(200));
+    assert_eq!(reply.recv_timeout(PATIENCE).unwrap(), None, "a timeout is reported");
+}
+
+#[test]
+fn a_callback_may_ask_again() {
+    let port = free_port();
+    let _a = open(&peer("a", at(port), vec![]));
+    let b = Arc::new(open(&peer("b", vec![], at(port))));
+    reach(&b, "a");
+    let (tell, told) = channel();
+    let again: OnReply = Arc::new(move |reply| drop(tell.send(reply)));
+    let first: OnReply = {
+        let b = Arc::downgrade(&b);
+        Arc::new(move |_| {
+            let b = b.upgrade().unwrap();
+            b.ask("a", b"again".to_vec(), Duration::from_secs(10), Arc::clone(&again));
+        })
+    };
+    b.ask("a", b"first".to_vec(), Duration::from_secs(10), first);
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), Some(b"again by a".to_vec()));
+}
+
+#[test]
+fn a_host_that_is_not_up_yet_or_goes_away_is_reached_when_it_is_there() {
+    let port = free_port();
+    let b = open(&peer("b", vec![], at(port)));
+    assert_eq!(ask(&b, "a", b"hello"), None);
+    for _ in 0..2 {
+        let a = open(&peer("a", at(port), vec![]));
+        reach(&b, "a");
+        reach(&a, "b");
+        drop(a);
+        eventually("a is gone", || b.hosts().is_empty());
+        assert_eq!(ask(&b, "a", b"hello"), None);
+    }
+}
+
+#[test]
+fn clients_reach_each_other_through_a_router_that_may_restart() {
+    let port = free_port();
+    let one = open(&client("one", at(port)));
+    assert_eq!((ask(&one, "two", b"hello"), one.hosts()), (None, vec![]));
+    let two = open(&client("two", [at(free_port()), at(port)].concat()));
+    for _ in 0..2 {
+        let router = open(&ZenohOptions { mode: Mode::Router, ..peer("router", at(port), vec![]) });
+        reach(&one, "two");
+        reach(&two, "one");
+        reach(&one, "router");
+        reach(&router, "two");
+        drop(router);
+        eventually("the others are gone", || one.hosts().is_empty());
+    }
+}
+
+#[test]
+fn two_mirrors_with_one_name_are_reported() {
+    let port = free_port();
+    let a = open(&peer("a", at(port), vec![]));
+    let b = open(&peer("same", vec![], at(port)));
+    reach(&a, "same");
+    let c = open(&peer("same", vec![], at(port)));
+    eventually("a names them", || a.duplicates() == ["same"]);
+    assert_eq!(a.hosts(), ["same"]);
+    drop(c);
+    eventually("one is left", || a.duplicates().is_empty());
+    reach(&a, "same");
+    drop(b);
+}
+
+fn refusal(options: &ZenohOptions) -> CarrierError {
+    match Zenoh::open(options, Arc::new(|_, _| {})) {
+        Ok(_) => panic!("{options:?} was accepted"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn beyond_loopback_tls_is_needed_unless_insecurity_is_allowed() {
+    for endpoint in ["tcp/0.0.0.0:7447", "tcp/10.1.2.3:7447", "tcp/[::]:7447", "tcp/example.org:7447"] {
+        for options in [peer("a", vec![endpoint.into()], vec![]), peer("a", vec![], vec![endpoint.into()])] {
+            let error = refusal(&options);
+            assert!(matches!(error, CarrierError::Insecure { .. }), "{error}");
+            assert!(error.to_string().contains("--allow-insecure"), "{error}");
+            check(&ZenohOptions { allow_insecure: true, ..options }).unwrap();
+        }
+    }
+}
+
+#[test]
+fn wrong_options_are_refused_in_words() {
+    assert!(matches!(refusal(&peer("", at(1), vec![])), CarrierError::Host { .. }));
+    assert!(matches!(refusal(&peer("a", vec![], vec![])), CarrierError::NoEndpoint));
+    assert!(matches!(refusal(&client("a", vec![])), CarrierError::Client));
+    let error = refusal(&peer("a", vec!["udp/127.0.0.1:7447".into()], vec![]));
+    assert!(error.to_string().contains("neither tcp nor tls"), "{error}");
+    let error = refusal(&peer("a", vec!["tls/127.0.0.1:7447".into()], vec![]));
+    assert!(matches!(error, CarrierError::NoCertificate { .. }));
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = refusal(&peer("a", at(taken.local_addr().unwrap().port()), vec![]));
+    assert!(matches!(error, CarrierError::Open { .. }), "{error}");
+}
+
+/// An authority, and what it has signed, in files.
+struct Authority {
+    directory: PathBuf,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("tearless-mirror-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        std::fs::write(directory.join("ca.pem"), certificate.pem()).unwrap();
+        Self { directory, issuer: rcgen::Issuer::new(parameters, key) }
+    }
+
+    /// A certificate for `address`.
+    fn sign(&self, address: &str) -> Tls {
+        let parameters = rcgen::CertificateParams::new(vec![address.to_owned()]).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        let file = |end: &str| self.directory.join(format!("{address}.{end}"));
+        std::fs::write(file("pem"), certificate.pem()).unwrap();
+        std::fs::write(file("key"), key.serialize_pem()).unwrap();
+        Tls { root_ca: self.directory.join("ca.pem"), certificate: file("pem"), key: file("key") }
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn with_tls(options: ZenohOptions, tls: &Tls) -> ZenohOptions {
+    let encrypted =
+        |endpoints: &[String]| endpoints.iter().map(|text| text.replace("tcp/", "tls/")).collect();
+    ZenohOptions {
+        listen: encrypted(&options.listen),
+        connect: encrypted(&options.connect),
+        tls: Some(tls.clone()),
+        ..options
+    }
+}
+
+#[test]
+fn tls_admits_hosts_with_the_right_certificates_only() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let (right, foreign) = (ours.sign("127.0.0.1"), theirs.sign("127.0.0.1"));
+    let port = free_port();
+    let server = open(&with_tls(peer("server", at(port), vec![]), &right));
+    let friend = open(&with_tls(peer("friend", vec![], at(port)), &right));
+    reach(&friend, "server");
+    reach(&server, "friend");
+
+    // It trusts the server, but its own certificate is of another authority; and the reverse.
+    let forger = Tls { root_ca: right.root_ca.clone(), ..foreign.clone() };
+    let suspicious = Tls { root_ca: foreign.root_ca.clone(), ..right.clone() };
+    let plain = open(&peer("plain", vec![], at(port)));
+    let forger = open(&with_tls(peer("forger", vec![], at(port)), &forger));
+    let suspicious = open(&with_tls(peer("suspicious", vec![], at(port)), &suspicious));
+    // A server whose certificate is for another address.
+    let elsewhere = free_port();
+    let _misnamed = open(&with_tls(peer("misnamed", at(elsewhere), vec![]), &ours.sign("10.9.9.9")));
+    let careful = open(&with_tls(peer("careful", vec![], at(elsewhere)), &right));
+    // As long as a connection takes, several times: all of these would have been reached by then.
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(300));
+        reach(&friend, "server");
+    }
+    for refused in [&plain, &forger, &suspicious, &careful] {
+        assert_eq!((refused.hosts(), refused.links()), (vec![], 0));
+    }
+    assert_eq!(server.hosts(), ["friend"]);
+}
+
+#[test]
+fn files_without_certificates_are_refused() {
+    let authority = Authority::new("files");
+    let tls = authority.sign("127.0.0.1");
+    let mixed_up = Tls { key: tls.certificate.clone(), ..tls.clone() };
+    let missing = Tls { root_ca: "/nowhere/ca.pem".into(), ..tls };
+    for (tls, text) in [(mixed_up, "no PEM block with a private key"), (missing, "No such file")] {
+        let error = refusal(&with_tls(peer("a", at(1), vec![]), &tls));
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
