@@ -1,5 +1,6 @@
 //! What carries requests to other hosts, and their replies back.
 
+#[cfg(feature = "zenoh")]
 pub mod zenoh;
 
 use std::sync::Arc;

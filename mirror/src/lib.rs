@@ -5,9 +5,11 @@
 //! [`local`] has the channels of this host; [`run`] puts them together.
 
 pub mod carrier;
+#[cfg(feature = "zenoh")]
 pub mod config;
 pub mod local;
 pub mod message;
+#[cfg(feature = "zenoh")]
 pub mod run;
 pub mod sink;
 pub mod source;

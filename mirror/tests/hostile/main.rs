@@ -1,0 +1,66 @@
+//! A hostile peer wastes its own time at worst: nothing panics, turns in circles, or touches what is
+//! not its own.
+
+mod harness;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tearless_mirror::message::{
+    Ask, AskRound, Content, Description, Interest, Item, ItemEncoder, Request, Round, State,
+};
+
+/// Valid messages, to be changed: the body between version and checksum.
+fn bodies() -> Vec<Vec<u8>> {
+    let interest = vec![Interest { namespace: "*".into(), channel: "*".into() }];
+    let ask = AskRound { first: 1, received: vec![1], max_bytes: 4096, hold_ms: 9, interest };
+    let request = Request { sink: 5, host: "x".into(), id: 1, session: 7, ask: Ask::Round(ask) };
+    let mut items = ItemEncoder::default();
+    for (key, channel) in [(0, "w1"), (1, "other"), (2, "w1")] {
+        let description = Description {
+            namespace: "fleet",
+            channel,
+            instance: 3,
+            codec: "bytes",
+            type_name: "t",
+            fingerprint: 4,
+            schema: Some(b"schema"),
+            max_state_len: 100,
+            capacity: 10,
+        };
+        let content = if key == 2 { Content::Large(70_000) } else { Content::Whole(b"state") };
+        let state = Some(State { publication: u64::MAX - u64::from(key), age: Some(u64::MAX), content });
+        let item = Item { key, is_removed: false, description: Some(description), status: None, state };
+        items.push(&item, 1 << 16);
+    }
+    let round = Round { session: 7, sequence: u64::MAX, listing: 1, is_listed: true, first: 2, held_us: u64::MAX };
+    [request.encode(), items.finish(round)].map(|message| message[1..message.len() - 4].to_vec()).into()
+}
+
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let changed = (0..2_usize, vec((any::<prop::sample::Index>(), any::<u8>()), 0..6));
+    prop_oneof![
+        vec(any::<u8>(), 0..200),
+        changed.prop_map(|(which, changes)| {
+            let mut body = bodies().swap_remove(which);
+            for (at, byte) in changes {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            body
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_hostile_origin_harms_no_sink(replies in vec(message(), 1..20)) {
+        harness::to_a_sink(&replies);
+    }
+
+    #[test]
+    fn a_hostile_sink_harms_no_source(requests in vec(message(), 1..20)) {
+        harness::to_a_source(&requests);
+    }
+}
