@@ -39,7 +39,8 @@ const DENIED: [&str; 26] = [
 /// After one of these words, "who" has no noun that it refers to.
 const BEFORE_WHO: [&str; 14] =
     ["for", "by", "of", "to", "with", "from", "that", "than", "or", "but", "is", "nobody", "unless", "so"];
-const FOLDERS: [&str; 9] = ["src", "cli", "docs", "crates", "benches", "examples", "tests", "ci", "fuzz"];
+const FOLDERS: [&str; 10] =
+    ["src", "cli", "docs", "crates", "benches", "examples", "tests", "ci", "fuzz", "mirror"];
 /// The maximum length of a line of prose.
 const MAX_COLUMNS: usize = 100;
 
