@@ -128,7 +128,8 @@ impl Settings {
     ///
     /// If it can't be read, or says something unknown.
     pub fn read(path: &Path) -> Result<Settings, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
@@ -171,7 +172,9 @@ impl Settings {
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         };
         if host.is_empty() || host.chars().any(|it| it.is_control() || matches!(it, '/' | '*' | '?')) {
-            return Err(format!("the name of this host, {host:?}, must have characters, and none of / * ?: give --host"));
+            return Err(format!(
+                "the name of this host, {host:?}, must have characters, and none of / * ?: give --host"
+            ));
         }
         let mut publish: Vec<(String, Vec<Pattern>)> = Vec::new();
         for text in &self.publish {
@@ -183,16 +186,22 @@ impl Settings {
         }
         let mirror = self.mirror.iter().map(|text| split_origin(text)).collect::<Result<Vec<_>, _>>()?;
         if mirror.len() > MAX_PATTERNS {
-            return Err(format!("more than {MAX_PATTERNS} patterns of channels to mirror: use fewer, wider ones"));
+            return Err(format!(
+                "more than {MAX_PATTERNS} patterns of channels to mirror: use fewer, wider ones"
+            ));
         }
         if publish.is_empty() && mirror.is_empty() && self.mode != Some(Role::Router) {
-            return Err("nothing to do: give --publish NAMESPACE/PATTERN, or --mirror HOST/NAMESPACE/PATTERN, or \
+            return Err(
+                "nothing to do: give --publish NAMESPACE/PATTERN, or --mirror HOST/NAMESPACE/PATTERN, or \
                         --mode router"
-                .into());
+                    .into(),
+            );
         }
         let name = self.name.unwrap_or_else(|| CopyOptions::default().name);
         if name.matches("{channel}").count() != 1 || !name.contains("{host}") {
-            return Err(format!("the names of copies, {name:?}, need {{host}} and {{channel}}, or two would be the same"));
+            return Err(format!(
+                "the names of copies, {name:?}, need {{host}} and {{channel}}, or two would be the same"
+            ));
         }
         let tls = match (self.tls_ca, self.tls_certificate, self.tls_key) {
             (None, None, None) => None,
@@ -236,13 +245,15 @@ impl Settings {
 }
 
 fn duration(what: &str, text: &str) -> Result<Duration, ConfigError> {
-    humantime::parse_duration(text).map_err(|error| format!("{what} {text:?} is no time as 3s or 500ms: {error}"))
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{what} {text:?} is no time as 3s or 500ms: {error}"))
 }
 
 fn split_channels(text: &str) -> Result<(&str, &str), ConfigError> {
-    let parts = text.split_once('/').filter(|(namespace, pattern)| !namespace.is_empty() && !pattern.is_empty());
-    let (namespace, pattern) =
-        parts.ok_or_else(|| format!("channels to publish, {text:?}, are NAMESPACE/PATTERN, as fleet/worker-*"))?;
+    let parts =
+        text.split_once('/').filter(|(namespace, pattern)| !namespace.is_empty() && !pattern.is_empty());
+    let (namespace, pattern) = parts
+        .ok_or_else(|| format!("channels to publish, {text:?}, are NAMESPACE/PATTERN, as fleet/worker-*"))?;
     if namespace.contains(['*', '?']) {
         return Err(format!("the namespace of {text:?} must not be a pattern: publish each by its name"));
     }
@@ -256,7 +267,9 @@ fn split_origin(text: &str) -> Result<(Pattern, Interest), ConfigError> {
             let interest = Interest { namespace: namespace.into(), channel: channel.into() };
             Ok((Pattern::new(host), interest))
         }
-        _ => Err(format!("channels to mirror, {text:?}, are HOST/NAMESPACE/PATTERN, as host-a/fleet/worker-*")),
+        _ => {
+            Err(format!("channels to mirror, {text:?}, are HOST/NAMESPACE/PATTERN, as host-a/fleet/worker-*"))
+        }
     }
 }
 
@@ -290,7 +303,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_stronger_than_the_file() {
-        let file: Settings = toml::from_str("host = \"f\"\npublish = [\"fleet/*\"]\nmax-rate = 7\n").expect("valid");
+        let file: Settings =
+            toml::from_str("host = \"f\"\npublish = [\"fleet/*\"]\nmax-rate = 7\n").expect("valid");
         let settings = Settings::parse_from(["mirror", "--host", "c"]).or(file);
         let config = settings.check().expect("valid");
         assert_eq!((&*config.carrier.host, config.sink.rate), ("c", Some(7)));

@@ -16,7 +16,12 @@ use tearless_mirror::status::{MirrorState, NAMESPACE};
 /// Mirrors channels of other hosts: their states appear in this host's shared memory, where readers,
 /// hubs and `tearless` read them as any channel, at the speed of memory
 #[derive(Parser)]
-#[command(name = "tearless-mirror", bin_name = "tearless mirror", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "tearless-mirror",
+    bin_name = "tearless mirror",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 #[command(after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]

@@ -34,8 +34,12 @@ impl Events {
         let time = humantime::format_rfc3339_millis(std::time::SystemTime::now());
         match self.0 {
             Log::Text => {
-                let about: Vec<String> = about.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                anstream::eprintln!("{time} {event} {}", about.join(" ").escape_debug().to_string().replace("\\\"", "\""));
+                let about: Vec<String> =
+                    about.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                anstream::eprintln!(
+                    "{time} {event} {}",
+                    about.join(" ").escape_debug().to_string().replace("\\\"", "\"")
+                );
             }
             Log::Json => {
                 let mut object = serde_json::Map::new();
@@ -82,9 +86,11 @@ impl Running {
             .collect::<Result<Vec<_>, String>>()?;
         let published =
             Published::start(random()?, Limits::default(), namespaces).map_err(|error| error.to_string())?;
-        let carrier = Zenoh::open(&config.carrier, published.on_request()).map_err(|error| error.to_string())?;
+        let carrier =
+            Zenoh::open(&config.carrier, published.on_request()).map_err(|error| error.to_string())?;
         let carrier = Arc::new(carrier);
-        events.tell("started", &[("host", &config.carrier.host), ("listen", &config.carrier.listen.join(","))]);
+        events
+            .tell("started", &[("host", &config.carrier.host), ("listen", &config.carrier.listen.join(","))]);
         let (origins, duplicates) = (BTreeMap::new(), Vec::new());
         Ok(Running { config, carrier, published, origins, events, duplicates, began: now() })
     }
@@ -106,10 +112,10 @@ impl Running {
         }
         let duplicates = self.carrier.duplicates();
         if duplicates != self.duplicates && !duplicates.is_empty() {
-            self.events.tell("more than one mirror has the same name: give each its own --host", &[(
-                "hosts",
-                &duplicates.join(","),
-            )]);
+            self.events.tell(
+                "more than one mirror has the same name: give each its own --host",
+                &[("hosts", &duplicates.join(","))],
+            );
         }
         self.duplicates = duplicates;
         Ok(())
@@ -118,7 +124,8 @@ impl Running {
     fn mirror(&self, host: &str, interest: Vec<Interest>) -> Result<Mirroring, String> {
         let (ends, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Report::default())));
         let copies = LocalCopies::new(self.config.copies.clone());
-        let sink = Sink::new(&self.config.carrier.host, host, random()?, interest.clone(), self.config.sink, copies);
+        let sink =
+            Sink::new(&self.config.carrier.host, host, random()?, interest.clone(), self.config.sink, copies);
         let carrier: Arc<dyn Carrier> = self.carrier.clone();
         let (events, its_ends, its_report) = (self.events, Arc::clone(&ends), Arc::clone(&report));
         let thread = thread::Builder::new().name(format!("mirror {host}"));
@@ -141,7 +148,8 @@ impl Running {
         {
             self.events.tell("host and links are as before: restart the mirror to change them", &[]);
         }
-        let is_same = |one: &Config, other: &Config| format!("{:?}", one.publish) == format!("{:?}", other.publish);
+        let is_same =
+            |one: &Config, other: &Config| format!("{:?}", one.publish) == format!("{:?}", other.publish);
         if !is_same(&config, &self.config) {
             self.events.tell("what is published is as before: restart the mirror to change it", &[]);
         }

@@ -702,8 +702,7 @@ impl<S: Copies> Sink<S> {
             Some((_, copy)) => copy.remove(),
             None => {}
         }
-        let is_of =
-            |it: &(Pattern, Pattern)| it.0.matches(&name.namespace) && it.1.matches(&name.channel);
+        let is_of = |it: &(Pattern, Pattern)| it.0.matches(&name.namespace) && it.1.matches(&name.channel);
         if !self.patterns.iter().any(is_of) {
             return Err("it was not asked for".into());
         }

@@ -158,7 +158,12 @@ impl MirrorState {
         };
         family("up_seconds", "gauge", "Since when the mirror runs.", &[(String::new(), self.up)]);
         family("links", "gauge", "Links to other hosts.", &[(String::new(), self.links as f64)]);
-        family("published", "gauge", "Channels that others may read.", &[(String::new(), self.published as f64)]);
+        family(
+            "published",
+            "gauge",
+            "Channels that others may read.",
+            &[(String::new(), self.published as f64)],
+        );
         let sinks = |value: fn(&SinkState) -> f64| -> Vec<(String, f64)> {
             self.sinks.iter().map(|it| (label("sink", &it.host), value(it))).collect()
         };
@@ -170,7 +175,12 @@ impl MirrorState {
             "Publications overwritten before they were sent.",
             &sinks(|it| it.conflated as f64),
         );
-        family("waiting", "gauge", "Channels with a state that is not sent yet.", &sinks(|it| it.waiting as f64));
+        family(
+            "waiting",
+            "gauge",
+            "Channels with a state that is not sent yet.",
+            &sinks(|it| it.waiting as f64),
+        );
         let origins = |value: fn(&OriginState) -> Option<f64>| -> Vec<(String, f64)> {
             self.origins.iter().filter_map(|it| Some((label("origin", &it.host), value(it)?))).collect()
         };
@@ -182,12 +192,37 @@ impl MirrorState {
         );
         family("silent_seconds", "gauge", "Since the last news of an origin.", &origins(|it| it.silent));
         family("round_trip_seconds", "gauge", "Fastest round trip of late.", &origins(|it| it.round_trip));
-        family("channels", "gauge", "Channels of an origin mirrored here.", &origins(|it| Some(it.channels as f64)));
-        family("received_bytes_total", "counter", "Bytes from an origin.", &origins(|it| Some(it.bytes as f64)));
+        family(
+            "channels",
+            "gauge",
+            "Channels of an origin mirrored here.",
+            &origins(|it| Some(it.channels as f64)),
+        );
+        family(
+            "received_bytes_total",
+            "counter",
+            "Bytes from an origin.",
+            &origins(|it| Some(it.bytes as f64)),
+        );
         family("applied_total", "counter", "States published here.", &origins(|it| Some(it.applied as f64)));
-        family("ignored_total", "counter", "States that were not newer.", &origins(|it| Some(it.ignored as f64)));
-        family("pulled_total", "counter", "Large states that came in pieces.", &origins(|it| Some(it.pulled as f64)));
-        family("failed_total", "counter", "Requests without a valid reply.", &origins(|it| Some(it.failed as f64)));
+        family(
+            "ignored_total",
+            "counter",
+            "States that were not newer.",
+            &origins(|it| Some(it.ignored as f64)),
+        );
+        family(
+            "pulled_total",
+            "counter",
+            "Large states that came in pieces.",
+            &origins(|it| Some(it.pulled as f64)),
+        );
+        family(
+            "failed_total",
+            "counter",
+            "Requests without a valid reply.",
+            &origins(|it| Some(it.failed as f64)),
+        );
         family(
             "refused",
             "gauge",

@@ -108,7 +108,9 @@ impl Copies for LocalCopies {
             for listed in namespace.channels().unwrap_or_default() {
                 let Ok(inspection) = namespace.inspect(&listed.name) else { continue };
                 let is_of_origin = inspection.origin.as_ref().is_some_and(|it| it.host == origin);
-                let Some(channel) = self.channel_of(origin, &listed.name).filter(|_| is_of_origin) else { continue };
+                let Some(channel) = self.channel_of(origin, &listed.name).filter(|_| is_of_origin) else {
+                    continue;
+                };
                 if !is_there(name, &channel) {
                     // A copy that another process writes stays: the removal is refused.
                     let _ = namespace.remove_channel(&listed.name);

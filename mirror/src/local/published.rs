@@ -56,7 +56,11 @@ impl Published {
     /// # Errors
     ///
     /// If the system can't start a thread.
-    pub fn start(session: u64, limits: Limits, namespaces: Vec<(Namespace, Vec<Pattern>)>) -> std::io::Result<Published> {
+    pub fn start(
+        session: u64,
+        limits: Limits,
+        namespaces: Vec<(Namespace, Vec<Pattern>)>,
+    ) -> std::io::Result<Published> {
         let source = Arc::new(Mutex::new(Source::new(session, limits)));
         let mut published = Published {
             source,
@@ -86,7 +90,8 @@ impl Published {
     /// What answers the requests of other hosts.
     #[must_use]
     pub fn on_request(&self) -> OnRequest {
-        let (source, held, refused) = (Arc::clone(&self.source), Arc::clone(&self.held), Arc::clone(&self.refused));
+        let (source, held, refused) =
+            (Arc::clone(&self.source), Arc::clone(&self.held), Arc::clone(&self.refused));
         Arc::new(move |bytes, answer| {
             let request = match Request::decode(&bytes) {
                 Ok(request) => request,
@@ -163,7 +168,12 @@ fn answer_in_time(source: &Shared, held: &Condvar, ends: &AtomicBool) {
 
 /// A channel that is published, or why it is not.
 enum Known {
-    Published { key: u32, reader: MirrorReader, status: OriginStatus, read_at: Duration },
+    Published {
+        key: u32,
+        reader: MirrorReader,
+        status: OriginStatus,
+        read_at: Duration,
+    },
     /// A mirrored one: it is read where it comes from.
     Mirrored(MirrorReader),
 }
@@ -215,7 +225,9 @@ impl Watching {
             return;
         }
         match self.known.get(name) {
-            Some(Known::Published { key, reader, .. }) if !reader.is_closed() => lock(&self.source).changed(*key),
+            Some(Known::Published { key, reader, .. }) if !reader.is_closed() => {
+                lock(&self.source).changed(*key)
+            }
             Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
             _ => self.open(name),
         }
@@ -276,7 +288,9 @@ impl Watching {
     }
 
     fn tell_status(&mut self, name: &str) {
-        let Some(Known::Published { key, reader, status, read_at }) = self.known.get_mut(name) else { return };
+        let Some(Known::Published { key, reader, status, read_at }) = self.known.get_mut(name) else {
+            return;
+        };
         let Ok(latest) = reader.status() else { return };
         let (now, before) = (now(), *read_at);
         if is_news(status, &latest, now.saturating_sub(before)) {
@@ -288,7 +302,9 @@ impl Watching {
 
 /// Whether a status tells something that follows not from an earlier one, after so much time.
 fn is_news(earlier: &OriginStatus, later: &OriginStatus, time: Duration) -> bool {
-    let facts = |it: &OriginStatus| (it.incarnation, it.pid, it.writer, it.heartbeat_interval, it.ended_ago.is_some());
+    let facts = |it: &OriginStatus| {
+        (it.incarnation, it.pid, it.writer, it.heartbeat_interval, it.ended_ago.is_some())
+    };
     let has_beaten = match (earlier.heartbeat_age, later.heartbeat_age) {
         (Some(earlier), Some(later)) => later + Duration::from_millis(10) < earlier + time,
         (None, later) => later.is_some(),

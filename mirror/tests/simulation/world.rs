@@ -188,6 +188,10 @@ impl Mirrored for OneCopy {
         self.copy.borrow_mut().is_unreachable = since.is_some();
     }
 
+    fn check(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
     fn remove(self) {
         if self.of.mistake.get() == Some(Mistake::IgnoresRemoval) {
             return;
@@ -326,7 +330,7 @@ impl World {
                 unread: Rc::clone(&self.unread),
             };
             let status = truth.borrow().status;
-            let key = host.source.add(described(name, &truth.borrow()), status, worker);
+            let key = host.source.add(self.network.now, described(name, &truth.borrow()), status, worker);
             truth.borrow_mut().key = key;
         }
         let interest = || vec![Interest { namespace: "*".into(), channel: "w*".into() }];
@@ -471,10 +475,10 @@ impl World {
                         _ => Writer::Alive,
                     };
                     let incarnation = truth.borrow().status.incarnation + u64::from(writer == Writer::Alive);
-                    let status = status(writer, incarnation);
+                    let (now, status) = (self.network.now, status(writer, incarnation));
                     truth.borrow_mut().status = status;
                     let key = truth.borrow().key;
-                    self.with_source(at, |source| source.set_status(key, status));
+                    self.with_source(at, |source| source.set_status(now, key, status));
                 }
             }
             _ => match there {
@@ -506,8 +510,9 @@ impl World {
         self.hosts[at].workers.insert(name.clone(), Rc::clone(&truth));
         let worker =
             Worker { truth: Rc::clone(&truth), now: Rc::clone(&self.now), unread: Rc::clone(&self.unread) };
-        let (description, status) = (described(&name, &truth.borrow()), truth.borrow().status);
-        self.with_source(at, |source| truth.borrow_mut().key = source.add(description, status, worker));
+        let (now, description, status) =
+            (self.network.now, described(&name, &truth.borrow()), truth.borrow().status);
+        self.with_source(at, |source| truth.borrow_mut().key = source.add(now, description, status, worker));
     }
 
     /// Nothing tells a mirror that is down; it will look for itself.
