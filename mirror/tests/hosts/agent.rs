@@ -23,8 +23,6 @@ pub const NAMESPACE: &str = "TEARLESS_MIRROR_AGENT";
 #[test]
 fn agent() {
     let Some(namespace) = std::env::var_os(NAMESPACE) else { return };
-    // RUST_LOG=debug shows what the engine does.
-    zenoh::init_log_from_env_or("off");
     let namespace = Namespace::open(namespace.to_str().unwrap()).unwrap();
     let hub = namespace.hub_builder().codec::<Bytes>().open();
     let mut agent = Agent { namespace, hub, writers: HashMap::new(), seen: HashMap::new(), carrier: None };
