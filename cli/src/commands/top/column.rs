@@ -46,7 +46,7 @@ impl Column {
     fn layout(self) -> (&'static str, u16, u8) {
         match self {
             Column::Worker => ("WORKER", 14, 0),
-            Column::State => ("STATE", 11, 1),
+            Column::State => ("STATE", 10, 1),
             Column::Kind => ("KIND", 7, 2),
             Column::Pid => (">PID", 7, 8),
             Column::Rate => (">RATE/s", 8, 3),
