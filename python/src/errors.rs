@@ -137,7 +137,7 @@ classes!(ObjectError, "Object":;
     Os Error,);
 classes!(CreateError, "Create":
     CreateError::Name(error) => error, CreateError::Object { source, .. } => source,;
-    AlreadyOwned InUse, CapacityAboveLimit Argument, TooManyPins Argument, InvalidSize Argument, OverBudget Limit,
+    AlreadyOwned InUse, Mirrored InUse, CapacityAboveLimit Argument, TooManyPins Argument, InvalidSize Argument, OverBudget Limit,
     InvalidPermissions Argument, SchemaRefused TypeMismatch, SchemaOfAnotherCodec Argument, NameCollision InUse,
     LayoutVersion TypeMismatch,);
 classes!(AttachError, "Attach":

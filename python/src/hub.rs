@@ -63,7 +63,7 @@ impl Options {
 /// ('fresh', 1, 1)
 #[pyclass(frozen, get_all, module = "tearless")]
 pub(crate) struct Status {
-    /// `fresh`, `unchanged`, `stalled`, `dead`, `exited`, `closed`, `empty` or `unknown`.
+    /// `fresh`, `unchanged`, `stalled`, `dead`, `exited`, `closed`, `empty`, `unknown` or `unreachable`.
     health: &'static str,
     /// Number of the last publication; 0 before the first.
     publication: u64,

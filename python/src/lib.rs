@@ -31,7 +31,7 @@ mod _tearless {
     #[pymodule_export]
     use crate::namespace::Namespace;
     #[pymodule_export]
-    use crate::reader::{Reader, Snapshot, View};
+    use crate::reader::{Origin, Reader, Snapshot, View};
     #[pymodule_export]
     use crate::stream::Stream;
     #[pymodule_export]

@@ -90,6 +90,13 @@ impl Snapshot {
         self.info.published_at().map(|time| values::time_of_day(py, time)).transpose()
     }
 
+    /// Of a channel that mirrors one of another host: that host, and the number of the publication
+    /// there. None of any other channel.
+    #[getter]
+    fn origin(&self) -> Option<Origin> {
+        self.info.origin().map(|origin| Origin { origin })
+    }
+
     /// Bytes that the state takes in shared memory.
     #[getter]
     fn payload_len(&self) -> usize {
@@ -108,6 +115,38 @@ impl Snapshot {
             Some(age) => format!("<Snapshot {} ({age:.3?} ago): {value}>", self.info.publication()),
             None => format!("<Snapshot {}: {value}>", self.info.publication()),
         })
+    }
+}
+
+/// Where a state of a mirrored channel comes from. It never changes.
+///
+/// `str` of it is for people: ``publication 12 of host a``.
+#[pyclass(frozen, eq, hash, module = "tearless")]
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    origin: tearless::mirror::Origin,
+}
+
+#[pymethods]
+impl Origin {
+    /// The name of the host.
+    #[getter]
+    fn host(&self) -> &'static str {
+        self.origin.host()
+    }
+
+    /// The number of the publication on that host.
+    #[getter]
+    fn publication(&self) -> u64 {
+        self.origin.publication()
+    }
+
+    fn __str__(&self) -> String {
+        self.origin.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Origin: {}>", self.origin)
     }
 }
 
@@ -278,7 +317,7 @@ impl Reader {
         wait_in_slices(py, timeout, raise, |left| waiting.changed(left))
     }
 
-    /// `alive`, `stopped`, `dead`, `exited`, `closed` or `unknown`: asks the kernel.
+    /// `alive`, `stopped`, `dead`, `exited`, `closed`, `unknown` or `unreachable`: asks the kernel.
     fn writer_state(&self, py: Python<'_>) -> PyResult<&'static str> {
         let state = self.lock(py).reader.reader().writer_state();
         Ok(state.map_err(raise)?.name())

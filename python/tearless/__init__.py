@@ -35,11 +35,11 @@ from ._errors import (
 )
 from ._hub import Cut, Hub, States
 from ._namespace import Namespace
-from ._tearless import Reader, Snapshot, Status, Syncer, View, Watch, Writer
+from ._tearless import Origin, Reader, Snapshot, Status, Syncer, View, Watch, Writer
 
 __all__ = [
     "AccessError", "ArgumentError", "ArrayReader", "ArrayView", "ArrayWriter", "Changes", "ClosedError", "Cut",
     "DecodeError", "EmptyError", "EncodeError", "Error", "ForkedError", "Frame", "Hub", "InUseError", "LimitError",
-    "Namespace", "NotFoundError", "Publisher", "Reader", "SharedArray", "Snapshot", "States", "Status", "Syncer",
+    "Namespace", "NotFoundError", "Origin", "Publisher", "Reader", "SharedArray", "Snapshot", "States", "Status", "Syncer",
     "TypeMismatchError", "View", "Watch", "Writer",
 ]

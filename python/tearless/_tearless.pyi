@@ -18,13 +18,15 @@ from ._aio import Changes
 from ._arrays import Shape
 
 __all__ = [
-    "ArrayReaderBase", "Block", "Hub", "Layout", "Namespace", "Reader", "Slot", "Snapshot", "Status", "Stream",
+    "ArrayReaderBase", "Block", "Hub", "Layout", "Namespace", "Origin", "Reader", "Slot", "Snapshot", "Status", "Stream",
     "Syncer", "View", "Watch", "Writer", "after_fork", "before_fork",
 ]
 
 _Path: TypeAlias = str | os.PathLike[str]
-_ProcessState: TypeAlias = Literal["alive", "stopped", "dead", "exited", "closed", "unknown"]
-_Health: TypeAlias = Literal["fresh", "unchanged", "stalled", "dead", "exited", "closed", "empty", "unknown"]
+_ProcessState: TypeAlias = Literal["alive", "stopped", "dead", "exited", "closed", "unknown", "unreachable"]
+_Health: TypeAlias = Literal[
+    "fresh", "unchanged", "stalled", "dead", "exited", "closed", "empty", "unknown", "unreachable"
+]
 
 class _WriterOptions(TypedDict, total=False):
     capacity: int
@@ -125,7 +127,18 @@ class Snapshot:
     @property
     def published_at(self) -> datetime | None: ...
     @property
+    def origin(self) -> Origin | None: ...
+    @property
     def payload_len(self) -> int: ...
+
+@final
+class Origin:
+    @property
+    def host(self) -> str: ...
+    @property
+    def publication(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class Reader:

@@ -456,3 +456,22 @@ def test_payloads_that_another_program_damages(peer: Peer, channel: str, seed: i
     # All bytes are values of plain data.
     assert errors == 0 if channel == "state-plain" else errors > 100
     assert values > 100
+
+
+@through_rust
+def test_a_channel_of_another_host(peer: Peer) -> None:
+    for host, state in (("a", "alive"), ("b", "unreachable")):
+        reader = peer.fleet.reader(f"{host}/keys", timeout=60)
+        snapshot = reader.snapshot()
+        assert snapshot.value == peer.readers["keys-packed"].snapshot().value
+        assert snapshot.origin is not None and snapshot.publication == 1
+        assert (snapshot.origin.host, snapshot.origin.publication) == (host, 12)
+        assert str(snapshot.origin) == f"publication 12 of host {host}"
+        assert repr(snapshot.origin) == f"<Origin: {snapshot.origin}>"
+        assert snapshot.origin == reader.snapshot().origin and hash(snapshot.origin) == hash(reader.snapshot().origin)
+        assert reader.writer_state() == state
+        status = peer.fleet.hub().status(f"{host}/keys")
+        assert (status.health == "unreachable") == (state == "unreachable") and f"of host {host}" in str(status)
+        with pytest.raises(tearless.Error, match=f"host {host!r}".replace("'", '"')):
+            peer.fleet.writer(f"{host}/keys")
+    assert peer.readers["keys-packed"].snapshot().origin is None

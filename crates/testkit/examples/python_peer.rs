@@ -4,8 +4,9 @@
 //! `python_peer NAMESPACE` reads three channels of Python: `any` comes back on `any-back`; `state`,
 //! read by its fields, on `state-packed`, on `state-compact` (Postcard with its schema), and the
 //! part of it that is plain data on `state-plain`; and `plain`, read by its type's name, on
-//! `plain-back`. On `keys-packed` and `keys-compact` are maps with keys of other kinds. It prints
-//! `ready`, and ends when its input does.
+//! `plain-back`. On `keys-packed` and `keys-compact` are maps with keys of other kinds; `a/keys`
+//! and `b/keys` mirror the former as that of two hosts, of which the second is unreachable. It
+//! prints `ready`, and ends when its input does.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,6 +21,7 @@ use postcard_schema::schema::{DataModelType, NamedType};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tearless::accept::{Any, MatchingFields};
+use tearless::mirror::{MirrorReader, MirrorWriter};
 use tearless::{Decode, Namespace, Pod, Postcard, Reader};
 
 /// How long to wait for a writer, and for each state.
@@ -238,6 +240,23 @@ where
     Ok(())
 }
 
+/// Makes `HOST/keys` a copy of `keys-packed`, as if that were of another host.
+fn mirror(
+    fleet: &Namespace,
+    host: &str,
+    unreachable: Option<Duration>,
+) -> Result<MirrorWriter, Box<dyn Error>> {
+    let mut origin = MirrorReader::open(fleet, "keys-packed")?;
+    let (instance, format) = (origin.instance(), origin.format());
+    let mut mirror = MirrorWriter::open(fleet, &format!("{host}/keys"), host, instance, &format)?;
+    let mut payload = Vec::new();
+    let age = origin.snapshot_into(&mut payload)?.age();
+    mirror.publish(&payload, 12, age)?;
+    mirror.set_status(&origin.status()?);
+    mirror.set_unreachable(unreachable);
+    Ok(mirror)
+}
+
 fn run(namespace: &str) -> Result<(), Box<dyn Error>> {
     let fleet = &Namespace::open(namespace)?;
     let any = fleet.reader_builder::<Kept>("any").accept(Any).attach_within(PATIENCE).open()?;
@@ -265,6 +284,7 @@ fn run(namespace: &str) -> Result<(), Box<dyn Error>> {
         fleet.writer_builder::<Keys>("keys-compact").codec::<Postcard>().with_schema().open()?;
     keys_packed.publish(&keys)?;
     keys_compact.publish(&keys)?;
+    let _mirrors = [mirror(fleet, "a", None)?, mirror(fleet, "b", Some(Duration::from_secs(60)))?];
     println!("ready");
     let is_end = &AtomicBool::new(false);
     thread::scope(|scope| {
