@@ -40,6 +40,6 @@ from ._tearless import Origin, Reader, Snapshot, Status, Syncer, View, Watch, Wr
 __all__ = [
     "AccessError", "ArgumentError", "ArrayReader", "ArrayView", "ArrayWriter", "Changes", "ClosedError", "Cut",
     "DecodeError", "EmptyError", "EncodeError", "Error", "ForkedError", "Frame", "Hub", "InUseError", "LimitError",
-    "Namespace", "NotFoundError", "Origin", "Publisher", "Reader", "SharedArray", "Snapshot", "States", "Status", "Syncer",
-    "TypeMismatchError", "View", "Watch", "Writer",
+    "Namespace", "NotFoundError", "Origin", "Publisher", "Reader", "SharedArray", "Snapshot", "States", "Status",
+    "Syncer", "TypeMismatchError", "View", "Watch", "Writer",
 ]

@@ -18,8 +18,8 @@ from ._aio import Changes
 from ._arrays import Shape
 
 __all__ = [
-    "ArrayReaderBase", "Block", "Hub", "Layout", "Namespace", "Origin", "Reader", "Slot", "Snapshot", "Status", "Stream",
-    "Syncer", "View", "Watch", "Writer", "after_fork", "before_fork",
+    "ArrayReaderBase", "Block", "Hub", "Layout", "Namespace", "Origin", "Reader", "Slot", "Snapshot", "Status",
+    "Stream", "Syncer", "View", "Watch", "Writer", "after_fork", "before_fork",
 ]
 
 _Path: TypeAlias = str | os.PathLike[str]
