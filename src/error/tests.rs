@@ -430,7 +430,7 @@ fn any_error_has_the_text_of_the_error_inside() {
 
 #[test]
 fn the_error_of_a_codec_comes_with_what_caused_it() {
-    for text in [publications().remove(1).to_string(), snapshots().remove(6).to_string()] {
+    for text in [publications().remove(2).to_string(), snapshots().remove(6).to_string()] {
         assert!(text.contains("a key is missing: tl_cause"), "{text}");
     }
 }

@@ -151,9 +151,9 @@ fn a_counter_from_shared_memory_may_be_anything() {
 fn a_channel_that_needs_an_unknown_feature_is_refused_by_readers() {
     let heap = Heap::new();
     let writer = open(&heap, &options()).unwrap();
-    writer.writer.control().store(crate::layout::control::FEATURES_REQUIRED, 4);
+    writer.writer.control().store(crate::layout::control::FEATURES_REQUIRED, 8);
     let error = attach(&heap).unwrap_err();
-    assert!(matches!(error, AttachError::UnknownFeatures { bits: 4, .. }), "{error}");
+    assert!(matches!(error, AttachError::UnknownFeatures { bits: 8, .. }), "{error}");
 }
 
 #[test]
