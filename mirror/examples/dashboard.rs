@@ -21,7 +21,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     let here = state.publication();
                     let number = state.origin().map_or(here, |origin| origin.publication());
                     let age = state.age().map_or("unknown".into(), |age| format!("{age:.1?}"));
-                    println!("{:<24} {number:>12} {:>10} {age:<12} {}", worker.channel, state.len(), health.name());
+                    println!(
+                        "{:<24} {number:>12} {:>10} {age:<12} {}",
+                        worker.channel,
+                        state.len(),
+                        health.name()
+                    );
                 }
                 Err(error) => println!("{:<24} {error}", worker.channel),
             }

@@ -9,7 +9,7 @@ use tearless::hub::Pattern;
 
 use crate::carrier::zenoh::{Mode, Tls, ZenohOptions};
 use crate::local::CopyOptions;
-use crate::message::{Interest, MAX_PATTERNS};
+use crate::message::{Interest, MAX_HOST_BYTES, MAX_PATTERNS};
 use crate::sink::Options;
 
 /// Options of the command line. Lists replace those of the file.
@@ -46,7 +46,7 @@ pub struct Settings {
     /// Private key of this host, PEM
     #[arg(long, env = "TEARLESS_MIRROR_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Allows endpoints beyond this host without TLS: whoever reaches them reads and forges states
+    /// Allows endpoints beyond this host without TLS: everyone who reaches them reads and forges states
     #[arg(long, env = "TEARLESS_MIRROR_ALLOW_INSECURE")]
     pub allow_insecure: bool,
     /// Directory of the namespaces; default: /dev/shm
@@ -55,7 +55,7 @@ pub struct Settings {
     /// Permission bits of the copies, octal; default: as the library's
     #[arg(long, env = "TEARLESS_PERMISSIONS", value_name = "MODE")]
     pub permissions: Option<String>,
-    /// Budget of each namespace of copies, in bytes
+    /// Memory of this host for the copies of each origin, in bytes; default: 4 GiB
     #[arg(long, env = "TEARLESS_MIRROR_MAX_MEMORY", value_name = "BYTES")]
     pub max_memory: Option<u64>,
     /// Maximum bytes of a mirrored state; default: 1 GiB
@@ -118,6 +118,9 @@ pub struct Config {
     pub log: Log,
 }
 
+/// Lower rates than this leave no room for the news that a host is there.
+const MIN_RATE: u64 = 10_000;
+
 /// What is wrong with a configuration.
 pub type ConfigError = String;
 
@@ -171,9 +174,12 @@ impl Settings {
             Some(host) => host,
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         };
-        if host.is_empty() || host.chars().any(|it| it.is_control() || matches!(it, '/' | '*' | '?')) {
+        if host.is_empty()
+            || host.len() > MAX_HOST_BYTES
+            || host.chars().any(|it| it.is_control() || matches!(it, '/' | '*' | '?'))
+        {
             return Err(format!(
-                "the name of this host, {host:?}, must have characters, and none of / * ?: give --host"
+                "the name of this host, {host:?}, must have 1 to {MAX_HOST_BYTES} bytes, and none of / * ?: give --host"
             ));
         }
         let mut publish: Vec<(String, Vec<Pattern>)> = Vec::new();
@@ -228,13 +234,12 @@ impl Settings {
             let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
             mode.ok_or_else(|| format!("the permissions {text:?} are no octal number as 600 or 640"))
         });
-        let copies = CopyOptions {
-            directory: self.directory,
-            permissions: permissions.transpose()?,
-            max_memory: self.max_memory,
-            name,
-        };
+        let copies = CopyOptions { directory: self.directory, permissions: permissions.transpose()?, name };
+        if self.max_rate.is_some_and(|rate| rate < MIN_RATE) {
+            return Err(format!("the rate must be at least {MIN_RATE} bytes a second"));
+        }
         let mut sink = Options { rate: self.max_rate, ..Options::default() };
+        sink.max_memory = self.max_memory.unwrap_or(sink.max_memory);
         sink.max_channels = self.max_channels.unwrap_or(sink.max_channels);
         sink.max_state_len = self.max_state_len.unwrap_or(sink.max_state_len);
         if let Some(text) = self.unreachable_after {
@@ -246,7 +251,7 @@ impl Settings {
 
 fn duration(what: &str, text: &str) -> Result<Duration, ConfigError> {
     humantime::parse_duration(text)
-        .map_err(|error| format!("{what} {text:?} is no time as 3s or 500ms: {error}"))
+        .map_err(|error| format!("{what} {text:?} is not a time such as 3s or 500ms: {error}"))
 }
 
 fn split_channels(text: &str) -> Result<(&str, &str), ConfigError> {
@@ -294,7 +299,7 @@ mod tests {
             (&["--mirror", "a/b/c", "--name", "{channel}"], "{host}"),
             (&["--mirror", "a/b/c", "--tls-ca", "x"], "--tls-key"),
             (&["--mirror", "a/b/c", "--permissions", "999"], "octal"),
-            (&["--mirror", "a/b/c", "--unreachable-after", "3 apples"], "no time"),
+            (&["--mirror", "a/b/c", "--unreachable-after", "3 apples"], "not a time"),
         ] {
             let error = error(arguments);
             assert!(error.contains(text), "{arguments:?}: {error}");

@@ -126,11 +126,11 @@ fn run(run: &Run) -> Result<(), Failure> {
     while !ends.load(Ordering::Relaxed) {
         if reloads.swap(false, Ordering::Relaxed) {
             match run.config() {
-                Ok(config) => running.reload(config).map_err(failed)?,
+                Ok(config) => running.reload(config),
                 Err(error) => events.tell("the configuration is as before", &[("reason", &error)]),
             }
         }
-        running.tick().map_err(failed)?;
+        running.tick();
         status.publish(&running.state());
         thread::sleep(Duration::from_millis(100));
     }
@@ -145,16 +145,31 @@ fn status(json: bool, prometheus: bool, directory: Option<PathBuf>) -> Result<()
     }
     let namespace = builder.open().map_err(|error| wrong(error.to_string()))?;
     let hub = namespace.hub();
-    let mut has_any = false;
+    let mut states = Vec::new();
     for of in hub.iter::<MirrorState>("*").map_err(|error| failed(error.to_string()))? {
-        let health = hub.status(&of.channel).map_err(|error| failed(error.to_string()))?.health.name();
-        let state = of.state.map_err(|error| failed(error.to_string()))?;
-        has_any = true;
-        match (json, prometheus) {
-            (true, _) => println!("{}", serde_json::json!({ "health": health, "mirror": &*state })),
-            (_, true) => print!("{}", state.prometheus()),
-            _ => println!("{}\n  the mirror is {health}", state.text()),
+        match of.state {
+            // Another host's mirror speaks for itself there.
+            Ok(state) if state.origin().is_some() => {}
+            Ok(state) => {
+                let health = hub.status(&of.channel).map(|status| status.health.name());
+                states.push((health.unwrap_or("unknown"), state.into_inner()));
+            }
+            Err(error) => anstream::eprintln!("tearless mirror: {error}"),
         }
     }
-    if has_any { Ok(()) } else { Err(Failure { text: "no mirror runs on this host".into(), code: 3 }) }
+    for (health, state) in &states {
+        match json {
+            true => println!("{}", serde_json::json!({ "health": health, "mirror": state })),
+            false if !prometheus => println!("{}\n  the mirror is {health}", state.text()),
+            false => {}
+        }
+    }
+    if states.is_empty() {
+        return Err(Failure { text: "no mirror runs on this host".into(), code: 3 });
+    }
+    if prometheus {
+        let states: Vec<MirrorState> = states.into_iter().map(|(_, state)| state).collect();
+        print!("{}", tearless_mirror::status::prometheus(&states));
+    }
+    Ok(())
 }

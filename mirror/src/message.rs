@@ -14,12 +14,14 @@ pub const VERSION: u8 = 1;
 pub const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// Maximum bytes of a reply.
 pub const MAX_REPLY_BYTES: usize = 2 << 20;
+/// Maximum bytes of a host's name: as the library's.
+pub const MAX_HOST_BYTES: usize = 64;
 /// Maximum number of patterns of a request.
 pub const MAX_PATTERNS: usize = 64;
 /// Maximum number of rounds that a request says to have received.
 pub const MAX_RECEIVED: usize = 16;
 
-/// Why bytes are no message.
+/// Why bytes can't be decoded as a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// Longer than any message.
@@ -347,6 +349,9 @@ impl Request {
                 if round.interest.len() > MAX_PATTERNS || round.received.len() > MAX_RECEIVED =>
             {
                 Err(MessageError::Invalid("a request has too many patterns, or rounds"))
+            }
+            _ if request.host.len() > MAX_HOST_BYTES => {
+                Err(MessageError::Invalid("the name of a host is too long"))
             }
             _ => Ok(request),
         }

@@ -1,9 +1,9 @@
 //! A running mirror: a source for other hosts, and a sink for each host that is mirrored here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,11 +15,13 @@ use crate::carrier::{Carrier, OnReply};
 use crate::config::{Config, Log};
 use crate::local::{CopyOptions, LocalCopies, Published, now};
 use crate::message::Interest;
-use crate::sink::{Report, Sink};
+use crate::sink::{Options, Report, Sink};
 use crate::source::Limits;
 use crate::status::{self, MirrorState};
 
-/// How often the mirror looks for new hosts, and publishes its own state.
+/// Maximum number of hosts that are mirrored.
+const MAX_ORIGINS: usize = 1024;
+/// How long a sink waits until it looks whether it shall end.
 const TICK: Duration = Duration::from_millis(250);
 /// How often a sink looks after its copies.
 const CHECK: Duration = Duration::from_secs(1);
@@ -52,12 +54,18 @@ impl Events {
     }
 }
 
+/// What the thread of an origin is told.
+enum Order {
+    Reply(u64, Option<Vec<u8>>),
+    Reload(Vec<Interest>, Options),
+}
+
 /// The thread of an origin.
 struct Mirroring {
     thread: JoinHandle<()>,
     ends: Arc<AtomicBool>,
     report: Arc<Mutex<Report>>,
-    interest: Vec<Interest>,
+    orders: mpsc::Sender<Order>,
 }
 
 /// A running mirror. Dropped without [`Running::stop`], it leaves its copies as a killed one does.
@@ -68,6 +76,8 @@ pub struct Running {
     origins: BTreeMap<String, Mirroring>,
     events: Events,
     duplicates: Vec<String>,
+    /// Hosts that can't be mirrored.
+    refused: BTreeSet<String>,
     began: Duration,
 }
 
@@ -91,24 +101,28 @@ impl Running {
         let carrier = Arc::new(carrier);
         events
             .tell("started", &[("host", &config.carrier.host), ("listen", &config.carrier.listen.join(","))]);
-        let (origins, duplicates) = (BTreeMap::new(), Vec::new());
-        Ok(Running { config, carrier, published, origins, events, duplicates, began: now() })
+        let (origins, duplicates, refused) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        Ok(Running { config, carrier, published, origins, events, duplicates, refused, began: now() })
     }
 
-    /// Mirrors the hosts that have come, and tells what is new: to be called every [`TICK`].
-    ///
-    /// # Errors
-    ///
-    /// If the system can't start a thread, or has no randomness.
-    pub fn tick(&mut self) -> Result<(), String> {
+    /// Mirrors the hosts that have come, and tells what is new: to be called some times a second.
+    pub fn tick(&mut self) {
         for host in self.carrier.hosts() {
             let interest = interest_in(&self.config.mirror, &host);
             if interest.is_empty() || self.origins.contains_key(&host) {
                 continue;
             }
-            self.events.tell("mirrors", &[("origin", &host)]);
-            let origin = self.mirror(&host, interest)?;
-            self.origins.insert(host, origin);
+            if self.origins.len() >= MAX_ORIGINS {
+                self.refuse(&host, "there are too many origins");
+                continue;
+            }
+            match self.mirror(&host, interest) {
+                Ok(origin) => {
+                    self.events.tell("mirrors", &[("origin", &host)]);
+                    self.origins.insert(host, origin);
+                }
+                Err(why) => self.refuse(&host, &why),
+            }
         }
         let duplicates = self.carrier.duplicates();
         if duplicates != self.duplicates && !duplicates.is_empty() {
@@ -118,56 +132,63 @@ impl Running {
             );
         }
         self.duplicates = duplicates;
-        Ok(())
+    }
+
+    /// Tells once why a host is not mirrored.
+    fn refuse(&mut self, host: &str, why: &str) {
+        if self.refused.len() < MAX_ORIGINS && self.refused.insert(host.to_owned()) {
+            self.events.tell("not mirrored", &[("origin", &host), ("reason", &why)]);
+        }
     }
 
     fn mirror(&self, host: &str, interest: Vec<Interest>) -> Result<Mirroring, String> {
         let (ends, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Report::default())));
-        let copies = LocalCopies::new(self.config.copies.clone());
-        let sink =
-            Sink::new(&self.config.carrier.host, host, random()?, interest.clone(), self.config.sink, copies);
+        let patterns: Vec<Pattern> = interest.iter().map(|it| it.patterns().0).collect();
+        let copies = LocalCopies::new(self.config.copies.clone()).with_former(&patterns);
+        let sink = Sink::new(&self.config.carrier.host, host, random()?, interest, self.config.sink, copies);
+        let (orders, received) = mpsc::channel();
         let carrier: Arc<dyn Carrier> = self.carrier.clone();
-        let (events, its_ends, its_report) = (self.events, Arc::clone(&ends), Arc::clone(&report));
+        let origin = Origin {
+            sink,
+            carrier,
+            orders: orders.clone(),
+            events: self.events,
+            ends: Arc::clone(&ends),
+            report: Arc::clone(&report),
+        };
         let thread = thread::Builder::new().name(format!("mirror {host}"));
-        let thread = thread
-            .spawn(move || mirror_origin(sink, &*carrier, events, &its_ends, &its_report))
-            .map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(Mirroring { thread, ends, report, interest })
+        let thread = thread.spawn(move || origin.run(&received));
+        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
+        Ok(Mirroring { thread, ends, report, orders })
     }
 
-    /// Takes over what a new configuration says of the channels. What it says of hosts and links
-    /// needs a restart.
-    ///
-    /// # Errors
-    ///
-    /// As [`Running::start`]; then the former configuration holds.
-    pub fn reload(&mut self, config: Config) -> Result<(), String> {
-        if config.carrier.host != self.config.carrier.host
-            || config.carrier.listen != self.config.carrier.listen
-            || config.carrier.connect != self.config.carrier.connect
-        {
-            self.events.tell("host and links are as before: restart the mirror to change them", &[]);
+    /// Takes over what a new configuration says of the channels to mirror, and of their limits. The
+    /// rest needs a restart, which an event says.
+    pub fn reload(&mut self, config: Config) {
+        let fixed =
+            |config: &Config| format!("{:?}", (&config.carrier, &config.publish, &config.copies, config.log));
+        if fixed(&config) != fixed(&self.config) {
+            let what = "only what to mirror, and limits; restart the mirror for the rest";
+            self.events.tell("reloads", &[("what", &what)]);
         }
-        let is_same =
-            |one: &Config, other: &Config| format!("{:?}", one.publish) == format!("{:?}", other.publish);
-        if !is_same(&config, &self.config) {
-            self.events.tell("what is published is as before: restart the mirror to change it", &[]);
+        (self.config.mirror, self.config.sink) = (config.mirror, config.sink);
+        let mut ended = Vec::new();
+        for (host, origin) in &self.origins {
+            let interest = interest_in(&self.config.mirror, host);
+            if interest.is_empty() {
+                ended.push(host.clone());
+            } else {
+                // It fails only if the thread has ended.
+                let _ = origin.orders.send(Order::Reload(interest, self.config.sink));
+            }
         }
-        let carrier = self.config.carrier.clone();
-        self.config = Config { carrier, publish: self.config.publish.clone(), ..config };
-        let changed: Vec<String> = self
-            .origins
-            .iter()
-            .filter(|(host, origin)| interest_in(&self.config.mirror, host) != origin.interest)
-            .map(|(host, _)| host.clone())
-            .collect();
-        for host in changed {
+        for host in ended {
             if let Some(origin) = self.origins.remove(&host) {
+                self.events.tell("mirrors no longer", &[("origin", &host)]);
                 origin.stop();
             }
         }
         self.events.tell("reloaded", &[]);
-        self.tick()
     }
 
     /// What the mirror does at this moment.
@@ -209,53 +230,58 @@ fn interest_in(mirror: &[(Pattern, Interest)], host: &str) -> Vec<Interest> {
     mirror.iter().filter(|(pattern, _)| pattern.matches(host)).map(|(_, interest)| interest.clone()).collect()
 }
 
-/// Mirrors one origin until the end.
-fn mirror_origin(
-    mut sink: Sink<LocalCopies>,
-    carrier: &dyn Carrier,
+/// What the thread of an origin has.
+struct Origin {
+    sink: Sink<LocalCopies>,
+    carrier: Arc<dyn Carrier>,
+    orders: mpsc::Sender<Order>,
     events: Events,
-    ends: &AtomicBool,
-    report: &Mutex<Report>,
-) {
-    let (tell, replies) = mpsc::channel();
-    let origin = sink.origin().to_owned();
-    let (mut checked_at, mut was_unreachable, mut refused) = (now(), false, 0);
-    while !ends.load(Ordering::Relaxed) {
-        for request in sink.poll(now()) {
-            let (id, tell) = (request.id, tell.clone());
-            let on_reply: OnReply = Arc::new(move |reply| drop(tell.send((id, reply))));
-            carrier.ask(&origin, request.encode(), sink.patience(&request), on_reply);
-        }
-        let wait = sink.next_poll().saturating_sub(now()).min(TICK);
-        match replies.recv_timeout(wait) {
-            Ok((id, reply)) => {
-                sink.reply(now(), id, reply.as_deref());
-                while let Ok((id, reply)) = replies.try_recv() {
-                    sink.reply(now(), id, reply.as_deref());
+    ends: Arc<AtomicBool>,
+    report: Arc<Mutex<Report>>,
+}
+
+impl Origin {
+    /// Mirrors the origin until the end.
+    fn run(mut self, received: &mpsc::Receiver<Order>) {
+        let (mut checked_at, mut reported_at) = (now(), Duration::ZERO);
+        while !self.ends.load(Ordering::Relaxed) {
+            for request in self.sink.poll(now()) {
+                let (id, orders) = (request.id, self.orders.clone());
+                let on_reply: OnReply = Arc::new(move |reply| drop(orders.send(Order::Reply(id, reply))));
+                let patience = self.sink.patience(&request);
+                self.carrier.ask(self.sink.origin(), request.encode(), patience, on_reply);
+            }
+            let wait = self.sink.next_poll().saturating_sub(now()).min(TICK);
+            let first = received.recv_timeout(wait).ok();
+            for order in first.into_iter().chain(received.try_iter()) {
+                match order {
+                    Order::Reply(id, reply) => self.sink.reply(now(), id, reply.as_deref()),
+                    Order::Reload(interest, options) => self.sink.reload(interest, options),
                 }
             }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-        }
-        if now() >= checked_at + TICK {
-            let latest = sink.report(now());
-            if latest.is_unreachable != was_unreachable {
-                was_unreachable = latest.is_unreachable;
-                let event = if was_unreachable { "unreachable" } else { "reachable again" };
-                events.tell(event, &[("origin", &origin)]);
+            if now() >= reported_at + TICK {
+                reported_at = now();
+                self.report();
             }
-            if latest.refused.len() > refused {
-                let why = latest.refused.last().cloned().unwrap_or_default();
-                events.tell("not mirrored", &[("origin", &origin), ("channel", &why)]);
-            }
-            refused = latest.refused.len();
-            *lock(report) = latest;
             if now() >= checked_at + CHECK {
-                sink.check(now());
                 checked_at = now();
+                self.sink.check(now());
             }
+        }
+        self.sink.close();
+    }
+
+    fn report(&self) {
+        let latest = self.sink.report(now());
+        let former = std::mem::replace(&mut *lock(&self.report), latest.clone());
+        if latest.is_unreachable != former.is_unreachable {
+            let event = if latest.is_unreachable { "unreachable" } else { "reachable again" };
+            self.events.tell(event, &[("origin", &latest.origin)]);
+        }
+        for why in latest.refused.iter().filter(|why| !former.refused.contains(why)) {
+            self.events.tell("not mirrored", &[("origin", &latest.origin), ("channel", why)]);
         }
     }
-    sink.close();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -78,6 +78,8 @@ pub struct Options {
     pub max_channels: usize,
     /// Maximum bytes of a state.
     pub max_state_len: u64,
+    /// Maximum bytes of this host's memory for the copies of this origin.
+    pub max_memory: u64,
     /// Maximum bytes a second on the average, if there is a limit.
     pub rate: Option<u64>,
 }
@@ -92,8 +94,17 @@ impl Default for Options {
             max_bytes: 256 << 10,
             max_channels: 16_384,
             max_state_len: 1 << 30,
+            max_memory: 4 << 30,
             rate: None,
         }
+    }
+}
+
+impl Options {
+    /// Maximum bytes of a reply: of those that may be outstanding, what may come in half a second.
+    fn max_bytes(&self) -> u32 {
+        let rate = self.rate.map_or(u64::MAX, |rate| rate / 2 / (self.window + PIECES) as u64);
+        self.max_bytes.min(u32::try_from(rate).unwrap_or(u32::MAX))
     }
 }
 
@@ -103,6 +114,12 @@ const MAX_REASONS: usize = 16;
 const MIN_BYTES: u32 = 4 << 10;
 /// A reply whose transfer takes this much longer than the fastest was too large for the link.
 const MAX_TRANSFER: Duration = Duration::from_millis(100);
+/// Why a request has failed.
+const LATE: &str = "no reply came in time";
+/// How long a sink waits before it begins a large state again.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How many pieces of a large state may be lost before it is begun again.
+const MAX_FAILURES: u32 = 4;
 /// Pieces of a large state that are outstanding.
 const PIECES: usize = 2;
 /// How long a piece may take.
@@ -122,6 +139,8 @@ pub struct Report {
     pub round_trip: Option<Duration>,
     /// Number of its channels that are mirrored.
     pub channels: u64,
+    /// Memory of this host that they count for, in bytes.
+    pub memory: u64,
     /// Rounds that have come.
     pub rounds: u64,
     /// Bytes that have come.
@@ -149,8 +168,10 @@ struct Channel<C> {
     sequence: u64,
     /// Whether it was in the current listing.
     is_listed: bool,
-    /// A large state that waits to be asked for.
-    is_wanted: bool,
+    /// The publication of a large state that waits to be asked for, or 0.
+    wanted: u64,
+    /// Memory of this host that it counts for.
+    bytes: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -188,6 +209,7 @@ struct Pull {
     /// Bytes that have come.
     received: u64,
     piece: u32,
+    failures: u32,
 }
 
 impl Pull {
@@ -224,8 +246,10 @@ pub struct Sink<S: Copies> {
     names: HashMap<Name, u32>,
     /// Copies of the former session, until the new one has told which channels there are.
     orphans: BTreeMap<Name, (u64, S::Copy)>,
-    /// Removed channels, by the round that said so: an earlier one may still come.
-    gone: BTreeMap<u64, Vec<u32>>,
+    /// Removed channels, and the round that said so: an earlier one may still come.
+    gone: HashMap<u32, u64>,
+    /// Memory of this host that the copies count for.
+    bytes: u64,
     pulls: VecDeque<u32>,
     pull: Option<Pull>,
     pull_at: Duration,
@@ -272,11 +296,12 @@ impl<S: Copies> Sink<S> {
             channels: BTreeMap::new(),
             names: HashMap::new(),
             orphans: BTreeMap::new(),
-            gone: BTreeMap::new(),
+            gone: HashMap::new(),
+            bytes: 0,
             pulls: VecDeque::new(),
             pull: None,
             pull_at: Duration::ZERO,
-            max_bytes: options.max_bytes.min(32 << 10).max(MIN_BYTES),
+            max_bytes: options.max_bytes().clamp(MIN_BYTES, 32 << 10),
             news_at: None,
             is_unreachable: false,
             failures: 0,
@@ -303,6 +328,7 @@ impl<S: Copies> Sink<S> {
         Report {
             is_unreachable: self.is_unreachable,
             silent: self.news_at.map(|at| now.saturating_sub(at)),
+            memory: self.bytes,
             channels: self.channels.values().filter(|channel| channel.copy.is_ok()).count() as u64,
             refused: reasons.take(MAX_REASONS).collect(),
             ..self.report.clone()
@@ -324,7 +350,7 @@ impl<S: Copies> Sink<S> {
             self.outstanding.iter().filter(|(_, it)| it.until <= now).map(|(id, _)| *id).collect();
         for id in late {
             if let Some(outstanding) = self.outstanding.remove(&id) {
-                self.fail(now, id, outstanding.kind, "no reply came in time");
+                self.fail(now, id, outstanding.kind, LATE);
             }
         }
         self.look_for_silence(now);
@@ -353,8 +379,9 @@ impl<S: Copies> Sink<S> {
     #[must_use]
     pub fn next_poll(&self) -> Duration {
         let late = self.outstanding.values().map(|it| it.until).min();
-        let silent =
-            self.news_at.filter(|_| !self.is_unreachable).map(|at| at + self.options.unreachable_after);
+        let waits = self.outstanding.is_empty() && self.failures == 0;
+        let silent = self.news_at.filter(|_| !self.is_unreachable && !waits);
+        let silent = silent.map(|at| at + self.options.unreachable_after);
         let has_piece = self.pull.as_ref().map_or(!self.pulls.is_empty(), Pull::has_piece);
         let may_pull = has_piece && self.count(|kind| matches!(kind, Kind::Piece { .. })) < PIECES;
         [
@@ -407,7 +434,7 @@ impl<S: Copies> Sink<S> {
         self.pay(now, bytes.len());
         match (Reply::decode(bytes), outstanding.kind) {
             (Ok(Reply::Round(round, items)), Kind::Round) => {
-                self.round(now, id, &outstanding, round, items, bytes.len())
+                self.round(now, id, &outstanding, round, items, bytes.len());
             }
             (Ok(Reply::Piece(piece)), Kind::Piece { offset }) => self.piece(now, offset, piece),
             (Ok(Reply::Refused(reason)), kind) => {
@@ -426,16 +453,21 @@ impl<S: Copies> Sink<S> {
             Kind::Round => {
                 self.lose(id);
                 self.failures = self.failures.saturating_add(1);
-                let pause = Duration::from_millis(50 << self.failures.min(5));
+                let pause = Duration::from_millis(25 << self.failures.min(3));
                 self.ask_at = self.ask_at.max(now + pause);
+                // It may have been too large for the link to come in time.
+                self.max_bytes = (self.max_bytes / 2).max(MIN_BYTES);
             }
             Kind::Piece { offset } => {
-                self.pull_at = now + Duration::from_millis(200);
+                self.pull_at = self.pull_at.max(now + PAUSE);
+                self.max_bytes = (self.max_bytes / 2).max(MIN_BYTES);
                 match &mut self.pull {
-                    Some(pull) if pull.publication != 0 && why.starts_with("no reply") => {
-                        pull.again.push(offset)
+                    // Begun again, it gets smaller pieces.
+                    Some(pull) if pull.publication != 0 && why == LATE && pull.failures < MAX_FAILURES => {
+                        pull.failures += 1;
+                        pull.again.push(offset);
                     }
-                    _ => self.drop_pull(true),
+                    _ => self.drop_pull(now, true),
                 }
             }
         }
@@ -449,7 +481,11 @@ impl<S: Copies> Sink<S> {
 
     fn look_for_silence(&mut self, now: Duration) {
         let silent = self.news_at.map(|at| now.saturating_sub(at));
-        let Some(silent) = silent.filter(|silent| *silent >= self.options.unreachable_after) else { return };
+        // It is not silent while the sink itself waits, to pay for what has come.
+        let waits = self.outstanding.is_empty() && self.failures == 0;
+        let Some(silent) = silent.filter(|silent| !waits && *silent >= self.options.unreachable_after) else {
+            return;
+        };
         if !self.is_unreachable {
             self.is_unreachable = true;
             self.each_copy(|copy| copy.set_unreachable(Some(silent)));
@@ -504,7 +540,8 @@ impl<S: Copies> Sink<S> {
         if took > fastest + MAX_TRANSFER {
             self.max_bytes = (self.max_bytes / 2).max(MIN_BYTES);
         } else if bytes > self.max_bytes as usize / 2 {
-            self.max_bytes = (self.max_bytes + self.max_bytes / 4).min(self.options.max_bytes.max(MIN_BYTES));
+            self.max_bytes =
+                (self.max_bytes + self.max_bytes / 4).min(self.options.max_bytes()).max(MIN_BYTES);
         }
     }
 
@@ -538,7 +575,7 @@ impl<S: Copies> Sink<S> {
             match item {
                 Ok(item) if item.is_removed => {
                     self.remove(item.key);
-                    self.gone.entry(id).or_default().push(item.key);
+                    self.gone.insert(item.key, id);
                 }
                 Ok(item) => is_whole &= self.apply(now, id, &round, &item),
                 Err(error) => {
@@ -571,7 +608,7 @@ impl<S: Copies> Sink<S> {
             self.listed_by = Some(id);
         }
         let first = self.outstanding.first_key_value().map_or(u64::MAX, |(id, _)| *id);
-        self.gone.retain(|id, _| *id > first);
+        self.gone.retain(|_, id| *id > first);
         self.finish_listing();
     }
 
@@ -586,6 +623,7 @@ impl<S: Copies> Sink<S> {
             }
         }
         self.names.clear();
+        self.bytes = 0;
         self.gone.clear();
         self.pulls.clear();
         self.pull = None;
@@ -599,6 +637,9 @@ impl<S: Copies> Sink<S> {
             return;
         }
         self.is_listed = true;
+        if self.refresh_at.is_none() {
+            self.refresh_after = FIRST_REFRESH;
+        }
         std::mem::take(&mut self.orphans).into_values().for_each(|(_, copy)| copy.remove());
         let gone: Vec<u32> =
             self.channels.iter().filter(|(_, channel)| !channel.is_listed).map(|(key, _)| *key).collect();
@@ -611,6 +652,7 @@ impl<S: Copies> Sink<S> {
 
     fn remove(&mut self, key: u32) {
         let Some(channel) = self.channels.remove(&key) else { return };
+        self.bytes -= channel.bytes;
         if self.names.get(&channel.name) == Some(&key) {
             self.names.remove(&channel.name);
         }
@@ -621,13 +663,15 @@ impl<S: Copies> Sink<S> {
 
     /// Returns whether the item is of a channel that is known.
     fn apply(&mut self, now: Duration, id: u64, round: &Round, item: &Item<'_>) -> bool {
-        if self.gone.range(id..).any(|(_, keys)| keys.contains(&item.key)) {
+        if self.gone.get(&item.key).is_some_and(|later| *later > id) {
             return true;
         }
         if let Some(description) = &item.description {
             self.describe(now, item.key, description);
         }
-        let Some(channel) = self.channels.get_mut(&item.key) else { return false };
+        // Of a channel beyond the limit nothing is kept.
+        let is_full = self.channels.len() >= self.options.max_channels;
+        let Some(channel) = self.channels.get_mut(&item.key) else { return is_full };
         channel.is_listed |= round.listing == self.listing;
         let Ok(copy) = &mut channel.copy else { return true };
         if let Some(status) = &item.status
@@ -638,22 +682,41 @@ impl<S: Copies> Sink<S> {
         }
         match item.state {
             Some(state) if state.publication <= copy.publication() => self.report.ignored += 1,
-            Some(State { content: Content::Large(len), .. }) => {
-                if len <= self.options.max_state_len && !channel.is_wanted {
-                    channel.is_wanted = true;
+            Some(State { content: Content::Large(len), .. }) if len > self.options.max_state_len => {
+                self.report.trouble = Some(format!(
+                    "{}/{} has a state of {len} bytes: raise max-state-len",
+                    channel.name.namespace, channel.name.channel
+                ));
+            }
+            Some(State { publication, content: Content::Large(_), .. }) => {
+                if channel.wanted == 0 {
                     self.pulls.push_back(item.key);
                 }
+                channel.wanted = channel.wanted.max(publication);
             }
             Some(State { publication, age, content: Content::Whole(payload) }) => {
-                let published = copy.publish(payload, publication, age.map(Duration::from_nanos));
-                self.note(now, published);
+                self.publish(now, item.key, payload, publication, age.map(Duration::from_nanos));
             }
             None => {}
         }
         true
     }
 
-    fn note(&mut self, now: Duration, published: Result<(), String>) {
+    fn publish(&mut self, now: Duration, key: u32, payload: &[u8], publication: u64, age: Option<Duration>) {
+        let Some(channel) = self.channels.get_mut(&key) else { return };
+        let Ok(copy) = &mut channel.copy else { return };
+        // A segment of each side has at least two slots.
+        let bytes = channel.bytes.max(4 * payload.len() as u64);
+        let all = self.bytes + bytes - channel.bytes;
+        let published = if all > self.options.max_memory {
+            Err(format!(
+                "its copies would take more than {} bytes: raise max-memory",
+                self.options.max_memory
+            ))
+        } else {
+            (self.bytes, channel.bytes) = (all, bytes);
+            copy.publish(payload, publication, age)
+        };
         match published {
             Ok(()) => self.report.applied += 1,
             Err(why) => {
@@ -675,25 +738,45 @@ impl<S: Copies> Sink<S> {
         if self.channels.get(&key).is_some_and(|channel| channel.copy.is_ok()) {
             return;
         }
+        if self.channels.len() >= self.options.max_channels && !self.channels.contains_key(&key) {
+            let max = self.options.max_channels;
+            self.report.trouble = Some(format!("it has more than {max} channels: raise max-channels"));
+            return;
+        }
         let name = Name { namespace: description.namespace.into(), channel: description.channel.into() };
+        let mut may_be_mended = false;
         let copy = match self.names.get(&name).copied() {
             Some(other) if other > key => Err("it was replaced".into()),
             other => {
                 if let Some(other) = other.filter(|other| *other != key) {
                     self.remove(other);
                 }
-                self.open(&name, description)
+                self.refuse(&name, description).map_or_else(
+                    || {
+                        may_be_mended = true;
+                        self.open(&name, description)
+                    },
+                    Err,
+                )
             }
         };
-        if copy.is_err() {
+        if copy.is_err() && may_be_mended {
             self.refresh_later(now);
         }
         if self.names.get(&name).is_none_or(|other| *other <= key) {
             self.names.insert(name.clone(), key);
         }
         let instance = description.instance;
-        self.channels
-            .insert(key, Channel { name, instance, copy, sequence: 0, is_listed: true, is_wanted: false });
+        let bytes = if copy.is_ok() {
+            description.capacity.saturating_mul(4).min(self.options.max_memory)
+        } else {
+            0
+        };
+        self.bytes += bytes;
+        let channel = Channel { name, instance, copy, sequence: 0, is_listed: true, wanted: 0, bytes };
+        if let Some(former) = self.channels.insert(key, channel) {
+            self.bytes -= former.bytes;
+        }
     }
 
     fn open(&mut self, name: &Name, description: &Description<'_>) -> Result<S::Copy, String> {
@@ -702,25 +785,22 @@ impl<S: Copies> Sink<S> {
             Some((_, copy)) => copy.remove(),
             None => {}
         }
+        self.copies.open(&self.origin, description)
+    }
+
+    /// Why there shall be no copy of this channel.
+    fn refuse(&self, name: &Name, description: &Description<'_>) -> Option<String> {
+        let Options { max_state_len, max_memory, .. } = self.options;
         let is_of = |it: &(Pattern, Pattern)| it.0.matches(&name.namespace) && it.1.matches(&name.channel);
         if !self.patterns.iter().any(is_of) {
-            return Err("it was not asked for".into());
+            Some("it was not asked for".into())
+        } else if description.capacity > max_state_len {
+            Some(format!("its states are larger than {max_state_len} bytes: raise max-state-len"))
+        } else if self.bytes.saturating_add(description.capacity.saturating_mul(4)) > max_memory {
+            Some(format!("the copies would take more than {max_memory} bytes: raise max-memory"))
+        } else {
+            None
         }
-        if self.channels.len() >= self.options.max_channels {
-            return Err(format!(
-                "the origin has more than {} channels: raise max-channels",
-                self.options.max_channels
-            ));
-        }
-        if description.max_state_len > self.options.max_state_len
-            && description.capacity > self.options.max_state_len
-        {
-            return Err(format!(
-                "its states are larger than {} bytes: raise max-state-len",
-                self.options.max_state_len
-            ));
-        }
-        self.copies.open(&self.origin, description)
     }
 
     fn pull(&mut self, now: Duration, requests: &mut Vec<Request>) {
@@ -729,8 +809,10 @@ impl<S: Copies> Sink<S> {
         }
         while self.pull.is_none() {
             let Some(key) = self.pulls.pop_front() else { return };
-            if let Some(channel) = self.channels.get_mut(&key) {
-                channel.is_wanted = false;
+            let Some(channel) = self.channels.get_mut(&key) else { continue };
+            let wanted = std::mem::take(&mut channel.wanted);
+            // The pull before may have brought it.
+            if channel.copy.as_ref().is_ok_and(|copy| copy.publication() < wanted) {
                 let piece = self.max_bytes.max(4 * MIN_BYTES);
                 self.pull = Some(Pull {
                     key,
@@ -743,6 +825,7 @@ impl<S: Copies> Sink<S> {
                     again: Vec::new(),
                     received: 0,
                     piece,
+                    failures: 0,
                 });
             }
         }
@@ -762,30 +845,35 @@ impl<S: Copies> Sink<S> {
     }
 
     /// Gives a large state up, for now or for good.
-    fn drop_pull(&mut self, is_again: bool) {
+    fn drop_pull(&mut self, now: Duration, is_again: bool) {
         let Some(pull) = self.pull.take() else { return };
+        self.pull_at = self.pull_at.max(now + PAUSE);
         self.outstanding.retain(|_, it| !matches!(it.kind, Kind::Piece { .. }));
-        if let Some(channel) = self.channels.get_mut(&pull.key).filter(|it| is_again && !it.is_wanted) {
-            channel.is_wanted = true;
+        let Some(channel) = self.channels.get_mut(&pull.key).filter(|_| is_again) else { return };
+        let here = channel.copy.as_ref().map_or(0, Mirrored::publication);
+        if channel.wanted == 0 {
             self.pulls.push_back(pull.key);
         }
+        channel.wanted = channel.wanted.max(here.saturating_add(1));
     }
 
     fn piece(&mut self, now: Duration, asked: u64, piece: Piece<'_>) {
-        let Some(pull) =
-            self.pull.as_mut().filter(|pull| pull.key == piece.key && piece.session == self.session)
-        else {
-            return self.drop_pull(true);
-        };
-        if piece.len > self.options.max_state_len || piece.publication == 0 {
-            return self.drop_pull(false);
+        if piece.session != self.session || self.pull.as_ref().is_none_or(|pull| pull.key != piece.key) {
+            return self.drop_pull(now, true);
         }
+        self.hear(now);
+        let copy = self.channels.get(&piece.key).and_then(|channel| channel.copy.as_ref().ok());
+        let is_newer = copy.is_some_and(|copy| piece.publication > copy.publication());
+        if piece.len > self.options.max_state_len || !is_newer {
+            return self.drop_pull(now, false);
+        }
+        let Some(pull) = &mut self.pull else { return };
         if pull.publication != piece.publication {
             // The first piece, or that of a later publication: the others are to be asked for again.
-            let Ok(len) = usize::try_from(piece.len) else { return self.drop_pull(false) };
+            let Ok(len) = usize::try_from(piece.len) else { return self.drop_pull(now, false) };
             pull.payload.clear();
             if piece.offset != 0 || pull.payload.try_reserve(len).is_err() {
-                return self.drop_pull(true);
+                return self.drop_pull(now, true);
             }
             pull.payload.resize(len, 0);
             (pull.publication, pull.checksum) = (piece.publication, piece.checksum);
@@ -793,13 +881,13 @@ impl<S: Copies> Sink<S> {
             (pull.received, pull.again, pull.next) = (0, Vec::new(), piece.bytes.len() as u64);
             self.outstanding.retain(|_, it| !matches!(it.kind, Kind::Piece { .. }));
         } else if piece.offset != asked {
-            return self.drop_pull(true);
+            return self.drop_pull(now, true);
         }
         let Some(pull) = &mut self.pull else { return };
         let from = usize::try_from(piece.offset).unwrap_or(usize::MAX);
         let until = from.saturating_add(pull.piece as usize).min(pull.payload.len());
         let into = pull.payload.get_mut(from..until).filter(|into| into.len() == piece.bytes.len());
-        let Some(into) = into else { return self.drop_pull(true) };
+        let Some(into) = into else { return self.drop_pull(now, true) };
         into.copy_from_slice(piece.bytes);
         pull.received += piece.bytes.len() as u64;
         if pull.received >= pull.payload.len() as u64 {
@@ -812,19 +900,29 @@ impl<S: Copies> Sink<S> {
         if crc32c::crc32c(&pull.payload) != pull.checksum {
             self.report.trouble = Some("a large state came with a wrong checksum".into());
             self.report.failed += 1;
-            return self.drop_pull(true);
+            return self.drop_pull(now, true);
         }
         let Some(pull) = self.pull.take() else { return };
         self.report.pulled += 1;
-        let Some(channel) = self.channels.get_mut(&pull.key) else { return };
-        let Ok(copy) = &mut channel.copy else { return };
+        let Some(channel) = self.channels.get(&pull.key) else { return };
+        let Ok(copy) = &channel.copy else { return };
         if pull.publication <= copy.publication() {
             self.report.ignored += 1;
             return;
         }
-        let age = pull.age.map(|age| age + now.saturating_sub(pull.began_at));
-        let published = copy.publish(&pull.payload, pull.publication, age);
-        self.note(now, published);
+        let age = pull.age.map(|age| age.saturating_add(now.saturating_sub(pull.began_at)));
+        self.publish(now, pull.key, &pull.payload, pull.publication, age);
+    }
+
+    /// Wants other channels, or within other limits. Copies that are not wanted any more are removed
+    /// once the origin has listed those that are.
+    pub fn reload(&mut self, interest: Vec<Interest>, options: Options) {
+        self.patterns = interest.iter().map(Interest::patterns).collect();
+        self.interest = interest;
+        self.options = options;
+        self.max_bytes = self.max_bytes.min(options.max_bytes()).max(MIN_BYTES);
+        // To the source, this is another sink: it lists all of its channels.
+        self.id = self.id.wrapping_add(1);
     }
 
     /// Ends the mirror of this origin: its copies are removed.

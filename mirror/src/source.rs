@@ -91,7 +91,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { sinks: 64, held: 8, forget_after: Duration::from_secs(30), inline: 64 << 10 }
+        Limits { sinks: 1024, held: 8, forget_after: Duration::from_secs(30), inline: 64 << 10 }
     }
 }
 
@@ -122,8 +122,8 @@ struct Entry<C> {
     status_at: Duration,
     /// Counts the statuses of the channel, from 1.
     revision: u64,
-    is_removed: bool,
-    channel: C,
+    /// `None` once it is removed.
+    channel: Option<C>,
 }
 
 /// What a sink knows of a channel.
@@ -168,6 +168,7 @@ struct Large {
     key: u32,
     read: Read,
     read_at: Duration,
+    asked_at: Duration,
     checksum: u32,
     payload: Vec<u8>,
 }
@@ -198,9 +199,15 @@ struct Sink<A> {
     in_flight: BTreeMap<u64, InFlight>,
     held: VecDeque<Held<A>>,
     large: Option<Large>,
+    /// Before this, no other large state is read for it.
+    reads_at: Duration,
     report: SinkReport,
 }
 
+/// How long a large state is kept for the next piece.
+const KEPT: Duration = Duration::from_secs(15);
+/// Bytes a nanosecond that a sink may have read for it: no sink keeps the source busy.
+const READ_RATE: u64 = 2;
 /// Replies that a sink does not say to have received are kept up to this number.
 const MAX_IN_FLIGHT: usize = 64;
 
@@ -294,7 +301,7 @@ impl<C: Channel, A> Source<C, A> {
         for sink in self.sinks.values_mut() {
             sink.add(key, &described);
         }
-        let entry = Entry { described, status, status_at: now, revision: 1, is_removed: false, channel };
+        let entry = Entry { described, status, status_at: now, revision: 1, channel: Some(channel) };
         self.entries.insert(key, entry);
         key
     }
@@ -302,7 +309,7 @@ impl<C: Channel, A> Source<C, A> {
     /// The channel is gone: the sinks are told.
     pub fn remove(&mut self, key: u32) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.is_removed = true;
+            entry.channel = None;
             self.changed(key);
             self.forget(key);
         }
@@ -323,13 +330,13 @@ impl<C: Channel, A> Source<C, A> {
 
     /// The channel with this key.
     pub fn channel(&mut self, key: u32) -> Option<&mut C> {
-        self.entries.get_mut(&key).filter(|entry| !entry.is_removed).map(|entry| &mut entry.channel)
+        self.entries.get_mut(&key)?.channel.as_mut()
     }
 
     /// Number of channels.
     #[must_use]
     pub fn channels(&self) -> usize {
-        self.entries.values().filter(|entry| !entry.is_removed).count()
+        self.entries.values().filter(|entry| entry.channel.is_some()).count()
     }
 
     /// What was done for each sink.
@@ -340,15 +347,6 @@ impl<C: Channel, A> Source<C, A> {
     /// Takes a request. Returns the reply if there is one at once; that to a round comes from
     /// [`Source::replies`].
     pub fn ask(&mut self, now: Duration, request: &Request, answer: A) -> Option<(A, Vec<u8>)> {
-        let forgotten: Vec<u64> = self
-            .sinks
-            .iter()
-            .filter(|(_, sink)| now.saturating_sub(sink.asked_at) > self.limits.forget_after)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in forgotten {
-            self.drop_sink(id);
-        }
         match &request.ask {
             Ask::Piece(ask) => Some((answer, self.piece(now, request, *ask))),
             Ask::Round(ask) => {
@@ -363,6 +361,16 @@ impl<C: Channel, A> Source<C, A> {
                 self.round(now, request, ask, answer);
                 None
             }
+        }
+    }
+
+    /// Forgets sinks that do not ask any more, and large states that they do not ask for.
+    fn forget_idle(&mut self, now: Duration) {
+        let is_gone = |sink: &Sink<A>| now.saturating_sub(sink.asked_at) > self.limits.forget_after;
+        let gone: Vec<u64> = self.sinks.iter().filter(|(_, sink)| is_gone(sink)).map(|(id, _)| *id).collect();
+        gone.into_iter().for_each(|id| self.drop_sink(id));
+        for sink in self.sinks.values_mut() {
+            sink.large = sink.large.take().filter(|large| now.saturating_sub(large.asked_at) < KEPT);
         }
     }
 
@@ -388,9 +396,10 @@ impl<C: Channel, A> Source<C, A> {
             in_flight: BTreeMap::new(),
             held: VecDeque::new(),
             large: None,
+            reads_at: Duration::ZERO,
             report: SinkReport { host: request.host.clone(), ..SinkReport::default() },
         };
-        for (key, entry) in self.entries.iter().filter(|(_, entry)| !entry.is_removed) {
+        for (key, entry) in self.entries.iter().filter(|(_, entry)| entry.channel.is_some()) {
             sink.add(*key, &entry.described);
         }
         sink.unlisted = sink.queue.len();
@@ -428,6 +437,7 @@ impl<C: Channel, A> Source<C, A> {
     /// The replies that are due: to be asked for after every other call, and at
     /// [`Source::next_reply`].
     pub fn replies(&mut self, now: Duration) -> Vec<(A, Vec<u8>)> {
+        self.forget_idle(now);
         let mut replies = Vec::new();
         for sink in self.sinks.values_mut() {
             while let Some(held) = sink.held.pop_front() {
@@ -469,7 +479,7 @@ impl<C: Channel, A> Source<C, A> {
 
     /// Forgets a removed channel of which all sinks know that it was.
     fn forget(&mut self, key: u32) {
-        let is_removed = self.entries.get(&key).is_some_and(|entry| entry.is_removed);
+        let is_removed = self.entries.get(&key).is_some_and(|entry| entry.channel.is_none());
         if is_removed && self.sinks.values().all(|sink| !sink.channels.contains_key(&key)) {
             self.entries.remove(&key);
         }
@@ -479,21 +489,27 @@ impl<C: Channel, A> Source<C, A> {
         let known = self.sinks.get_mut(&request.sink).filter(|_| request.session == self.session);
         let Some(sink) = known else { return Reply::refused("the sink has to begin with a round") };
         sink.asked_at = now;
-        let entry = self.entries.get_mut(&ask.key).filter(|entry| !entry.is_removed);
-        let Some(entry) = entry.filter(|_| sink.channels.contains_key(&ask.key)) else {
+        let channel = self.entries.get_mut(&ask.key).and_then(|entry| entry.channel.as_mut());
+        let Some(channel) = channel.filter(|_| sink.channels.contains_key(&ask.key)) else {
             return Reply::refused("there is no such channel any more");
         };
         let is_asked_for = |it: &Large| it.key == ask.key && it.read.publication == ask.publication;
         let is_kept = ask.publication != 0 && sink.large.as_ref().is_some_and(is_asked_for);
         if !is_kept {
+            if now < sink.reads_at {
+                return Reply::refused("large states are asked for too fast");
+            }
             let mut payload = sink.large.take().map(|large| large.payload).unwrap_or_default();
-            let Some(read) = entry.channel.read(&mut payload) else {
+            let Some(read) = channel.read(&mut payload) else {
                 return Reply::refused("the channel has no state that can be read");
             };
             let checksum = crc32c::crc32c(&payload);
-            sink.large = Some(Large { key: ask.key, read, read_at: now, checksum, payload });
+            sink.reads_at = now + Duration::from_nanos(payload.len() as u64 / READ_RATE);
+            let (key, read_at, asked_at) = (ask.key, now, now);
+            sink.large = Some(Large { key, read, read_at, asked_at, checksum, payload });
         }
-        let Some(large) = &sink.large else { return Reply::refused("the state is gone") };
+        let Some(large) = &mut sink.large else { return Reply::refused("the state is gone") };
+        large.asked_at = now;
         let len = large.payload.len();
         // Of another publication than the sink has a piece of, it needs the first piece.
         let offset = if is_kept { usize::try_from(ask.offset).unwrap_or(len).min(len) } else { 0 };
@@ -526,24 +542,24 @@ fn compose<C: Channel, A>(
     while let Some(key) = sink.take_next() {
         let progress = sink.channels.get_mut(&key);
         let Some((progress, entry)) = progress.zip(entries.get_mut(&key)) else { continue };
-        let (state, has_unread) = match entry.is_removed {
-            true => (None, false),
-            false => newest(&mut entry.channel, progress.sent.publication, inline, payload),
+        let (state, has_unread) = match &mut entry.channel {
+            None => (None, false),
+            Some(channel) => newest(channel, progress.sent.publication, inline, payload),
         };
+        let is_removed = entry.channel.is_none();
         if has_unread {
             unread.push(key);
         }
         let item = Item {
             key,
-            is_removed: entry.is_removed,
-            description: (!progress.sent.is_described && !entry.is_removed)
-                .then(|| entry.described.as_message()),
-            status: (progress.sent.revision < entry.revision && !entry.is_removed)
+            is_removed,
+            description: (!progress.sent.is_described && !is_removed).then(|| entry.described.as_message()),
+            status: (progress.sent.revision < entry.revision && !is_removed)
                 .then(|| entry.status.after(now.saturating_sub(entry.status_at))),
             state,
         };
         let is_new = item.description.is_some() || item.status.is_some() || item.state.is_some();
-        if !is_new && !(item.is_removed && !progress.sent.is_removed) {
+        if !is_new && (!is_removed || progress.sent.is_removed) {
             continue;
         }
         if !items.push(&item, max_bytes) {
@@ -557,7 +573,7 @@ fn compose<C: Channel, A>(
             is_described: item.description.is_some(),
             revision: item.status.map_or(0, |_| entry.revision),
             publication: state.map_or(0, |state| state.publication),
-            is_removed: entry.is_removed,
+            is_removed,
         };
         if let Some(state) = state {
             let skipped = state.publication - progress.sent.publication - 1;

@@ -1,5 +1,7 @@
 //! What a mirror does at this moment: it publishes that as a state, on a channel of its own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::sink::Report;
@@ -27,7 +29,7 @@ pub struct MirrorState {
     pub sinks: Vec<SinkState>,
     /// The hosts that are mirrored here.
     pub origins: Vec<OriginState>,
-    /// The last request that was refused, because it was no message of a mirror.
+    /// Why the last request was refused, if it could not be decoded.
     pub refused: Option<String>,
 }
 
@@ -63,6 +65,8 @@ pub struct OriginState {
     pub round_trip: Option<f64>,
     /// Number of its channels that are mirrored here.
     pub channels: u64,
+    /// Memory that they count for, in bytes.
+    pub memory: u64,
     /// Replies that have come.
     pub rounds: u64,
     /// Their bytes.
@@ -97,6 +101,7 @@ impl From<&Report> for OriginState {
             silent: report.silent.map(|it| it.as_secs_f64()),
             round_trip: report.round_trip.map(|it| it.as_secs_f64()),
             channels: report.channels,
+            memory: report.memory,
             rounds: report.rounds,
             bytes: report.bytes,
             applied: report.applied,
@@ -118,124 +123,115 @@ impl MirrorState {
             self.host,
             seconds(self.up),
             self.links,
-            if self.hosts.is_empty() { "none".into() } else { self.hosts.join(" ") }
+            if self.hosts.is_empty() { "none".into() } else { shown(&self.hosts.join(" ")) }
         )];
         if !self.duplicates.is_empty() {
-            lines.push(format!("more than one mirror is called: {}", self.duplicates.join(" ")));
+            lines.push(format!("more than one mirror is called: {}", shown(&self.duplicates.join(" "))));
         }
         lines.extend(self.refused.iter().map(|why| format!("refused a request: {why}")));
         lines.push(format!("publishes {} channels for {} mirrors", self.published, self.sinks.len()));
         for it in &self.sinks {
             lines.push(format!(
                 "  {}: {} states and {} pieces in {} rounds, {} bytes; {} overwritten before, {} waiting",
-                it.host, it.states, it.pieces, it.rounds, it.bytes, it.conflated, it.waiting
+                shown(&it.host),
+                it.states,
+                it.pieces,
+                it.rounds,
+                it.bytes,
+                it.conflated,
+                it.waiting
             ));
         }
         lines.push(format!("mirrors {} hosts", self.origins.len()));
         for it in &self.origins {
-            let how = if it.unreachable { "UNREACHABLE" } else { "reachable" };
+            let how = match (it.unreachable, it.silent) {
+                (true, _) => "UNREACHABLE",
+                (false, Some(_)) => "reachable",
+                (false, None) => "no answer",
+            };
             let silent = it.silent.map_or("no news yet".into(), |time| format!("news {} ago", seconds(time)));
             let trip = it.round_trip.map_or(String::new(), |time| format!(", round trip {}", seconds(time)));
             lines.push(format!(
                 "  {}: {how}, {silent}{trip}; {} channels, {} states ({} not newer, {} in pieces), {} bytes, {} failed",
-                it.host, it.channels, it.applied, it.ignored, it.pulled, it.bytes, it.failed
+                shown(&it.host), it.channels, it.applied, it.ignored, it.pulled, it.bytes, it.failed
             ));
-            lines.extend(it.trouble.iter().map(|why| format!("    last trouble: {why}")));
-            lines.extend(it.refused.iter().map(|why| format!("    not mirrored: {why}")));
+            lines.extend(it.trouble.iter().map(|why| format!("    last trouble: {}", shown(why))));
+            lines.extend(it.refused.iter().map(|why| format!("    not mirrored: {}", shown(why))));
         }
         lines.join("\n")
     }
-
-    /// For Prometheus, by the text file collector of its node exporter, for example.
-    #[must_use]
-    pub fn prometheus(&self) -> String {
-        let mut text = String::new();
-        let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
-            text += &format!("# HELP tearless_mirror_{name} {help}\n# TYPE tearless_mirror_{name} {kind}\n");
-            for (labels, value) in samples {
-                text += &format!("tearless_mirror_{name}{labels} {value}\n");
-            }
-        };
-        family("up_seconds", "gauge", "Since when the mirror runs.", &[(String::new(), self.up)]);
-        family("links", "gauge", "Links to other hosts.", &[(String::new(), self.links as f64)]);
-        family(
-            "published",
-            "gauge",
-            "Channels that others may read.",
-            &[(String::new(), self.published as f64)],
-        );
-        let sinks = |value: fn(&SinkState) -> f64| -> Vec<(String, f64)> {
-            self.sinks.iter().map(|it| (label("sink", &it.host), value(it))).collect()
-        };
-        family("sent_bytes_total", "counter", "Bytes sent to a mirror.", &sinks(|it| it.bytes as f64));
-        family("sent_states_total", "counter", "States sent to a mirror.", &sinks(|it| it.states as f64));
-        family(
-            "conflated_total",
-            "counter",
-            "Publications overwritten before they were sent.",
-            &sinks(|it| it.conflated as f64),
-        );
-        family(
-            "waiting",
-            "gauge",
-            "Channels with a state that is not sent yet.",
-            &sinks(|it| it.waiting as f64),
-        );
-        let origins = |value: fn(&OriginState) -> Option<f64>| -> Vec<(String, f64)> {
-            self.origins.iter().filter_map(|it| Some((label("origin", &it.host), value(it)?))).collect()
-        };
-        family(
-            "unreachable",
-            "gauge",
-            "Whether there is no news of an origin.",
-            &origins(|it| Some(f64::from(u8::from(it.unreachable)))),
-        );
-        family("silent_seconds", "gauge", "Since the last news of an origin.", &origins(|it| it.silent));
-        family("round_trip_seconds", "gauge", "Fastest round trip of late.", &origins(|it| it.round_trip));
-        family(
-            "channels",
-            "gauge",
-            "Channels of an origin mirrored here.",
-            &origins(|it| Some(it.channels as f64)),
-        );
-        family(
-            "received_bytes_total",
-            "counter",
-            "Bytes from an origin.",
-            &origins(|it| Some(it.bytes as f64)),
-        );
-        family("applied_total", "counter", "States published here.", &origins(|it| Some(it.applied as f64)));
-        family(
-            "ignored_total",
-            "counter",
-            "States that were not newer.",
-            &origins(|it| Some(it.ignored as f64)),
-        );
-        family(
-            "pulled_total",
-            "counter",
-            "Large states that came in pieces.",
-            &origins(|it| Some(it.pulled as f64)),
-        );
-        family(
-            "failed_total",
-            "counter",
-            "Requests without a valid reply.",
-            &origins(|it| Some(it.failed as f64)),
-        );
-        family(
-            "refused",
-            "gauge",
-            "Channels that are not mirrored, at most 16.",
-            &origins(|it| Some(it.refused.len() as f64)),
-        );
-        text
-    }
 }
 
-fn label(name: &str, value: &str) -> String {
-    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("{{{name}=\"{value}\"}}")
+/// The statuses for Prometheus, by the text file collector of its node exporter, for example.
+#[must_use]
+pub fn prometheus(states: &[MirrorState]) -> String {
+    let mut text = String::new();
+    let mut family = |name: &str, help: &str, samples: Vec<(Vec<(&str, &str)>, f64)>| {
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        text += &format!("# HELP tearless_mirror_{name} {help}\n# TYPE tearless_mirror_{name} {kind}\n");
+        // A host that has restarted has two for a while: a label set has one sample.
+        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+        for (labels, value) in samples {
+            *sums.entry(label_set(&labels)).or_default() += value;
+        }
+        for (labels, value) in sums {
+            text += &format!("tearless_mirror_{name}{labels} {value}\n");
+        }
+    };
+    let mut mirrors = |name, help, value: fn(&MirrorState) -> f64| {
+        family(name, help, states.iter().map(|it| (vec![("mirror", &*it.host)], value(it))).collect());
+    };
+    mirrors("up_seconds", "Since when the mirror runs.", |it| it.up);
+    mirrors("links", "Links to other hosts.", |it| it.links as f64);
+    mirrors("published", "Channels that others may read.", |it| it.published as f64);
+    let mut sinks = |name, help, value: fn(&SinkState) -> f64| {
+        let of = |it: &MirrorState| {
+            it.sinks.iter().map(|sink| (sink.host.clone(), value(sink))).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = states.iter().map(|it| (&*it.host, of(it))).collect();
+        let samples = all.iter().flat_map(|(mirror, of)| {
+            of.iter().map(move |(sink, value)| (vec![("mirror", *mirror), ("sink", &**sink)], *value))
+        });
+        family(name, help, samples.collect());
+    };
+    sinks("sent_bytes_total", "Bytes sent to a mirror.", |it| it.bytes as f64);
+    sinks("sent_states_total", "States sent to a mirror.", |it| it.states as f64);
+    sinks("conflated_total", "Publications overwritten before they were sent.", |it| it.conflated as f64);
+    sinks("waiting", "Channels with a state that is not sent yet.", |it| it.waiting as f64);
+    let mut origins = |name, help, value: fn(&OriginState) -> Option<f64>| {
+        let samples = states.iter().flat_map(|it| {
+            it.origins.iter().filter_map(move |origin| {
+                Some((vec![("mirror", &*it.host), ("origin", &*origin.host)], value(origin)?))
+            })
+        });
+        family(name, help, samples.collect());
+    };
+    origins("unreachable", "1 if there is no news of an origin.", |it| {
+        Some(f64::from(u8::from(it.unreachable)))
+    });
+    origins("silent_seconds", "Since the last news of an origin.", |it| it.silent);
+    origins("round_trip_seconds", "Fastest round trip of late.", |it| it.round_trip);
+    origins("channels", "Channels of an origin mirrored here.", |it| Some(it.channels as f64));
+    origins("memory_bytes", "Memory that they count for.", |it| Some(it.memory as f64));
+    origins("received_bytes_total", "Bytes from an origin.", |it| Some(it.bytes as f64));
+    origins("applied_total", "States published here.", |it| Some(it.applied as f64));
+    origins("ignored_total", "States that were not newer.", |it| Some(it.ignored as f64));
+    origins("pulled_total", "Large states that came in pieces.", |it| Some(it.pulled as f64));
+    origins("failed_total", "Requests without a valid reply.", |it| Some(it.failed as f64));
+    origins("refused", "Channels that are not mirrored, at most 16.", |it| Some(it.refused.len() as f64));
+    text
+}
+
+fn label_set(labels: &[(&str, &str)]) -> String {
+    let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let labels: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+    format!("{{{}}}", labels.join(","))
+}
+
+/// A text of another host, without what a terminal would act upon.
+fn shown(text: &str) -> String {
+    text.escape_debug().to_string()
 }
 
 fn seconds(time: f64) -> String {
@@ -260,10 +256,14 @@ mod tests {
             refused: vec!["fleet/x: no memory".into()],
             ..OriginState::default()
         };
-        let state = MirrorState { host: "b".into(), origins: vec![origin], ..MirrorState::default() };
+        let sink = SinkState { host: "c".into(), rounds: 1, bytes: 2, ..SinkState::default() };
+        let sinks = vec![sink.clone(), sink];
+        let state = MirrorState { host: "b".into(), origins: vec![origin], sinks, ..MirrorState::default() };
         assert!(state.text().contains("UNREACHABLE, news 4.5 s ago"), "{}", state.text());
         assert!(state.text().contains("not mirrored: fleet/x: no memory"));
-        let text = state.prometheus();
-        assert!(text.contains("tearless_mirror_unreachable{origin=\"a\\\"\\n\"} 1\n"), "{text}");
+        assert!(!state.text().contains("a\"\n"), "{}", state.text());
+        let text = prometheus(&[state]);
+        assert!(text.contains(r#"tearless_mirror_unreachable{mirror="b",origin="a\"\n"} 1"#), "{text}");
+        assert!(text.contains(r#"tearless_mirror_sent_bytes_total{mirror="b",sink="c"} 4"#), "{text}");
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tearless::Namespace;
+use tearless::hub::Pattern;
 use tearless::inspect::WriterState;
 use tearless::mirror::{ChannelFormat, MirrorWriter, OriginStatus};
 
@@ -23,15 +24,13 @@ pub struct CopyOptions {
     pub directory: Option<PathBuf>,
     /// Permission bits of the channels.
     pub permissions: Option<u32>,
-    /// Budget of each namespace, in bytes.
-    pub max_memory: Option<u64>,
     /// Names of the copies: `{host}` and `{channel}` are replaced.
     pub name: String,
 }
 
 impl Default for CopyOptions {
     fn default() -> CopyOptions {
-        CopyOptions { directory: None, permissions: None, max_memory: None, name: "{host}/{channel}".into() }
+        CopyOptions { directory: None, permissions: None, name: "{host}/{channel}".into() }
     }
 }
 
@@ -48,9 +47,6 @@ impl CopyOptions {
         }
         if let Some(mode) = self.permissions {
             builder = builder.permissions(mode);
-        }
-        if let Some(bytes) = self.max_memory {
-            builder = builder.max_memory(bytes);
         }
         builder.open().map_err(|error| error.to_string())
     }
@@ -74,6 +70,22 @@ impl LocalCopies {
     #[must_use]
     pub fn new(options: CopyOptions) -> LocalCopies {
         LocalCopies { options, namespaces: HashMap::new() }
+    }
+
+    /// Opens the namespaces of this host that have the names that `patterns` match: a former mirror
+    /// may have left copies there.
+    #[must_use]
+    pub fn with_former(mut self, patterns: &[Pattern]) -> LocalCopies {
+        let mut listing = tearless::inspect::namespaces();
+        if let Some(directory) = &self.options.directory {
+            listing = listing.directory(directory);
+        }
+        let names = listing.list().unwrap_or_default().into_iter().filter_map(|info| info.name);
+        for name in names.filter(|name| patterns.iter().any(|pattern| pattern.matches(name))) {
+            // One that can't be opened has no copies of this user.
+            let _ = self.namespace(&name);
+        }
+        self
     }
 
     fn namespace(&mut self, name: &str) -> Result<&Namespace, String> {

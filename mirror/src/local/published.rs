@@ -1,13 +1,13 @@
 //! The channels of this host that others may read: one thread for each namespace watches them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tearless::hub::Pattern;
-use tearless::inspect::WriterState;
+use tearless::inspect::{ChannelInfo, WriterState};
 use tearless::mirror::{MirrorReader, OriginStatus};
 use tearless::{Bytes, Namespace, accept};
 
@@ -22,18 +22,24 @@ const LOOK: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(200);
 
 /// A channel as the source reads it.
-pub struct PublishedChannel(MirrorReader);
+pub struct PublishedChannel {
+    reader: MirrorReader,
+    /// Whether its states were larger than any that is sent whole.
+    is_large: bool,
+}
 
 impl Channel for PublishedChannel {
     fn latest(&mut self) -> Option<Latest> {
-        let publication = self.0.publication();
+        let publication = self.reader.publication();
         // Of a writer that is faster than the look, the length is not known.
-        let len = self.0.latest().map_or(0, |info| info.payload_len() as u64);
+        let unknown = if self.is_large { u64::MAX } else { 0 };
+        let len = self.reader.latest().map_or(unknown, |info| info.payload_len() as u64);
+        self.is_large = len > u64::from(Limits::default().inline);
         (publication > 0).then_some(Latest { publication, len })
     }
 
     fn read(&mut self, payload: &mut Vec<u8>) -> Option<Read> {
-        let info = self.0.snapshot_into(payload).ok()?;
+        let info = self.reader.snapshot_into(payload).ok()?;
         Some(Read { publication: info.publication(), age: info.age() })
     }
 }
@@ -124,7 +130,7 @@ impl Published {
         lock(&self.source).channels()
     }
 
-    /// The last request that was no message of a mirror.
+    /// Why the last request could not be decoded.
     #[must_use]
     pub fn refused(&self) -> Option<MessageError> {
         *lock(&self.refused)
@@ -201,7 +207,7 @@ impl Watching {
             }
             if now() >= looked_at + LOOK {
                 looked_at = now();
-                if let Ok(listed) = hub.channels(&watched) {
+                if let Ok(listed) = self.namespace.channels() {
                     self.look(&listed);
                 }
             }
@@ -226,7 +232,7 @@ impl Watching {
         }
         match self.known.get(name) {
             Some(Known::Published { key, reader, .. }) if !reader.is_closed() => {
-                lock(&self.source).changed(*key)
+                lock(&self.source).changed(*key);
             }
             Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
             _ => self.open(name),
@@ -259,7 +265,8 @@ impl Watching {
             max_state_len: format.max_state_len,
             capacity: format.capacity,
         };
-        let channel = PublishedChannel(reader.clone());
+        let is_large = format.capacity > u64::from(Limits::default().inline);
+        let channel = PublishedChannel { reader: reader.clone(), is_large };
         let key = lock(&self.source).add(now(), described, message_status(&status), channel);
         self.known.insert(Arc::clone(name), Known::Published { key, reader, status, read_at: now() });
     }
@@ -271,18 +278,25 @@ impl Watching {
     }
 
     /// Looks at all channels: whether they are there, and how their writers are.
-    fn look(&mut self, listed: &[Arc<str>]) {
+    fn look(&mut self, listed: &[ChannelInfo]) {
+        let listed_names: HashSet<&str> = listed.iter().map(|info| &*info.name).collect();
         let gone: Vec<Arc<str>> =
-            self.known.keys().filter(|name| listed.binary_search(name).is_err()).cloned().collect();
+            self.known.keys().filter(|name| !listed_names.contains(&***name)).cloned().collect();
         for name in gone {
             self.forget(&name);
         }
-        for name in listed {
-            match self.known.get(name) {
-                _ if !self.is_wanted(name) => {}
-                Some(Known::Published { .. }) => self.tell_status(name),
-                Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
-                _ => self.open(name),
+        for info in listed {
+            if !self.is_wanted(&info.name) {
+                continue;
+            }
+            let name: Arc<str> = info.name.as_str().into();
+            match self.known.get(&name) {
+                // A channel of another instance has its name: it was removed by hand, for example.
+                Some(Known::Published { reader, .. }) if reader.instance() == info.instance => {
+                    self.tell_status(&name);
+                }
+                Some(Known::Mirrored(reader)) if reader.instance() == info.instance => {}
+                _ => self.open(&name),
             }
         }
     }
@@ -300,7 +314,7 @@ impl Watching {
     }
 }
 
-/// Whether a status tells something that follows not from an earlier one, after so much time.
+/// Whether a status tells more than an earlier one and the time since then.
 fn is_news(earlier: &OriginStatus, later: &OriginStatus, time: Duration) -> bool {
     let facts = |it: &OriginStatus| {
         (it.incarnation, it.pid, it.writer, it.heartbeat_interval, it.ended_ago.is_some())

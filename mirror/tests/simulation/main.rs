@@ -30,7 +30,7 @@ fn run(seed: u64, steps: u64, mistake: Option<Mistake>) -> Result<(), String> {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if !IS_QUIET.get() {
-                usual(panic)
+                usual(panic);
             }
         }));
     });

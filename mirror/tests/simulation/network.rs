@@ -41,10 +41,13 @@ pub struct Faults {
     pub repeat: u64,
     pub damage: u64,
     pub max_delay: Duration,
+    /// Bytes a second of each link in each direction, if it is narrow.
+    pub rate: Option<u64>,
 }
 
 impl Faults {
-    pub const NONE: Faults = Faults { drop: 0, repeat: 0, damage: 0, max_delay: Duration::from_millis(2) };
+    pub const NONE: Faults =
+        Faults { drop: 0, repeat: 0, damage: 0, max_delay: Duration::from_millis(2), rate: None };
 }
 
 /// What is under way.
@@ -53,6 +56,8 @@ pub struct Network {
     pub faults: Faults,
     pub cut: HashSet<(usize, usize)>,
     pub count: u64,
+    /// When a narrow link has sent all that was given to it.
+    free_at: BTreeMap<(usize, usize), Duration>,
     order: BinaryHeap<Reverse<(Duration, u64)>>,
     events: BTreeMap<u64, Event>,
     next: u64,
@@ -61,7 +66,16 @@ pub struct Network {
 impl Network {
     pub fn new(faults: Faults) -> Network {
         let (cut, order, events) = (HashSet::new(), BinaryHeap::new(), BTreeMap::new());
-        Network { now: Duration::ZERO, faults, cut, count: 0, order, events, next: 0 }
+        Network {
+            now: Duration::ZERO,
+            faults,
+            cut,
+            count: 0,
+            free_at: BTreeMap::new(),
+            order,
+            events,
+            next: 0,
+        }
     }
 
     pub fn at(&mut self, time: Duration, event: Event) {
@@ -74,11 +88,17 @@ impl Network {
     pub fn send(
         &mut self,
         random: &mut Random,
-        a: usize,
-        b: usize,
+        (from, to): (usize, usize),
+        len: usize,
         mut make: impl FnMut(Option<u64>) -> Event,
     ) {
-        if self.cut.contains(&(a.min(b), a.max(b))) || random.percent(self.faults.drop) {
+        let mut sent_at = self.now;
+        if let Some(rate) = self.faults.rate {
+            let free_at = self.free_at.entry((from, to)).or_default();
+            *free_at = (*free_at).max(self.now) + Duration::from_micros(len as u64 * 1_000_000 / rate);
+            sent_at = *free_at;
+        }
+        if self.cut.contains(&(from.min(to), from.max(to))) || random.percent(self.faults.drop) {
             self.count += 1;
             return;
         }
@@ -91,7 +111,7 @@ impl Network {
             // Now and then something takes a hundred times as long, and others overtake it.
             let factor = if self.faults.drop > 0 && random.percent(1) { 100 } else { 1 };
             let delay = Duration::from_micros(random.below(micros * factor) + 50);
-            self.at(self.now + delay, make(damage));
+            self.at(sent_at + delay, make(damage));
         }
     }
 

@@ -268,6 +268,7 @@ impl World {
             repeat: random.below(10),
             damage: random.below(3),
             max_delay: Duration::from_millis(1 + random.below(60)),
+            rate: random.percent(20).then(|| 20_000 + random.below(200_000)),
         };
         let (now, unread) = (Rc::new(Cell::new(Duration::ZERO)), Rc::new(Cell::new(seed)));
         let truths = Rc::new(RefCell::new(HashMap::new()));
@@ -406,7 +407,7 @@ impl World {
         let to = *origin;
         for request in sink.poll(now) {
             let (id, bytes) = (request.id, request.encode());
-            self.network.send(&mut self.random, at, to, |damage| Event::Request {
+            self.network.send(&mut self.random, (at, to), bytes.len(), |damage| Event::Request {
                 from: at,
                 sink: of,
                 life,
@@ -437,7 +438,7 @@ impl World {
 
     fn answer(&mut self, from: usize, asker: &Asker, bytes: &[u8]) {
         let Asker { host: to, sink, life, id } = *asker;
-        self.network.send(&mut self.random, from, to, |damage| Event::Reply {
+        self.network.send(&mut self.random, (from, to), bytes.len(), |damage| Event::Reply {
             to,
             sink,
             life,
@@ -460,9 +461,9 @@ impl World {
             }
             10..16 if !self.hosts[at].is_up => self.start(at),
             16..30 => {
-                if there.is_some() {
+                if let Some(truth) = there {
                     self.hosts[at].workers.remove(&name);
-                    let key = there.as_ref().unwrap().borrow().key;
+                    let key = truth.borrow().key;
                     self.with_source(at, |source| source.remove(key));
                 }
             }
@@ -490,13 +491,13 @@ impl World {
                     drop(truth);
                     self.with_source(at, |source| source.changed(key));
                 }
-                None if self.random.percent(20) => self.create(at, name),
+                None if self.random.percent(20) => self.create(at, &name),
                 None => {}
             },
         }
     }
 
-    fn create(&mut self, at: usize, name: String) {
+    fn create(&mut self, at: usize, name: &str) {
         self.next_instance += 1;
         let truth = Truth {
             instance: self.next_instance,
@@ -507,11 +508,11 @@ impl World {
         };
         let truth = Rc::new(RefCell::new(truth));
         self.truths.borrow_mut().insert(self.next_instance, Rc::clone(&truth));
-        self.hosts[at].workers.insert(name.clone(), Rc::clone(&truth));
+        self.hosts[at].workers.insert(name.into(), Rc::clone(&truth));
         let worker =
             Worker { truth: Rc::clone(&truth), now: Rc::clone(&self.now), unread: Rc::clone(&self.unread) };
         let (now, description, status) =
-            (self.network.now, described(&name, &truth.borrow()), truth.borrow().status);
+            (self.network.now, described(name, &truth.borrow()), truth.borrow().status);
         self.with_source(at, |source| truth.borrow_mut().key = source.add(now, description, status, worker));
     }
 
