@@ -46,7 +46,7 @@ pub struct Settings {
     /// Private key of this host, PEM
     #[arg(long, env = "TEARLESS_MIRROR_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Allows endpoints beyond this host without TLS: everyone who reaches them reads and forges states
+    /// Allows endpoints beyond this host without TLS: all that reach them read and forge states
     #[arg(long, env = "TEARLESS_MIRROR_ALLOW_INSECURE")]
     pub allow_insecure: bool,
     /// Directory of the namespaces; default: /dev/shm

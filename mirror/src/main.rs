@@ -13,8 +13,8 @@ use tearless_mirror::config::{Config, Settings};
 use tearless_mirror::run::{Events, Running, StatusChannel};
 use tearless_mirror::status::{MirrorState, NAMESPACE};
 
-/// Mirrors channels of other hosts: their states appear in this host's shared memory, where readers,
-/// hubs and `tearless` read them as any channel, at the speed of memory
+/// Mirrors channels of other hosts: their states appear in this host's shared memory, where
+/// readers, hubs and `tearless` read them as any channel, at the speed of memory
 #[derive(Parser)]
 #[command(
     name = "tearless-mirror",

@@ -136,8 +136,8 @@ pub struct Round {
     pub session: u64,
     /// Increases with each round of the session: of two statuses, the later is that of the higher.
     pub sequence: u64,
-    /// The sequence at which the source began to send all channels to this sink: when the sink came,
-    /// or the source had forgotten it.
+    /// The sequence at which the source began to send all channels to this sink: when the sink
+    /// came, or the source had forgotten it.
     pub listing: u64,
     /// Whether the rounds of this listing, with this one, have all channels that there were: if all
     /// that the sink has not received are before `first`.

@@ -54,7 +54,7 @@ impl Events {
     }
 }
 
-/// What the thread of an origin is told.
+/// What the thread of an origin gets.
 enum Order {
     Reply(u64, Option<Vec<u8>>),
     Reload(Vec<Interest>, Options),
@@ -105,7 +105,7 @@ impl Running {
         Ok(Running { config, carrier, published, origins, events, duplicates, refused, began: now() })
     }
 
-    /// Mirrors the hosts that have come, and tells what is new: to be called some times a second.
+    /// Mirrors the hosts that have come, and writes what is new: to be called some times a second.
     pub fn tick(&mut self) {
         for host in self.carrier.hosts() {
             let interest = interest_in(&self.config.mirror, &host);

@@ -2,7 +2,7 @@
 //!
 //! A pure state machine, as [`source`](crate::source). It keeps a window of requests outstanding.
 //! Whatever the carrier does, a copy never goes back: a state is applied only if its number is
-//! higher than that of the copy, a status only if it is of a later round. Each request tells which
+//! higher than that of the copy, a status only if it is of a later round. Each request says which
 //! rounds have come: what the others had is sent again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -869,7 +869,7 @@ impl<S: Copies> Sink<S> {
         }
         let Some(pull) = &mut self.pull else { return };
         if pull.publication != piece.publication {
-            // The first piece, or that of a later publication: the others are to be asked for again.
+            // The first piece, or that of a later publication: the others are asked for again.
             let Ok(len) = usize::try_from(piece.len) else { return self.drop_pull(now, false) };
             pull.payload.clear();
             if piece.offset != 0 || pull.payload.try_reserve(len).is_err() {
@@ -914,8 +914,8 @@ impl<S: Copies> Sink<S> {
         self.publish(now, pull.key, &pull.payload, pull.publication, age);
     }
 
-    /// Wants other channels, or within other limits. Copies that are not wanted any more are removed
-    /// once the origin has listed those that are.
+    /// Wants other channels, or within other limits. Copies that are not wanted any more are
+    /// removed once the origin has listed those that are.
     pub fn reload(&mut self, interest: Vec<Interest>, options: Options) {
         self.patterns = interest.iter().map(Interest::patterns).collect();
         self.interest = interest;

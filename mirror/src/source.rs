@@ -1,7 +1,7 @@
 //! The origin's half: replies to each sink with what has changed since its last round.
 //!
-//! A pure state machine: it has no clock, no thread and no socket. For each sink it keeps a queue of
-//! the channels that have changed, each of them once, the one that waits longest first. A reply
+//! A pure state machine: it has no clock, no thread and no socket. For each sink it keeps a queue
+//! of the channels that have changed, each of them once, the one that waits longest first. A reply
 //! takes from its front, and reads the states at that moment: what was overwritten until then is
 //! never sent. What a sink has not received goes back to the front.
 
@@ -306,7 +306,7 @@ impl<C: Channel, A> Source<C, A> {
         key
     }
 
-    /// The channel is gone: the sinks are told.
+    /// The channel is gone: the sinks get to know it.
     pub fn remove(&mut self, key: u32) {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.channel = None;
@@ -350,7 +350,7 @@ impl<C: Channel, A> Source<C, A> {
         match &request.ask {
             Ask::Piece(ask) => Some((answer, self.piece(now, request, *ask))),
             Ask::Round(ask) => {
-                // A sink that is known may not know this session yet: then its first reply is under way.
+                // A known sink may not know this session yet: then its first reply is under way.
                 if self.sinks.get(&request.sink).is_none_or(|sink| sink.interest != ask.interest) {
                     self.drop_sink(request.sink);
                     if self.sinks.len() >= self.limits.sinks {
@@ -588,8 +588,8 @@ fn compose<C: Channel, A>(
     (items, sent)
 }
 
-/// The latest state if it is later than the publication `sent`, and whether there is a later one that
-/// could not be read.
+/// The latest state if it is later than the publication `sent`, and whether there is a later one
+/// that could not be read.
 fn newest<'a, C: Channel>(
     channel: &mut C,
     sent: u64,

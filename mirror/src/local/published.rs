@@ -16,7 +16,7 @@ use crate::carrier::{Answer, OnRequest};
 use crate::message::{MessageError, Reply, Request, Status, Writer, nanos};
 use crate::source::{Channel, Described, Latest, Limits, Read, SinkReport, Source};
 
-/// How often the writers' states are looked at: the kernel tells nobody of a death.
+/// How often the writers' states are looked at: the kernel announces no death.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a thread waits for changes before it looks whether it shall end.
 const SLICE: Duration = Duration::from_millis(200);

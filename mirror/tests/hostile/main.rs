@@ -1,5 +1,5 @@
-//! A hostile peer wastes its own time at worst: nothing panics, turns in circles, or touches what is
-//! not its own.
+//! A hostile peer wastes its own time at worst: nothing panics, turns in circles, or touches what
+//! is not its own.
 
 mod harness;
 

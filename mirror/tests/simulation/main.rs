@@ -4,7 +4,8 @@
 //! After each step, no copy has a state that its origin did not publish, or one before the last. At
 //! the end, once the network is whole, each copy is what its origin has.
 //!
-//! `TEARLESS_SEEDS=1000 TEARLESS_STEPS=1000000` sets how many and how long, `TEARLESS_SEED=7` which.
+//! `TEARLESS_SEEDS=1000 TEARLESS_STEPS=1000000` sets how many and how long, `TEARLESS_SEED=7`
+//! which.
 
 mod network;
 mod world;

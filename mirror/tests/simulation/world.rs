@@ -203,7 +203,7 @@ impl Mirrored for OneCopy {
     }
 }
 
-/// The means to answer: whom.
+/// The sink that asked, and its request.
 struct Asker {
     host: usize,
     sink: usize,

@@ -1,6 +1,6 @@
-//! Sends messages. Zenoh blocks a sender while a link is full: up to seconds if the link is cut. So a
-//! caller sends by itself only short messages, while no other send is in progress. Threads that may
-//! block send the rest.
+//! Sends messages. Zenoh blocks a sender while a link is full: up to seconds if the link is cut.
+//! So a caller sends by itself only short messages, while no other send is in progress. Threads
+//! that may block send the rest.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
