@@ -10,9 +10,10 @@ mod hosts;
 mod senders;
 
 use super::{Answer, Carrier, OnReply, OnRequest};
+use crate::message::MAX_REPLY_BYTES;
 use endpoint::Endpoint;
 use hosts::{Hosts, PREFIX};
-use senders::{Senders, in_callback};
+use senders::{Kind, Senders, in_callback};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -26,7 +27,7 @@ use zenoh::sample::{Locality, SampleKind};
 use zenoh::session::Session;
 
 /// The longest request or reply. Longer ones are not sent, and those of others close the link.
-pub const MAX_MESSAGE_LEN: usize = 16 << 20;
+pub const MAX_MESSAGE_LEN: usize = MAX_REPLY_BYTES;
 
 /// The longest host name, in bytes.
 pub const MAX_HOST_LEN: usize = hosts::MAX_HOST_LEN;
@@ -68,7 +69,8 @@ pub struct Tls {
 /// How this host reaches the others.
 #[derive(Clone, Debug)]
 pub struct ZenohOptions {
-    /// The name of this host: 1 to [`MAX_HOST_LEN`] bytes. Each mirror has its own.
+    /// The name of this host: 1 to [`MAX_HOST_LEN`] bytes, without `/`, `*`, `?` and control
+    /// characters. Each mirror has its own.
     pub host: String,
     /// The role of this host.
     pub mode: Mode,
@@ -114,8 +116,11 @@ impl ZenohOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CarrierError {
-    /// The host name is empty or too long.
-    #[error("host name {host:?} must have 1 to {MAX_HOST_LEN} bytes")]
+    /// The host name is empty or too long, or has characters that it must not have.
+    #[error(
+        "host name {host:?} must have 1 to {MAX_HOST_LEN} bytes, without '/', '*', '?' and control \
+         characters"
+    )]
     Host {
         /// The name.
         host: String,
@@ -242,7 +247,7 @@ impl Carrier for Zenoh {
         let pending = Pending { reply, replied: AtomicBool::new(false) };
         let session = self.shared.session.get().map(|open| open.session.clone());
         let key = hosts::key_of(host);
-        self.shared.senders.send(request.len(), move || {
+        self.shared.senders.send(Kind::Request, request.len(), move || {
             // What is dropped without a reply reports that there is none.
             let Some(session) = session.filter(|_| request.len() <= MAX_MESSAGE_LEN) else { return };
             let _ = session
@@ -289,11 +294,14 @@ struct Pending {
 impl Pending {
     fn receive(&self, reply: &Reply) {
         let Ok(sample) = reply.result() else { return };
-        if sample.kind() != SampleKind::Put {
+        if sample.kind() != SampleKind::Put || sample.payload().len() > MAX_REPLY_BYTES {
             return;
         }
-        // Relaxed: Zenoh drops the callback after its last call.
-        self.replied.store(true, Relaxed);
+        // A host that sends more replies than one does not fill the queue of those that wait for
+        // this thread. Relaxed: Zenoh drops the callback after its last call.
+        if self.replied.swap(true, Relaxed) {
+            return;
+        }
         in_callback(|| (self.reply)(Some(sample.payload().to_bytes().into_owned())));
     }
 }
@@ -331,6 +339,11 @@ impl Shared {
             .complete(true)
             .allowed_origin(Locality::Remote)
             .callback(move |query| {
+                // A host asks faster than it takes answers: the query ends here, and what comes
+                // over this link waits for that.
+                if senders.are_overloaded() {
+                    return;
+                }
                 let request = query.payload().map(ZBytes::to_bytes).unwrap_or_default().into_owned();
                 let answer = answer(query, Arc::clone(&senders));
                 in_callback(|| on_request(request, answer));
@@ -372,14 +385,38 @@ impl Shared {
     }
 }
 
+/// A query that has not ended. Zenoh ends it when it is dropped, with a message that may have to
+/// wait for room on the link: so a thread that may block drops it.
+struct Held {
+    query: Option<Query>,
+    senders: Arc<Senders>,
+}
+
+impl Held {
+    /// Sends the reply and ends the query, here.
+    fn reply(mut self, reply: Vec<u8>) {
+        if let Some(query) = self.query.take() {
+            let _ = query.reply(query.key_expr().clone(), reply).express(true).wait();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(query) = self.query.take() {
+            self.senders.end(move || drop(query));
+        }
+    }
+}
+
 /// Sends the reply to `query` when it is called. The query ends when it is dropped.
 fn answer(query: Query, senders: Arc<Senders>) -> Answer {
+    let held = Held { query: Some(query), senders };
     Box::new(move |reply| {
-        senders.send(reply.len(), move || {
-            if reply.len() <= MAX_MESSAGE_LEN {
-                let _ = query.reply(query.key_expr().clone(), reply).express(true).wait();
-            }
-        });
+        if reply.len() <= MAX_MESSAGE_LEN {
+            let senders = Arc::clone(&held.senders);
+            senders.send(Kind::Answer, reply.len(), move || held.reply(reply));
+        }
     })
 }
 
@@ -451,7 +488,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn check(options: &ZenohOptions) -> Result<(), CarrierError> {
-    if options.host.is_empty() || options.host.len() > MAX_HOST_LEN {
+    if !hosts::is_host_name(&options.host) {
         return Err(CarrierError::Host { host: options.host.clone() });
     }
     if options.mode == Mode::Client && (options.connect.is_empty() || !options.listen.is_empty()) {
