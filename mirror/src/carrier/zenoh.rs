@@ -80,6 +80,13 @@ pub struct ZenohOptions {
     pub connect: Vec<String>,
     /// Needed for endpoints with `tls/`.
     pub tls: Option<Tls>,
+    /// The names that hosts may have, if it is not empty: each only with a certificate that has the
+    /// name as its common name, so that no host can pose as another. A host without such a name can
+    /// ask, and can't be asked.
+    pub hosts: Vec<String>,
+    /// With `hosts`: the common names of the routers through which this host reaches others. They
+    /// may speak for every host, and have `hosts` themselves.
+    pub routers: Vec<String>,
     /// Permits `tcp/` endpoints beyond loopback: everyone who reaches them reads and forges states.
     pub allow_insecure: bool,
     /// The limit of one attempt to connect, which takes about five round trips. It is also how long
@@ -95,6 +102,8 @@ impl Default for ZenohOptions {
             listen: Vec::new(),
             connect: Vec::new(),
             tls: None,
+            hosts: Vec::new(),
+            routers: Vec::new(),
             allow_insecure: false,
             connect_timeout: Duration::from_millis(700),
         }
@@ -155,6 +164,9 @@ pub enum CarrierError {
         /// The endpoint.
         endpoint: String,
     },
+    /// There are names of hosts, but no certificates that could prove them.
+    #[error("names of hosts are proved by certificates: they need a root authority, a certificate and a key")]
+    NoProof,
     /// A file with a certificate or key can't be used.
     #[error("cannot use {}: {problem}", path.display())]
     Pem {
@@ -465,6 +477,7 @@ fn config(options: &ZenohOptions) -> Result<zenoh::Config, CarrierError> {
         },
         "open": { "return_conditions": { "connect_scouted": false, "declares": false } },
         "scouting": { "delay": 0, "multicast": { "enabled": false }, "gossip": { "enabled": false } },
+        "access_control": access_control(options),
         "adminspace": { "enabled": false },
         "transport": {
             "unicast": { "open_timeout": millis(options.connect_timeout), "lowlatency": false },
@@ -483,13 +496,51 @@ fn config(options: &ZenohOptions) -> Result<zenoh::Config, CarrierError> {
     })
 }
 
+/// Who may declare which keys, by the common names of certificates.
+fn access_control(options: &ZenohOptions) -> serde_json::Value {
+    let every = format!("{PREFIX}**");
+    let declare = ["declare_queryable", "liveliness_token", "reply"];
+    let rule = |id: &str, flow: &str, messages: &[&str], keys: &[String]| {
+        serde_json::json!({
+            "id": id, "flows": [flow], "messages": messages, "key_exprs": keys, "permission": "allow",
+        })
+    };
+    let ask = ["query", "liveliness_query", "declare_liveliness_subscriber"];
+    let mut rules = vec![
+        rule("ask", "ingress", &ask, std::slice::from_ref(&every)),
+        rule("send", "egress", &[&ask[..], &declare].concat(), std::slice::from_ref(&every)),
+    ];
+    let mut subjects = vec![serde_json::json!({ "id": "all" })];
+    let mut policies = vec![serde_json::json!({ "rules": ["ask", "send"], "subjects": ["all"] })];
+    let hosts =
+        options.hosts.iter().map(|host| (host, vec![hosts::key_of(host), hosts::key_of(host) + "/*"]));
+    let routers = options.routers.iter().map(|router| (router, vec![every.clone()]));
+    for (number, (name, keys)) in hosts.chain(routers).enumerate() {
+        let id = number.to_string();
+        rules.push(rule(&id, "ingress", &declare, &keys));
+        subjects.push(serde_json::json!({ "id": id, "cert_common_names": [name] }));
+        policies.push(serde_json::json!({ "rules": [id], "subjects": [id] }));
+    }
+    serde_json::json!({
+        "enabled": !options.hosts.is_empty(),
+        "default_permission": "deny",
+        "rules": rules,
+        "subjects": subjects,
+        "policies": policies,
+    })
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn check(options: &ZenohOptions) -> Result<(), CarrierError> {
-    if !hosts::is_host_name(&options.host) {
-        return Err(CarrierError::Host { host: options.host.clone() });
+    let mut names = std::iter::once(&options.host).chain(&options.hosts);
+    if let Some(host) = names.find(|name| !hosts::is_host_name(name)) {
+        return Err(CarrierError::Host { host: host.clone() });
+    }
+    if !options.hosts.is_empty() && options.tls.is_none() {
+        return Err(CarrierError::NoProof);
     }
     if options.mode == Mode::Client && (options.connect.is_empty() || !options.listen.is_empty()) {
         return Err(CarrierError::Client);

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_nobody_reads_leave_threads_and_room_for_requests() {
+    fn unread_answers_leave_threads_and_room_for_requests() {
         let senders = Arc::new(Senders::default());
         // Ten times the bytes, and more than all threads.
         let release = block(&senders, 10 * (MAX_BYTES >> 17), 128 << 10);

@@ -266,10 +266,16 @@ impl Authority {
 
     /// A certificate for `address`.
     fn sign(&self, address: &str) -> Tls {
-        let parameters = rcgen::CertificateParams::new(vec![address.to_owned()]).unwrap();
+        self.sign_for("host", address)
+    }
+
+    /// A certificate for `address`, with a common name.
+    fn sign_for(&self, name: &str, address: &str) -> Tls {
+        let mut parameters = rcgen::CertificateParams::new(vec![address.to_owned()]).unwrap();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        let file = |end: &str| self.directory.join(format!("{address}.{end}"));
+        let file = |end: &str| self.directory.join(format!("{name}-{address}.{end}"));
         std::fs::write(file("pem"), certificate.pem()).unwrap();
         std::fs::write(file("key"), key.serialize_pem()).unwrap();
         Tls { root_ca: self.directory.join("ca.pem"), certificate: file("pem"), key: file("key") }
@@ -322,6 +328,69 @@ fn tls_admits_hosts_with_the_right_certificates_only() {
         assert_eq!((refused.hosts(), refused.links()), (vec![], 0));
     }
     assert_eq!(server.hosts(), ["friend"]);
+}
+
+#[test]
+fn a_host_has_no_name_but_that_of_its_certificate_if_names_are_given() {
+    let authority = Authority::new("names");
+    let certified = |name: &str, options| with_tls(options, &authority.sign_for(name, "127.0.0.1"));
+    for hosts in [vec![], ["a", "b", "c"].map(str::to_owned).to_vec()] {
+        let given = !hosts.is_empty();
+        let port = free_port();
+        let named = |options| ZenohOptions { hosts: hosts.clone(), ..options };
+        let a = open(&named(certified("a", peer("a", at(port), vec![]))));
+        // Both have the certificate of c.
+        let posing = open(&certified("c", peer("b", vec![], at(port))));
+        let everyone = zenoh::open(config(&certified("c", peer("d", vec![], at(port)))).unwrap());
+        let everyone = everyone.wait().unwrap();
+        let queryable = everyone.declare_queryable(format!("{PREFIX}**")).complete(true);
+        let queryable = queryable.callback(|query| {
+            let _ = query.reply(query.key_expr().clone(), b"forged").wait();
+        });
+        queryable.background().wait().unwrap();
+        if !given {
+            eventually("a name can be taken", || ask(&a, "b", b"hello").is_some());
+            eventually("it is listed", || a.hosts() == ["b"]);
+            continue;
+        }
+        // It asks, and is not asked.
+        eventually("a is reached", || ask(&posing, "a", b"hello") == Some(b"hello by a".to_vec()));
+        let c = open(&named(certified("c", peer("c", vec![], at(port)))));
+        reach(&a, "c");
+        reach(&c, "a");
+        for _ in 0..5 {
+            assert_eq!((a.hosts(), ask(&a, "b", b"hello")), (vec!["c".to_owned()], None));
+            thread::sleep(Duration::from_millis(200));
+        }
+        let b = open(&named(certified("b", peer("b", vec![], at(port)))));
+        reach(&a, "b");
+        reach(&b, "a");
+        drop(b);
+        eventually("b is gone", || ask(&a, "b", b"hello").is_none());
+    }
+    let plain = ZenohOptions { hosts: vec!["b".into()], ..peer("a", at(1), vec![]) };
+    assert!(matches!(refusal(&plain), CarrierError::NoProof));
+}
+
+#[test]
+fn a_router_that_is_named_speaks_for_hosts_with_the_names_of_their_certificates() {
+    let authority = Authority::new("router");
+    let certified = |name: &str, options: ZenohOptions| ZenohOptions {
+        hosts: ["one", "two", "router"].map(str::to_owned).to_vec(),
+        routers: if options.mode == Mode::Router { vec![] } else { vec!["router".into()] },
+        ..with_tls(options, &authority.sign_for(name, "127.0.0.1"))
+    };
+    let port = free_port();
+    let router = ZenohOptions { mode: Mode::Router, ..peer("router", at(port), vec![]) };
+    let _router = open(&certified("router", router));
+    let posing = open(&certified("one", client("two", at(port))));
+    eventually("it asks", || ask(&posing, "router", b"hello").is_some());
+    let one = open(&certified("one", client("one", at(port))));
+    reach(&one, "router");
+    assert_eq!((one.hosts(), ask(&one, "two", b"hello")), (vec!["router".to_owned()], None));
+    let two = open(&certified("two", client("two", at(port))));
+    reach(&one, "two");
+    reach(&two, "one");
 }
 
 #[test]
