@@ -46,6 +46,12 @@ pub struct Settings {
     /// Private key of this host, PEM
     #[arg(long, env = "TEARLESS_MIRROR_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// The hosts that there are: then each is believed only with a certificate of that common name
+    #[arg(long, env = "TEARLESS_MIRROR_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub hosts: Vec<String>,
+    /// With --hosts: common names of the routers, which may speak for every host
+    #[arg(long, env = "TEARLESS_MIRROR_ROUTERS", value_name = "NAME", value_delimiter = ',')]
+    pub routers: Vec<String>,
     /// Allows endpoints beyond this host without TLS: all that reach them read and forge states
     #[arg(long, env = "TEARLESS_MIRROR_ALLOW_INSECURE")]
     pub allow_insecure: bool,
@@ -151,6 +157,8 @@ impl Settings {
             tls_ca: self.tls_ca.or(other.tls_ca),
             tls_certificate: self.tls_certificate.or(other.tls_certificate),
             tls_key: self.tls_key.or(other.tls_key),
+            hosts: list(self.hosts, other.hosts),
+            routers: list(self.routers, other.routers),
             allow_insecure: self.allow_insecure || other.allow_insecure,
             directory: self.directory.or(other.directory),
             permissions: self.permissions.or(other.permissions),
@@ -219,6 +227,8 @@ impl Settings {
             listen: self.listen,
             connect: self.connect,
             tls,
+            hosts: self.hosts,
+            routers: self.routers,
             allow_insecure: self.allow_insecure,
             mode: match self.mode {
                 None | Some(Role::Peer) => Mode::Peer,
