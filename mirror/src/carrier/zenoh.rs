@@ -496,7 +496,7 @@ fn config(options: &ZenohOptions) -> Result<zenoh::Config, CarrierError> {
     })
 }
 
-/// Who may declare which keys, by the common names of certificates.
+/// The keys that each host may declare, by the common names of certificates.
 fn access_control(options: &ZenohOptions) -> serde_json::Value {
     let every = format!("{PREFIX}**");
     let declare = ["declare_queryable", "liveliness_token", "reply"];

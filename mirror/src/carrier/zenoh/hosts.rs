@@ -14,7 +14,8 @@ const MAX_TOKENS: usize = 16_384;
 const MAX_MISSED: u8 = 3;
 
 /// Whether a host may have this name. A copy is called `HOST/CHANNEL`: with a slash, a host could
-/// take the name of a copy from another. Other characters have a meaning in patterns, or in terminals.
+/// take the name of a copy from another. Other characters have a meaning in patterns, or in
+/// terminals.
 pub(super) fn is_host_name(name: &str) -> bool {
     (1..=MAX_HOST_LEN).contains(&name.len())
         && !name.chars().any(|c| matches!(c, '/' | '*' | '?') || c.is_control())
