@@ -96,35 +96,35 @@ fn stepping() -> bool {
 #[test]
 fn in_a_publish_of_plain_data() {
     alone("in_a_publish_of_plain_data", || {
-        kill_after_every_instruction::<Plain>("64 bytes of plain data", stepping());
+        kill_after_every_instruction::<Plain>("64 bytes of plain data", stepping())
     });
 }
 
 #[test]
 fn in_a_publish_with_one_slot_a_side() {
     alone("in_a_publish_with_one_slot_a_side", || {
-        kill_after_every_instruction::<PlainDepthOne>("plain data with depth 1", stepping());
+        kill_after_every_instruction::<PlainDepthOne>("plain data with depth 1", stepping())
     });
 }
 
 #[test]
 fn in_a_publish_of_bytes() {
     alone("in_a_publish_of_bytes", || {
-        kill_after_every_instruction::<OddBytes>("93 bytes with checksum", stepping());
+        kill_after_every_instruction::<OddBytes>("93 bytes with checksum", stepping())
     });
 }
 
 #[test]
 fn in_a_publish_that_passes_over_a_viewed_slot() {
     alone("in_a_publish_that_passes_over_a_viewed_slot", || {
-        kill_after_every_instruction::<Pinned>("93 bytes beside a view", stepping());
+        kill_after_every_instruction::<Pinned>("93 bytes beside a view", stepping())
     });
 }
 
 #[test]
 fn in_a_publish_that_no_reader_views() {
     alone("in_a_publish_that_no_reader_views", || {
-        kill_after_every_instruction::<Unviewed>("93 bytes on a channel with a pin", stepping());
+        kill_after_every_instruction::<Unviewed>("93 bytes on a channel with a pin", stepping())
     });
 }
 
@@ -142,28 +142,28 @@ fn in_the_first_view_of_a_reader() {
 fn in_a_publish_of_many_bytes() {
     // Each has tens of thousands of steps.
     alone("in_a_publish_of_many_bytes", || {
-        kill_after_some_instructions::<ManyBytes>("28,795 bytes", (samples() / 5).clamp(2, 200));
+        kill_after_some_instructions::<ManyBytes>("28,795 bytes", (samples() / 5).clamp(2, 200))
     });
 }
 
 #[test]
 fn in_a_publish_of_a_serde_state() {
     alone("in_a_publish_of_a_serde_state", || {
-        kill_after_every_instruction::<Serialized>("a serde state", stepping());
+        kill_after_every_instruction::<Serialized>("a serde state", stepping())
     });
 }
 
 #[test]
 fn in_a_dropped_loan_and_a_published_one() {
     alone("in_a_dropped_loan_and_a_published_one", || {
-        kill_after_every_instruction::<Lent>("two loans with depth 1", stepping());
+        kill_after_every_instruction::<Lent>("two loans with depth 1", stepping())
     });
 }
 
 #[test]
 fn in_a_loan_that_is_written_as_a_sink() {
     alone("in_a_loan_that_is_written_as_a_sink", || {
-        kill_after_every_instruction::<Sunk>("a sink of 93 bytes with checksum", stepping());
+        kill_after_every_instruction::<Sunk>("a sink of 93 bytes with checksum", stepping())
     });
 }
 
@@ -175,7 +175,7 @@ fn in_a_loan_that_grows() {
 #[test]
 fn in_a_dropped_loan_that_grows() {
     alone("in_a_dropped_loan_that_grows", || {
-        kill_anywhere(Operation::DroppedLoan, Carries::Nothing, samples());
+        kill_anywhere(Operation::DroppedLoan, Carries::Nothing, samples())
     });
 }
 
@@ -187,7 +187,7 @@ fn in_create() {
 #[test]
 fn in_create_for_which_the_registry_grows() {
     alone("in_create_for_which_the_registry_grows", || {
-        kill_anywhere(Operation::CreateBeyondTheRegistry, Carries::Nothing, samples());
+        kill_anywhere(Operation::CreateBeyondTheRegistry, Carries::Nothing, samples())
     });
 }
 
@@ -224,42 +224,42 @@ fn in_removal() {
 #[test]
 fn in_creating_a_channel_with_a_schema() {
     alone("in_creating_a_channel_with_a_schema", || {
-        kill_anywhere(Operation::Create, Carries::Schema, samples());
+        kill_anywhere(Operation::Create, Carries::Schema, samples())
     });
 }
 
 #[test]
 fn in_takeover_of_a_channel_with_a_schema() {
     alone("in_takeover_of_a_channel_with_a_schema", || {
-        kill_anywhere(Operation::Takeover, Carries::Schema, samples());
+        kill_anywhere(Operation::Takeover, Carries::Schema, samples())
     });
 }
 
 #[test]
 fn in_replacing_a_channel_with_a_schema() {
     alone("in_replacing_a_channel_with_a_schema", || {
-        kill_anywhere(Operation::Replacement, Carries::Schema, samples());
+        kill_anywhere(Operation::Replacement, Carries::Schema, samples())
     });
 }
 
 #[test]
 fn in_closing_a_channel_with_a_schema() {
     alone("in_closing_a_channel_with_a_schema", || {
-        kill_anywhere(Operation::Close, Carries::Schema, samples());
+        kill_anywhere(Operation::Close, Carries::Schema, samples())
     });
 }
 
 #[test]
 fn in_removal_of_a_channel_with_a_schema() {
     alone("in_removal_of_a_channel_with_a_schema", || {
-        kill_anywhere(Operation::Removal, Carries::Schema, samples());
+        kill_anywhere(Operation::Removal, Carries::Schema, samples())
     });
 }
 
 #[test]
 fn in_replacing_a_channel_by_one_with_a_schema() {
     alone("in_replacing_a_channel_by_one_with_a_schema", || {
-        kill_anywhere(Operation::Replacement, Carries::Nothing, samples());
+        kill_anywhere(Operation::Replacement, Carries::Nothing, samples())
     });
 }
 
@@ -291,13 +291,13 @@ fn in_a_growth_of_a_sealed_channel() {
 #[test]
 fn in_opening_the_descriptor_of_a_sealed_channel() {
     alone("in_opening_the_descriptor_of_a_sealed_channel", || {
-        kill_at_a_sealed_channel(Sealed::Open, samples());
+        kill_at_a_sealed_channel(Sealed::Open, samples())
     });
 }
 
 #[test]
 fn in_reading_the_first_larger_state_of_a_sealed_channel() {
     alone("in_reading_the_first_larger_state_of_a_sealed_channel", || {
-        kill_at_a_sealed_channel(Sealed::ReadLarger, samples());
+        kill_at_a_sealed_channel(Sealed::ReadLarger, samples())
     });
 }
