@@ -342,8 +342,7 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
         None => "by single steps".to_owned(),
         Some(_) => format!("{astray} elsewhere than intended"),
     };
-    // What a step does may depend on the time that has passed, which a busy machine stretches.
-    assert!(astray * 3 < points, "killed {points} times, {how}");
+    assert!(astray * 10 < points, "killed {points} times, {how}");
     println!("publish, {name}: {points} kill points ({how}), every instruction; {announced} times announced");
 }
 
@@ -466,7 +465,7 @@ pub(crate) fn kill_in_a_view(is_first: bool, samples: u64) {
     }
     let points = steps.len();
     assert!((1..points).contains(&pinned), "killed with and without a pin: {pinned} of {points}");
-    assert!(astray * 3 < points, "killed {points} times, {astray} elsewhere than intended");
+    assert!(astray * 10 < points, "killed {points} times, {astray} elsewhere than intended");
     assert_eq!(writer.growths(), 0);
     writer.close().unwrap();
     objects.assert_none("closed");

@@ -2,8 +2,8 @@
 //! and killed there.
 //!
 //! The child calls [`mark`] right before the operation and right after it. A test process may fork
-//! only while its other threads hold no lock that the child needs: each test of this program has a
-//! process of its own, see `crate::alone`.
+//! only while its other threads hold no lock that the child needs: the tests of this program take
+//! turns, see `crate::turn`.
 
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,7 +52,7 @@ impl Tracee {
     pub(crate) fn start(work: impl FnOnce()) -> Tracee {
         watchdog();
         // SAFETY: the child does what its parent's thread could do and ends without returning; the
-        // parent runs no other test, so that its other threads hold no lock that the child needs.
+        // parent's other threads wait for their turn and hold no lock that the child needs.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
         if pid == 0 {
