@@ -58,6 +58,7 @@ fn a_state_with_a_schema_is_json_and_so_is_its_field() {
             "codec",
             "type_name",
             "writer",
+            "origin",
             "value"
         ]
     );
