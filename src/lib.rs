@@ -28,8 +28,9 @@
 //! * Every message counts: use a queue. A channel keeps the latest state, and overwrites older
 //!   ones.
 //! * Several processes change one state: use a lock or a database. A channel has one writer.
-//! * The processes run on different machines, or don't trust each other: a process that may write
-//!   to the memory can corrupt it. Checksums detect that; nothing prevents it.
+//! * The processes don't trust each other: a process that may write to the memory can corrupt it.
+//!   Checksums detect that; only a [`sealed`] channel prevents it. Other machines are for
+//!   [`mirror`].
 //! * Writer and readers are threads of one process: `arc-swap` or `tokio::sync::watch` is simpler.
 //!
 //! # What else there is
