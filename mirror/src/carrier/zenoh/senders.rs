@@ -269,6 +269,9 @@ mod tests {
     fn after_the_end_messages_are_dropped_and_queries_end() {
         let senders = Arc::new(Senders::default());
         let release = block(&senders, MAX_THREADS_OF_KIND + 1, 100 << 10);
+        while senders.lock().lane(Kind::Answer).threads < MAX_THREADS_OF_KIND {
+            std::thread::yield_now();
+        }
         let (tell, told) = channel::<ThreadId>();
         let again = tell.clone();
         senders.end(move || tell.send(std::thread::current().id()).unwrap());
