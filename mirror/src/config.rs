@@ -19,7 +19,7 @@ pub struct Settings {
     /// This host's name for the others; default: its host name
     #[arg(long, env = "TEARLESS_MIRROR_HOST", value_name = "NAME")]
     pub host: Option<String>,
-    /// Where other hosts reach this one: tls/ADDRESS:PORT, or tcp/ADDRESS:PORT
+    /// Where other hosts reach this one: quic/ADDRESS:PORT, or tcp/ADDRESS:PORT
     #[arg(long, env = "TEARLESS_MIRROR_LISTEN", value_name = "ENDPOINT", value_delimiter = ',')]
     pub listen: Vec<String>,
     /// Where other hosts, or routers, are reached
@@ -319,10 +319,10 @@ mod tests {
     #[test]
     fn the_command_line_is_stronger_than_the_file() {
         let file: Settings =
-            toml::from_str("host = \"f\"\npublish = [\"fleet/*\"]\nmax-rate = 7\n").expect("valid");
+            toml::from_str("host = \"f\"\npublish = [\"fleet/*\"]\nmax-rate = 70000\n").expect("valid");
         let settings = Settings::parse_from(["mirror", "--host", "c"]).or(file);
         let config = settings.check().expect("valid");
-        assert_eq!((&*config.carrier.host, config.sink.rate), ("c", Some(7)));
+        assert_eq!((&*config.carrier.host, config.sink.rate), ("c", Some(70_000)));
         assert_eq!(config.publish.len(), 1);
         assert!(toml::from_str::<Settings>("hots = \"f\"").is_err());
     }

@@ -32,9 +32,9 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  tearless mirror --listen tls/10.0.0.1:7447 --publish 'fleet/*' --tls-ca ca.pem \\
+  tearless mirror --listen quic/10.0.0.1:7447 --publish 'fleet/*' --tls-ca ca.pem \\
     --tls-certificate a.pem --tls-key a.key          on host a: others may read its workers
-  tearless mirror --connect tls/10.0.0.1:7447 --mirror 'a/fleet/*' …
+  tearless mirror --connect quic/10.0.0.1:7447 --mirror 'a/fleet/*' …
                                                      on host b: they are a/worker-1, a/worker-2, …
   tearless -n fleet get a/worker-1                   on host b
   tearless mirror status                             links, delays, bytes, and what was refused

@@ -1,6 +1,6 @@
 //! Zenoh as the carrier: only its stable interface, only the endpoints that are named, no scouting.
 //!
-//! A request is a Zenoh query on `tearless/1/HOST`, and its reply the reply to the query, sent as
+//! A request is a Zenoh query on `tearless/1/HOST/ask`, and its reply the reply to the query, sent as
 //! late as the answering host likes. A liveliness token on `tearless/1/HOST/SESSION` says that a
 //! host can be asked. Zenoh keeps one token for equal keys, so the session makes two mirrors with
 //! the same host name visible.
@@ -74,11 +74,12 @@ pub struct ZenohOptions {
     pub host: String,
     /// The role of this host.
     pub mode: Mode,
-    /// The endpoints on which other hosts reach this one: `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`.
+    /// The endpoints on which other hosts reach this one: `tcp/ADDRESS:PORT` or
+    /// `quic/ADDRESS:PORT`.
     pub listen: Vec<String>,
     /// The endpoints of other hosts, in the same form. They need not be up.
     pub connect: Vec<String>,
-    /// Needed for endpoints with `tls/`.
+    /// Needed for endpoints with `quic/`.
     pub tls: Option<Tls>,
     /// The names that hosts may have, if it is not empty: each only with a certificate that has the
     /// name as its common name, so that no host can pose as another. A host without such a name can
@@ -134,8 +135,8 @@ pub enum CarrierError {
         /// The name.
         host: String,
     },
-    /// An endpoint is not of the form `tcp/ADDRESS:PORT` or `tls/ADDRESS:PORT`.
-    #[error("endpoint {endpoint:?}: {problem}; write tcp/ADDRESS:PORT or tls/ADDRESS:PORT")]
+    /// An endpoint is not of the form `tcp/ADDRESS:PORT` or `quic/ADDRESS:PORT`.
+    #[error("endpoint {endpoint:?}: {problem}; write tcp/ADDRESS:PORT or quic/ADDRESS:PORT")]
     Endpoint {
         /// The endpoint as it was given.
         endpoint: String,
@@ -150,7 +151,7 @@ pub enum CarrierError {
     Client,
     /// An endpoint beyond loopback is not protected by TLS.
     #[error(
-        "endpoint {endpoint:?} reaches beyond this host without mutual TLS: use tls/ with a \
+        "endpoint {endpoint:?} reaches beyond this host without mutual TLS: use quic/ with a \
          certificate, a key and a root authority, or allow it explicitly with allow_insecure \
          (--allow-insecure) where everyone on that network may read and forge states"
     )]
@@ -158,7 +159,7 @@ pub enum CarrierError {
         /// The endpoint.
         endpoint: String,
     },
-    /// An endpoint has `tls/`, but there are no certificates.
+    /// An endpoint has `quic/`, but there are no certificates.
     #[error("endpoint {endpoint:?} needs a root authority, a certificate and a key")]
     NoCertificate {
         /// The endpoint.
@@ -258,7 +259,7 @@ impl Carrier for Zenoh {
     fn ask(&self, host: &str, request: Vec<u8>, timeout: Duration, reply: OnReply) {
         let pending = Pending { reply, replied: AtomicBool::new(false) };
         let session = self.shared.session.get().map(|open| open.session.clone());
-        let key = hosts::key_of(host);
+        let key = hosts::request_key_of(host);
         self.shared.senders.send(Kind::Request, request.len(), move || {
             // What is dropped without a reply reports that there is none.
             let Some(session) = session.filter(|_| request.len() <= MAX_MESSAGE_LEN) else { return };
@@ -347,7 +348,7 @@ impl Shared {
     fn declare(&self, session: &Session, on_request: &OnRequest) -> zenoh::Result<LivelinessToken> {
         let (on_request, senders) = (Arc::clone(on_request), Arc::clone(&self.senders));
         session
-            .declare_queryable(hosts::key_of(self.hosts.own()))
+            .declare_queryable(hosts::keys_of(self.hosts.own()))
             .complete(true)
             .allowed_origin(Locality::Remote)
             .callback(move |query| {
@@ -512,8 +513,7 @@ fn access_control(options: &ZenohOptions) -> serde_json::Value {
     ];
     let mut subjects = vec![serde_json::json!({ "id": "all" })];
     let mut policies = vec![serde_json::json!({ "rules": ["ask", "send"], "subjects": ["all"] })];
-    let hosts =
-        options.hosts.iter().map(|host| (host, vec![hosts::key_of(host), hosts::key_of(host) + "/*"]));
+    let hosts = options.hosts.iter().map(|host| (host, vec![hosts::keys_of(host)]));
     let routers = options.routers.iter().map(|router| (router, vec![every.clone()]));
     for (number, (name, keys)) in hosts.chain(routers).enumerate() {
         let id = number.to_string();

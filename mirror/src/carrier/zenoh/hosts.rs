@@ -21,9 +21,15 @@ pub(super) fn is_host_name(name: &str) -> bool {
         && !name.chars().any(|c| matches!(c, '/' | '*' | '?') || c.is_control())
 }
 
-/// The key under which `host` is asked.
-pub(super) fn key_of(host: &str) -> String {
-    format!("{PREFIX}{}", escape(host))
+/// The keys of `host`: that under which it is asked, and those of its tokens.
+pub(super) fn keys_of(host: &str) -> String {
+    format!("{PREFIX}{}/*", escape(host))
+}
+
+/// The key under which `host` is asked. No host declares this one, but all of its keys: with access
+/// control, Zenoh looks up what it knows of a declared key while other links may change that.
+pub(super) fn request_key_of(host: &str) -> String {
+    format!("{PREFIX}{}/ask", escape(host))
 }
 
 /// Makes a name one chunk of a key, which excludes some characters and gives others a meaning.
@@ -104,7 +110,7 @@ impl Hosts {
 
     pub fn own_token(&self) -> String {
         let session = self.session.get().map_or("0", String::as_str);
-        format!("{}/{session}", key_of(&self.own))
+        format!("{PREFIX}{}/{session}", escape(&self.own))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Token, Sight>> {
@@ -193,10 +199,10 @@ mod tests {
     #[test]
     fn every_name_is_one_chunk_of_a_key_and_comes_back() {
         for name in ["a", "rack-7.example_1", "$ #", "@own", "100 %", "größe", "%41", &"x".repeat(64)] {
-            let key = key_of(name);
-            assert_eq!(key.matches('/').count(), 2, "{key}");
-            zenoh::key_expr::KeyExpr::try_from(key.clone()).unwrap();
-            assert_eq!(Token::parse(&format!("{key}/12ab")).unwrap().host, name);
+            let key = request_key_of(name);
+            assert_eq!(key.matches('/').count(), 3, "{key}");
+            zenoh::key_expr::KeyExpr::try_from(key).unwrap();
+            assert_eq!(Token::parse(&format!("{PREFIX}{}/12ab", escape(name))).unwrap().host, name);
         }
     }
 
@@ -217,7 +223,7 @@ mod tests {
             assert_eq!(Token::parse(key), None, "{key}");
         }
         for name in ["", "a/b", "*", "a*", "?", "a\nb", "\u{1b}[2J", "\u{85}", &"x".repeat(65)] {
-            assert_eq!(Token::parse(&format!("{}/1", key_of(name))), None, "{name:?}");
+            assert_eq!(Token::parse(&format!("{PREFIX}{}/1", escape(name))), None, "{name:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 use super::*;
 use std::net::TcpListener;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -116,7 +117,7 @@ fn an_answer_may_come_later_or_never() {
 /// A session that answers queries for `host` as it likes.
 fn rogue(host: &str, options: &ZenohOptions, answer: fn(&Query)) -> Session {
     let session = zenoh::open(config(options).unwrap()).wait().unwrap();
-    let queryable = session.declare_queryable(hosts::key_of(host)).complete(true);
+    let queryable = session.declare_queryable(hosts::keys_of(host)).complete(true);
     queryable.callback(move |query| answer(&query)).background().wait().unwrap();
     session
 }
@@ -236,8 +237,8 @@ fn wrong_options_are_refused_in_words() {
     assert!(matches!(refusal(&peer("a", vec![], vec![])), CarrierError::NoEndpoint));
     assert!(matches!(refusal(&client("a", vec![])), CarrierError::Client));
     let error = refusal(&peer("a", vec!["udp/127.0.0.1:7447".into()], vec![]));
-    assert!(error.to_string().contains("neither tcp nor tls"), "{error}");
-    let error = refusal(&peer("a", vec!["tls/127.0.0.1:7447".into()], vec![]));
+    assert!(error.to_string().contains("neither tcp nor quic"), "{error}");
+    let error = refusal(&peer("a", vec!["quic/127.0.0.1:7447".into()], vec![]));
     assert!(matches!(error, CarrierError::NoCertificate { .. }));
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -290,7 +291,7 @@ impl Drop for Authority {
 
 fn with_tls(options: ZenohOptions, tls: &Tls) -> ZenohOptions {
     let encrypted =
-        |endpoints: &[String]| endpoints.iter().map(|text| text.replace("tcp/", "tls/")).collect();
+        |endpoints: &[String]| endpoints.iter().map(|text| text.replace("tcp/", "quic/")).collect();
     ZenohOptions {
         listen: encrypted(&options.listen),
         connect: encrypted(&options.connect),
@@ -391,6 +392,35 @@ fn a_router_that_is_named_speaks_for_hosts_with_the_names_of_their_certificates(
     let two = open(&certified("two", client("two", at(port))));
     reach(&one, "two");
     reach(&two, "one");
+}
+
+/// Two tasks of the engine use a link at a time, while others open and close it.
+#[test]
+fn a_host_may_come_and_go_while_it_is_asked() {
+    let authority = Authority::new("coming");
+    let certified = |name: &str, options| ZenohOptions {
+        hosts: ["a", "b"].map(str::to_owned).to_vec(),
+        ..with_tls(options, &authority.sign_for(name, "127.0.0.1"))
+    };
+    let port = free_port();
+    let a = open(&certified("a", peer("a", at(port), vec![])));
+    let (over, replies) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    let reply = begin(&a, "b", b"hello", Duration::from_millis(300));
+                    replies.fetch_add(usize::from(reply.recv_timeout(PATIENCE).unwrap().is_some()), Relaxed);
+                }
+            });
+        }
+        for _ in 0..std::env::var("TEARLESS_ROUNDS").map_or(20, |rounds| rounds.parse().unwrap()) {
+            let before = replies.load(Relaxed);
+            let _b = open(&certified("b", peer("b", vec![], at(port))));
+            eventually("b replies", || replies.load(Relaxed) > before + 20);
+        }
+        over.store(true, Relaxed);
+    });
 }
 
 #[test]
