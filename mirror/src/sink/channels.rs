@@ -1,0 +1,381 @@
+//! The channels of an origin, and their copies on this host.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::Duration;
+
+use tearless::hub::Pattern;
+
+use super::{Copies, Mirrored, Options, Report};
+use crate::message::{Content, Description, Interest, Item, State};
+
+/// How soon all is asked for again after something could not be applied: at first, and at last.
+const FIRST_REFRESH: Duration = Duration::from_secs(5);
+const LAST_REFRESH: Duration = Duration::from_secs(300);
+
+struct Channel<C> {
+    name: Name,
+    instance: u64,
+    /// Or why there is none.
+    copy: Result<C, String>,
+    /// The round of its latest status.
+    sequence: u64,
+    /// Whether it was in the current listing.
+    is_listed: bool,
+    /// Memory of this host that it counts for.
+    bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Name {
+    namespace: String,
+    channel: String,
+}
+
+/// The channels of an origin that the sink knows.
+pub(super) struct Channels<S: Copies> {
+    origin: String,
+    patterns: Vec<(Pattern, Pattern)>,
+    options: Options,
+    copies: S,
+    channels: BTreeMap<u32, Channel<S::Copy>>,
+    names: HashMap<Name, u32>,
+    /// Copies of the former session, until the new one has told which channels there are.
+    orphans: BTreeMap<Name, (u64, S::Copy)>,
+    /// Removed channels, and the round that said so: an earlier one may still come.
+    gone: HashMap<u32, u64>,
+    /// Memory of this host that the copies count for.
+    bytes: u64,
+    /// Large states that are to be transferred: of each channel, the latest publication.
+    wanted: BTreeMap<u32, u64>,
+    /// The channel whose large state was transferred last: the next ones come first.
+    last_wanted: u32,
+    /// When all is asked for again, because something could not be applied, and how long to wait
+    /// for the next time.
+    refresh_at: Option<Duration>,
+    refresh_after: Duration,
+}
+
+impl<S: Copies> Channels<S> {
+    pub(super) fn new(origin: &str, interest: &[Interest], options: Options, copies: S) -> Channels<S> {
+        Channels {
+            origin: origin.into(),
+            patterns: interest.iter().map(Interest::patterns).collect(),
+            options,
+            copies,
+            channels: BTreeMap::new(),
+            names: HashMap::new(),
+            orphans: BTreeMap::new(),
+            gone: HashMap::new(),
+            bytes: 0,
+            wanted: BTreeMap::new(),
+            last_wanted: 0,
+            refresh_at: None,
+            refresh_after: FIRST_REFRESH,
+        }
+    }
+
+    pub(super) fn reload(&mut self, interest: &[Interest], options: Options) {
+        self.patterns = interest.iter().map(Interest::patterns).collect();
+        self.options = options;
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Memory of this host that the copies count for.
+    pub(super) fn memory(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Why channels have no copies.
+    pub(super) fn refused(&self) -> impl Iterator<Item = String> {
+        self.channels.values().filter_map(|channel| {
+            let why = channel.copy.as_ref().err()?;
+            Some(format!("{}/{}: {why}", channel.name.namespace, channel.name.channel))
+        })
+    }
+
+    /// The copies, by namespace and channel of the origin.
+    pub(super) fn copies(&self) -> impl Iterator<Item = (&str, &str, &S::Copy)> {
+        self.channels.values().filter_map(|channel| {
+            let copy = channel.copy.as_ref().ok()?;
+            Some((&*channel.name.namespace, &*channel.name.channel, copy))
+        })
+    }
+
+    /// The publication that the channel's copy has, if there is a copy.
+    pub(super) fn publication(&self, key: u32) -> Option<u64> {
+        self.channels.get(&key)?.copy.as_ref().ok().map(Mirrored::publication)
+    }
+
+    pub(super) fn set_unreachable(&mut self, since: Option<Duration>) {
+        let copies = self.channels.values_mut().filter_map(|channel| channel.copy.as_mut().ok());
+        let orphans = self.orphans.values_mut().map(|(_, copy)| copy);
+        copies.chain(orphans).for_each(|copy| copy.set_unreachable(since));
+    }
+
+    /// Looks whether the copies are still there.
+    pub(super) fn check(&mut self, now: Duration) {
+        let mut is_missing = false;
+        for channel in self.channels.values_mut() {
+            if let Ok(copy) = &mut channel.copy
+                && let Err(why) = copy.check()
+            {
+                channel.copy = Err(why);
+                is_missing = true;
+            }
+        }
+        if is_missing {
+            self.refresh_later(now);
+        }
+    }
+
+    /// The source has restarted. Its copies stay until it has told which channels it has.
+    pub(super) fn begin_session(&mut self) {
+        for channel in std::mem::take(&mut self.channels).into_values() {
+            if let Ok(copy) = channel.copy {
+                self.orphans.insert(channel.name, (channel.instance, copy));
+            }
+        }
+        self.names.clear();
+        self.bytes = 0;
+        self.gone.clear();
+        self.wanted.clear();
+    }
+
+    /// The source begins to tell which channels there are.
+    pub(super) fn begin_listing(&mut self) {
+        self.channels.values_mut().for_each(|channel| channel.is_listed = false);
+    }
+
+    /// All channels were told: the others are gone.
+    pub(super) fn finish_listing(&mut self) {
+        if self.refresh_at.is_none() {
+            self.refresh_after = FIRST_REFRESH;
+        }
+        std::mem::take(&mut self.orphans).into_values().for_each(|(_, copy)| copy.remove());
+        let gone: Vec<u32> =
+            self.channels.iter().filter(|(_, channel)| !channel.is_listed).map(|(key, _)| *key).collect();
+        gone.into_iter().for_each(|key| self.remove(key));
+        let names = &self.names;
+        self.copies.remove_others(&self.origin, &|namespace, channel| {
+            names.contains_key(&Name { namespace: namespace.into(), channel: channel.into() })
+        });
+    }
+
+    /// The round `id` says that the channel was removed.
+    pub(super) fn end(&mut self, id: u64, key: u32) {
+        self.remove(key);
+        self.gone.insert(key, id);
+    }
+
+    /// No round before `first` will come.
+    pub(super) fn forget_gone(&mut self, first: u64) {
+        self.gone.retain(|_, id| *id > first);
+    }
+
+    fn remove(&mut self, key: u32) {
+        let Some(channel) = self.channels.remove(&key) else { return };
+        self.bytes -= channel.bytes;
+        self.wanted.remove(&key);
+        if self.names.get(&channel.name) == Some(&key) {
+            self.names.remove(&channel.name);
+        }
+        if let Ok(copy) = channel.copy {
+            copy.remove();
+        }
+    }
+
+    /// Applies what a round with these numbers has. Returns whether the channel is known.
+    pub(super) fn apply(
+        &mut self,
+        now: Duration,
+        (id, sequence, is_listing): (u64, u64, bool),
+        item: &Item<'_>,
+        report: &mut Report,
+    ) -> bool {
+        if self.gone.get(&item.key).is_some_and(|later| *later > id) {
+            return true;
+        }
+        if let Some(description) = &item.description {
+            self.describe(now, item.key, description, report);
+        }
+        // Of a channel beyond the limit nothing is kept.
+        let is_full = self.channels.len() >= self.options.max_channels;
+        let Some(channel) = self.channels.get_mut(&item.key) else { return is_full };
+        channel.is_listed |= is_listing;
+        let Ok(copy) = &mut channel.copy else { return true };
+        if let Some(status) = &item.status
+            && sequence > channel.sequence
+        {
+            channel.sequence = sequence;
+            copy.set_status(status);
+        }
+        match item.state {
+            Some(state) if state.publication <= copy.publication() => report.ignored += 1,
+            Some(State { content: Content::Large(len), .. }) if len > self.options.max_state_len => {
+                report.trouble = Some(format!(
+                    "{}/{} has a state of {len} bytes: raise max-state-len",
+                    channel.name.namespace, channel.name.channel
+                ));
+            }
+            Some(State { publication, content: Content::Large(_), .. }) => self.want(item.key, publication),
+            Some(State { publication, age, content: Content::Whole(payload) }) => {
+                self.publish(now, item.key, payload, (publication, age.map(Duration::from_nanos)), report);
+            }
+            None => {}
+        }
+        true
+    }
+
+    /// Publishes a state with its publication, which is a later one, and its age.
+    pub(super) fn publish(
+        &mut self,
+        now: Duration,
+        key: u32,
+        payload: &[u8],
+        (publication, age): (u64, Option<Duration>),
+        report: &mut Report,
+    ) {
+        let Some(channel) = self.channels.get_mut(&key) else { return };
+        let Ok(copy) = &mut channel.copy else { return };
+        // A segment of each side has at least two slots.
+        let bytes = channel.bytes.max(4 * payload.len() as u64);
+        let all = self.bytes + bytes - channel.bytes;
+        let published = if all > self.options.max_memory {
+            Err(format!(
+                "its copies would take more than {} bytes: raise max-memory",
+                self.options.max_memory
+            ))
+        } else {
+            (self.bytes, channel.bytes) = (all, bytes);
+            copy.publish(payload, publication, age)
+        };
+        match published {
+            Ok(()) => report.applied += 1,
+            Err(why) => {
+                report.trouble = Some(why);
+                self.refresh_later(now);
+            }
+        }
+    }
+
+    /// The large state of this channel is to be transferred, from this publication on.
+    pub(super) fn want(&mut self, key: u32, publication: u64) {
+        let wanted = self.wanted.entry(key).or_default();
+        *wanted = publication.max(*wanted);
+    }
+
+    pub(super) fn wants_any(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// The next large state to transfer: each channel has its turn.
+    pub(super) fn take_wanted(&mut self) -> Option<(u32, u64)> {
+        loop {
+            let mut next = self.wanted.range((Excluded(self.last_wanted), Unbounded));
+            let next = next.next().or_else(|| self.wanted.first_key_value());
+            let (key, publication) = next.map(|(key, publication)| (*key, *publication))?;
+            self.wanted.remove(&key);
+            // The transfer before may have brought it.
+            if self.publication(key).is_some_and(|here| here < publication) {
+                self.last_wanted = key;
+                return Some((key, publication));
+            }
+        }
+    }
+
+    /// Something could not be applied. The source does not know: all is asked for again.
+    fn refresh_later(&mut self, now: Duration) {
+        if self.refresh_at.is_none() {
+            self.refresh_at = Some(now + self.refresh_after);
+            self.refresh_after = (self.refresh_after * 2).min(LAST_REFRESH);
+        }
+    }
+
+    pub(super) fn refresh_at(&self) -> Option<Duration> {
+        self.refresh_at
+    }
+
+    /// Whether all is to be asked for again now.
+    pub(super) fn take_refresh(&mut self, now: Duration) -> bool {
+        self.refresh_at.take_if(|at| *at <= now).is_some()
+    }
+
+    fn describe(&mut self, now: Duration, key: u32, description: &Description<'_>, report: &mut Report) {
+        if self.channels.get(&key).is_some_and(|channel| channel.copy.is_ok()) {
+            return;
+        }
+        if self.channels.len() >= self.options.max_channels && !self.channels.contains_key(&key) {
+            let max = self.options.max_channels;
+            report.trouble = Some(format!("it has more than {max} channels: raise max-channels"));
+            return;
+        }
+        let name = Name { namespace: description.namespace.into(), channel: description.channel.into() };
+        let mut may_be_mended = false;
+        let copy = match self.names.get(&name).copied() {
+            Some(other) if other > key => Err("it was replaced".into()),
+            other => {
+                if let Some(other) = other.filter(|other| *other != key) {
+                    self.remove(other);
+                }
+                self.refuse(&name, description).map_or_else(
+                    || {
+                        may_be_mended = true;
+                        self.open(&name, description)
+                    },
+                    Err,
+                )
+            }
+        };
+        if copy.is_err() && may_be_mended {
+            self.refresh_later(now);
+        }
+        if self.names.get(&name).is_none_or(|other| *other <= key) {
+            self.names.insert(name.clone(), key);
+        }
+        let instance = description.instance;
+        let bytes = if copy.is_ok() {
+            description.capacity.saturating_mul(4).min(self.options.max_memory)
+        } else {
+            0
+        };
+        self.bytes += bytes;
+        let channel = Channel { name, instance, copy, sequence: 0, is_listed: true, bytes };
+        if let Some(former) = self.channels.insert(key, channel) {
+            self.bytes -= former.bytes;
+        }
+    }
+
+    fn open(&mut self, name: &Name, description: &Description<'_>) -> Result<S::Copy, String> {
+        match self.orphans.remove(name) {
+            Some((instance, copy)) if instance == description.instance => return Ok(copy),
+            Some((_, copy)) => copy.remove(),
+            None => {}
+        }
+        self.copies.open(&self.origin, description)
+    }
+
+    /// Why there shall be no copy of this channel.
+    fn refuse(&self, name: &Name, description: &Description<'_>) -> Option<String> {
+        let Options { max_state_len, max_memory, .. } = self.options;
+        let is_of = |it: &(Pattern, Pattern)| it.0.matches(&name.namespace) && it.1.matches(&name.channel);
+        if !self.patterns.iter().any(is_of) {
+            Some("it was not asked for".into())
+        } else if description.capacity > max_state_len {
+            Some(format!("its states are larger than {max_state_len} bytes: raise max-state-len"))
+        } else if self.bytes.saturating_add(description.capacity.saturating_mul(4)) > max_memory {
+            Some(format!("the copies would take more than {max_memory} bytes: raise max-memory"))
+        } else {
+            None
+        }
+    }
+
+    /// Removes all copies.
+    pub(super) fn close(self) {
+        self.orphans.into_values().for_each(|(_, copy)| copy.remove());
+        self.channels.into_values().filter_map(|channel| channel.copy.ok()).for_each(Mirrored::remove);
+    }
+}
