@@ -3,10 +3,12 @@
 //! Decoding takes whatever comes: it allocates no more than the message has bytes, and every text
 //! and count is bounded.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tearless::hub::Pattern;
+use tearless::mirror::ChannelFormat;
 
 /// The version of these messages. Another one is refused.
 pub const VERSION: u8 = 1;
@@ -156,35 +158,44 @@ pub struct Item<'a> {
     /// It was removed, or replaced: nothing else follows of this key.
     pub is_removed: bool,
     /// What it is.
-    #[serde(borrow)]
-    pub description: Option<Description<'a>>,
+    pub description: Option<Cow<'a, Description>>,
     /// How its writer is.
     pub status: Option<Status>,
     /// Its latest state.
+    #[serde(borrow)]
     pub state: Option<State<'a>>,
 }
 
 /// What a channel is. Never changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Description<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
     /// The namespace.
-    pub namespace: &'a str,
+    pub namespace: String,
     /// The channel's name there.
-    pub channel: &'a str,
+    pub channel: String,
     /// Its instance: random.
     pub instance: u64,
-    /// The codec.
-    pub codec: &'a str,
-    /// The type's name.
-    pub type_name: &'a str,
-    /// Fingerprint of codec and type name.
-    pub fingerprint: u64,
-    /// The schema's bytes.
-    pub schema: Option<&'a [u8]>,
-    /// Maximum bytes of a state.
-    pub max_state_len: u64,
-    /// Bytes that a state can have before the channel grows.
-    pub capacity: u64,
+    /// What its states are.
+    #[serde(with = "Format")]
+    pub format: ChannelFormat,
+}
+
+/// The order of the fields in messages.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ChannelFormat")]
+struct Format {
+    codec: String,
+    type_name: String,
+    fingerprint: u64,
+    #[serde(deserialize_with = "schema")]
+    schema: Option<Vec<u8>>,
+    max_state_len: u64,
+    capacity: u64,
+}
+
+/// The schema's bytes, which are there before they are copied.
+fn schema<'de, D: Deserializer<'de>>(bytes: D) -> Result<Option<Vec<u8>>, D::Error> {
+    Ok(<Option<&[u8]>>::deserialize(bytes)?.map(<[u8]>::to_vec))
 }
 
 /// How a channel's writer is, as the origin's kernel tells. Times are ages, in nanoseconds.

@@ -15,9 +15,9 @@ use crate::carrier::{Carrier, OnReply};
 use crate::config::{Config, Log};
 use crate::local::{CopyOptions, LocalCopies, Published, now};
 use crate::message::Interest;
-use crate::sink::{Options, Report, Sink};
+use crate::sink::{Options, Sink};
 use crate::source::Limits;
-use crate::status::{self, MirrorState};
+use crate::status::{self, MirrorState, OriginState};
 
 /// Maximum number of hosts that are mirrored.
 const MAX_ORIGINS: usize = 1024;
@@ -64,7 +64,7 @@ enum Order {
 struct Mirroring {
     thread: JoinHandle<()>,
     ends: Arc<AtomicBool>,
-    report: Arc<Mutex<Report>>,
+    report: Arc<Mutex<OriginState>>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -142,7 +142,7 @@ impl Running {
     }
 
     fn mirror(&self, host: &str, interest: Vec<Interest>) -> Result<Mirroring, String> {
-        let (ends, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Report::default())));
+        let (ends, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(OriginState::default())));
         let patterns: Vec<Pattern> = interest.iter().map(|it| it.patterns().0).collect();
         let copies = LocalCopies::new(self.config.copies.clone()).with_former(&patterns);
         let sink = Sink::new(&self.config.carrier.host, host, random()?, interest, self.config.sink, copies);
@@ -202,8 +202,8 @@ impl Running {
             hosts: self.carrier.hosts(),
             duplicates: self.duplicates.clone(),
             published: self.published.channels() as u64,
-            sinks: self.published.reports().iter().map(Into::into).collect(),
-            origins: reports.map(|report| (&report).into()).collect(),
+            sinks: self.published.reports(),
+            origins: reports.collect(),
             refused: self.published.refused().map(|error| error.to_string()),
         }
     }
@@ -237,7 +237,7 @@ struct Origin {
     orders: mpsc::Sender<Order>,
     events: Events,
     ends: Arc<AtomicBool>,
-    report: Arc<Mutex<Report>>,
+    report: Arc<Mutex<OriginState>>,
 }
 
 impl Origin {
@@ -274,12 +274,12 @@ impl Origin {
     fn report(&self) {
         let latest = self.sink.report(now());
         let former = std::mem::replace(&mut *lock(&self.report), latest.clone());
-        if latest.is_unreachable != former.is_unreachable {
-            let event = if latest.is_unreachable { "unreachable" } else { "reachable again" };
-            self.events.tell(event, &[("origin", &latest.origin)]);
+        if latest.unreachable != former.unreachable {
+            let event = if latest.unreachable { "unreachable" } else { "reachable again" };
+            self.events.tell(event, &[("origin", &latest.host)]);
         }
         for why in latest.refused.iter().filter(|why| !former.refused.contains(why)) {
-            self.events.tell("not mirrored", &[("origin", &latest.origin), ("channel", why)]);
+            self.events.tell("not mirrored", &[("origin", &latest.host), ("channel", why)]);
         }
     }
 }

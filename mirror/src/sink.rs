@@ -18,6 +18,7 @@ pub use copies::{Copies, Mirrored};
 pub use options::Options;
 
 use crate::message::{Ask, AskRound, Interest, Items, MAX_RECEIVED, Piece, Reply, Request, Round};
+use crate::status::OriginState;
 use channels::Channels;
 use flow::Flow;
 use transfer::Transfer;
@@ -28,40 +29,6 @@ const MAX_REASONS: usize = 16;
 const LATE: &str = "no reply came in time";
 /// How long a sink waits before it begins another transfer after one that failed.
 const PAUSE: Duration = Duration::from_millis(200);
-/// What a sink has done, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// The origin's host.
-    pub origin: String,
-    /// Whether there has been no news of it for too long.
-    pub is_unreachable: bool,
-    /// Since its last reply; `None` before the first.
-    pub silent: Option<Duration>,
-    /// Fastest round trip of late, without the time for which the source held the request.
-    pub round_trip: Option<Duration>,
-    /// Number of its channels that are mirrored.
-    pub channels: u64,
-    /// Memory of this host that they count for, in bytes.
-    pub memory: u64,
-    /// Rounds that have come.
-    pub rounds: u64,
-    /// Bytes that have come.
-    pub bytes: u64,
-    /// States that were applied.
-    pub applied: u64,
-    /// States that were not newer.
-    pub ignored: u64,
-    /// Large states that were asked for in pieces.
-    pub pulled: u64,
-    /// Requests without a valid reply.
-    pub failed: u64,
-    /// What was refused, and why: the first of them.
-    pub refused: Vec<String>,
-    /// The last reason for which a request failed.
-    pub trouble: Option<String>,
-}
-
 /// A request for a round, to which no reply has come.
 struct Outstanding {
     session: u64,
@@ -93,7 +60,7 @@ pub struct Sink<S: Copies> {
     flow: Flow,
     news_at: Option<Duration>,
     is_unreachable: bool,
-    report: Report,
+    report: OriginState,
 }
 
 impl<S: Copies> Sink<S> {
@@ -127,7 +94,7 @@ impl<S: Copies> Sink<S> {
             flow: Flow::new(&options),
             news_at: None,
             is_unreachable: false,
-            report: Report { origin: origin.into(), ..Report::default() },
+            report: OriginState { host: origin.into(), ..OriginState::default() },
         }
     }
 
@@ -139,11 +106,11 @@ impl<S: Copies> Sink<S> {
 
     /// What was done.
     #[must_use]
-    pub fn report(&self, now: Duration) -> Report {
-        Report {
-            is_unreachable: self.is_unreachable,
-            silent: self.news_at.map(|at| now.saturating_sub(at)),
-            round_trip: self.flow.round_trip,
+    pub fn report(&self, now: Duration) -> OriginState {
+        OriginState {
+            unreachable: self.is_unreachable,
+            silent: self.news_at.map(|at| now.saturating_sub(at).as_secs_f64()),
+            round_trip: self.flow.round_trip.map(|time| time.as_secs_f64()),
             memory: self.channels.memory(),
             channels: self.channels.copies().count() as u64,
             refused: self.channels.refused().take(MAX_REASONS).collect(),

@@ -8,12 +8,14 @@
 mod progress;
 mod transfer;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::message::{
     Ask, AskPiece, Content, Description, Item, ItemEncoder, Reply, Request, Round, State, Status, nanos,
 };
+use crate::status::SinkState;
 use progress::{Known, Progress};
 use transfer::Transfer;
 
@@ -45,39 +47,6 @@ pub struct Read {
     pub age: Option<Duration>,
 }
 
-/// What a channel is, as [`Description`], owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "those of `Description`")]
-pub struct Described {
-    pub namespace: String,
-    pub channel: String,
-    pub instance: u64,
-    pub codec: String,
-    pub type_name: String,
-    pub fingerprint: u64,
-    pub schema: Option<Vec<u8>>,
-    pub max_state_len: u64,
-    pub capacity: u64,
-}
-
-impl Described {
-    /// As a message has it.
-    #[must_use]
-    pub fn as_message(&self) -> Description<'_> {
-        Description {
-            namespace: &self.namespace,
-            channel: &self.channel,
-            instance: self.instance,
-            codec: &self.codec,
-            type_name: &self.type_name,
-            fingerprint: self.fingerprint,
-            schema: self.schema.as_deref(),
-            max_state_len: self.max_state_len,
-            capacity: self.capacity,
-        }
-    }
-}
-
 /// What a source allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -97,31 +66,12 @@ impl Default for Limits {
     }
 }
 
-/// What a source has done for a sink, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SinkReport {
-    /// The sink's host, as it says.
-    pub host: String,
-    /// Rounds that were sent.
-    pub rounds: u64,
-    /// Bytes that were sent.
-    pub bytes: u64,
-    /// States that were sent whole.
-    pub states: u64,
-    /// Pieces of large states that were sent.
-    pub pieces: u64,
-    /// Publications that were overwritten before they were sent.
-    pub conflated: u64,
-    /// Channels that wait to be sent.
-    pub waiting: u64,
-}
-
 /// Bytes a nanosecond that a sink may have read for it: no sink keeps the source busy.
 const READ_RATE: u64 = 2;
 
 /// A channel, until all sinks know that it was removed.
 struct Entry<C> {
-    described: Described,
+    description: Description,
     status: Status,
     /// When it was read.
     status_at: Duration,
@@ -152,13 +102,13 @@ impl<C: Channel, A> Source<C, A> {
     }
 
     /// Adds a channel, whose status was read now, and returns its key.
-    pub fn add(&mut self, now: Duration, described: Described, status: Status, channel: C) -> u32 {
+    pub fn add(&mut self, now: Duration, description: Description, status: Status, channel: C) -> u32 {
         let key = self.next_key;
         self.next_key += 1;
         for sink in self.sinks.values_mut() {
-            sink.add(key, &described);
+            sink.add(key, &description);
         }
-        let entry = Entry { described, status, status_at: now, revision: 1, channel: Some(channel) };
+        let entry = Entry { description, status, status_at: now, revision: 1, channel: Some(channel) };
         self.entries.insert(key, entry);
         key
     }
@@ -197,7 +147,7 @@ impl<C: Channel, A> Source<C, A> {
     }
 
     /// What was done for each sink.
-    pub fn reports(&self) -> impl Iterator<Item = SinkReport> + '_ {
+    pub fn reports(&self) -> impl Iterator<Item = SinkState> + '_ {
         self.sinks.values().map(Progress::report)
     }
 
@@ -216,7 +166,7 @@ impl<C: Channel, A> Source<C, A> {
                     self.sequence += 1;
                     let mut sink = Progress::new(now, &request.host, ask, self.sequence);
                     for (key, entry) in self.entries.iter().filter(|(_, entry)| entry.channel.is_some()) {
-                        sink.add(*key, &entry.described);
+                        sink.add(*key, &entry.description);
                     }
                     sink.list();
                     self.sinks.insert(request.sink, sink);
@@ -343,7 +293,8 @@ fn compose<C: Channel, A>(
         let item = Item {
             key,
             is_removed,
-            description: (!delivery.sent.is_described && !is_removed).then(|| entry.described.as_message()),
+            description: (!delivery.sent.is_described && !is_removed)
+                .then_some(Cow::Borrowed(&entry.description)),
             status: (delivery.sent.revision < entry.revision && !is_removed)
                 .then(|| entry.status.after(now.saturating_sub(entry.status_at))),
             state,

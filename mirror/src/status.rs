@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sink::Report;
-use crate::source::SinkReport;
-
 /// The namespace of the statuses of this host's mirrors.
 pub const NAMESPACE: &str = "tearless-mirror";
 
@@ -83,35 +80,6 @@ pub struct OriginState {
     pub refused: Vec<String>,
     /// What went wrong last.
     pub trouble: Option<String>,
-}
-
-impl From<&SinkReport> for SinkState {
-    fn from(report: &SinkReport) -> SinkState {
-        let SinkReport { host, rounds, bytes, states, pieces, conflated, waiting } = report.clone();
-        SinkState { host, rounds, bytes, states, pieces, conflated, waiting }
-    }
-}
-
-impl From<&Report> for OriginState {
-    fn from(report: &Report) -> OriginState {
-        let report = report.clone();
-        OriginState {
-            host: report.origin,
-            unreachable: report.is_unreachable,
-            silent: report.silent.map(|it| it.as_secs_f64()),
-            round_trip: report.round_trip.map(|it| it.as_secs_f64()),
-            channels: report.channels,
-            memory: report.memory,
-            rounds: report.rounds,
-            bytes: report.bytes,
-            applied: report.applied,
-            ignored: report.ignored,
-            pulled: report.pulled,
-            failed: report.failed,
-            refused: report.refused,
-            trouble: report.trouble,
-        }
-    }
 }
 
 impl MirrorState {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tearless::Namespace;
 use tearless::hub::Pattern;
 use tearless::inspect::WriterState;
-use tearless::mirror::{ChannelFormat, MirrorWriter, OriginStatus};
+use tearless::mirror::{MirrorWriter, OriginStatus};
 
 use super::now;
 use crate::message::{Description, Status, Writer};
@@ -100,18 +100,11 @@ impl LocalCopies {
 impl Copies for LocalCopies {
     type Copy = LocalCopy;
 
-    fn open(&mut self, origin: &str, description: &Description<'_>) -> Result<LocalCopy, String> {
-        let channel = self.options.name_of(origin, description.channel);
-        let format = ChannelFormat {
-            codec: description.codec.into(),
-            type_name: description.type_name.into(),
-            fingerprint: description.fingerprint,
-            schema: description.schema.map(<[u8]>::to_vec),
-            max_state_len: description.max_state_len,
-            capacity: description.capacity,
-        };
-        let namespace = self.namespace(description.namespace)?;
-        let writer = MirrorWriter::open(namespace, &channel, origin, description.instance, &format);
+    fn open(&mut self, origin: &str, description: &Description) -> Result<LocalCopy, String> {
+        let channel = self.options.name_of(origin, &description.channel);
+        let namespace = self.namespace(&description.namespace)?;
+        let writer =
+            MirrorWriter::open(namespace, &channel, origin, description.instance, &description.format);
         Ok(LocalCopy { writer: writer.map_err(|error| error.to_string())?, status: None })
     }
 

@@ -13,8 +13,9 @@ use tearless::{Bytes, Namespace, accept};
 
 use super::now;
 use crate::carrier::{Answer, OnRequest};
-use crate::message::{MessageError, Reply, Request, Status, Writer, nanos};
-use crate::source::{Channel, Described, Latest, Limits, Read, SinkReport, Source};
+use crate::message::{Description, MessageError, Reply, Request, Status, Writer, nanos};
+use crate::source::{Channel, Latest, Limits, Read, Source};
+use crate::status::SinkState;
 
 /// How often the writers' states are looked at: the kernel announces no death.
 const LOOK: Duration = Duration::from_secs(1);
@@ -120,7 +121,7 @@ impl Published {
 
     /// What was done for each mirror that reads this host.
     #[must_use]
-    pub fn reports(&self) -> Vec<SinkReport> {
+    pub fn reports(&self) -> Vec<SinkState> {
         lock(&self.source).reports().collect()
     }
 
@@ -254,20 +255,15 @@ impl Watching {
         }
         let Ok(status) = reader.status() else { return };
         let format = reader.format();
-        let described = Described {
+        let is_large = format.capacity > u64::from(Limits::default().inline);
+        let description = Description {
             namespace: self.namespace.name().into(),
             channel: name.to_string(),
             instance: reader.instance(),
-            codec: format.codec,
-            type_name: format.type_name,
-            fingerprint: format.fingerprint,
-            schema: format.schema,
-            max_state_len: format.max_state_len,
-            capacity: format.capacity,
+            format,
         };
-        let is_large = format.capacity > u64::from(Limits::default().inline);
         let channel = PublishedChannel { reader: reader.clone(), is_large };
-        let key = lock(&self.source).add(now(), described, message_status(&status), channel);
+        let key = lock(&self.source).add(now(), description, message_status(&status), channel);
         self.known.insert(Arc::clone(name), Known::Published { key, reader, status, read_at: now() });
     }
 

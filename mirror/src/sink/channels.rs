@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tearless::hub::Pattern;
 
-use super::{Copies, Mirrored, Options, Report};
+use super::{Copies, Mirrored, Options};
 use crate::message::{Content, Description, Interest, Item, State};
+use crate::status::OriginState;
 
 /// How soon all is asked for again after something could not be applied: at first, and at last.
 const FIRST_REFRESH: Duration = Duration::from_secs(5);
@@ -194,7 +195,7 @@ impl<S: Copies> Channels<S> {
         now: Duration,
         (id, sequence, is_listing): (u64, u64, bool),
         item: &Item<'_>,
-        report: &mut Report,
+        report: &mut OriginState,
     ) -> bool {
         if self.gone.get(&item.key).is_some_and(|later| *later > id) {
             return true;
@@ -237,7 +238,7 @@ impl<S: Copies> Channels<S> {
         key: u32,
         payload: &[u8],
         (publication, age): (u64, Option<Duration>),
-        report: &mut Report,
+        report: &mut OriginState,
     ) {
         let Some(channel) = self.channels.get_mut(&key) else { return };
         let Ok(copy) = &mut channel.copy else { return };
@@ -304,7 +305,7 @@ impl<S: Copies> Channels<S> {
         self.refresh_at.take_if(|at| *at <= now).is_some()
     }
 
-    fn describe(&mut self, now: Duration, key: u32, description: &Description<'_>, report: &mut Report) {
+    fn describe(&mut self, now: Duration, key: u32, description: &Description, report: &mut OriginState) {
         if self.channels.get(&key).is_some_and(|channel| channel.copy.is_ok()) {
             return;
         }
@@ -313,7 +314,7 @@ impl<S: Copies> Channels<S> {
             report.trouble = Some(format!("it has more than {max} channels: raise max-channels"));
             return;
         }
-        let name = Name { namespace: description.namespace.into(), channel: description.channel.into() };
+        let name = Name { namespace: description.namespace.clone(), channel: description.channel.clone() };
         let mut may_be_mended = false;
         let copy = match self.names.get(&name).copied() {
             Some(other) if other > key => Err("it was replaced".into()),
@@ -338,7 +339,7 @@ impl<S: Copies> Channels<S> {
         }
         let instance = description.instance;
         let bytes = if copy.is_ok() {
-            description.capacity.saturating_mul(4).min(self.options.max_memory)
+            description.format.capacity.saturating_mul(4).min(self.options.max_memory)
         } else {
             0
         };
@@ -349,7 +350,7 @@ impl<S: Copies> Channels<S> {
         }
     }
 
-    fn open(&mut self, name: &Name, description: &Description<'_>) -> Result<S::Copy, String> {
+    fn open(&mut self, name: &Name, description: &Description) -> Result<S::Copy, String> {
         match self.orphans.remove(name) {
             Some((instance, copy)) if instance == description.instance => return Ok(copy),
             Some((_, copy)) => copy.remove(),
@@ -359,14 +360,14 @@ impl<S: Copies> Channels<S> {
     }
 
     /// Why there shall be no copy of this channel.
-    fn refuse(&self, name: &Name, description: &Description<'_>) -> Option<String> {
+    fn refuse(&self, name: &Name, description: &Description) -> Option<String> {
         let Options { max_state_len, max_memory, .. } = self.options;
         let is_of = |it: &(Pattern, Pattern)| it.0.matches(&name.namespace) && it.1.matches(&name.channel);
         if !self.patterns.iter().any(is_of) {
             Some("it was not asked for".into())
-        } else if description.capacity > max_state_len {
+        } else if description.format.capacity > max_state_len {
             Some(format!("its states are larger than {max_state_len} bytes: raise max-state-len"))
-        } else if self.bytes.saturating_add(description.capacity.saturating_mul(4)) > max_memory {
+        } else if self.bytes.saturating_add(description.format.capacity.saturating_mul(4)) > max_memory {
             Some(format!("the copies would take more than {max_memory} bytes: raise max-memory"))
         } else {
             None

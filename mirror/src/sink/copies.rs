@@ -14,7 +14,7 @@ pub trait Copies {
     /// # Errors
     ///
     /// Why there can be none, for people.
-    fn open(&mut self, origin: &str, description: &Description<'_>) -> Result<Self::Copy, String>;
+    fn open(&mut self, origin: &str, description: &Description) -> Result<Self::Copy, String>;
 
     /// Removes what a former mirror left of this origin, but for the channels that are still there.
     fn remove_others(&mut self, origin: &str, is_there: &dyn Fn(&str, &str) -> bool);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tearless::hub::Pattern;
 
 use super::transfer::Transfer;
-use super::{Described, SinkReport};
-use crate::message::{AskRound, Interest, MAX_REPLY_BYTES};
+use crate::message::{AskRound, Description, Interest, MAX_REPLY_BYTES};
+use crate::status::SinkState;
 
 /// Replies that a sink does not say to have received are kept up to this number.
 const MAX_IN_FLIGHT: usize = 64;
@@ -79,7 +79,7 @@ pub(super) struct Progress<A> {
     pub(super) transfer: Option<Transfer>,
     /// Before this, no other large state is read for it.
     pub(super) reads_at: Duration,
-    pub(super) report: SinkReport,
+    pub(super) report: SinkState,
 }
 
 impl<A> Progress<A> {
@@ -99,24 +99,24 @@ impl<A> Progress<A> {
             held: VecDeque::new(),
             transfer: None,
             reads_at: Duration::ZERO,
-            report: SinkReport { host: host.into(), ..SinkReport::default() },
+            report: SinkState { host: host.into(), ..SinkState::default() },
         }
     }
 
     /// What was done.
-    pub(super) fn report(&self) -> SinkReport {
-        SinkReport { waiting: self.queue.len() as u64, ..self.report.clone() }
+    pub(super) fn report(&self) -> SinkState {
+        SinkState { waiting: self.queue.len() as u64, ..self.report.clone() }
     }
 
-    fn wants(&self, described: &Described) -> bool {
+    fn wants(&self, description: &Description) -> bool {
         let is_of = |(namespace, channel): &(Pattern, Pattern)| {
-            namespace.matches(&described.namespace) && channel.matches(&described.channel)
+            namespace.matches(&description.namespace) && channel.matches(&description.channel)
         };
         self.patterns.iter().any(is_of)
     }
 
-    pub(super) fn add(&mut self, key: u32, described: &Described) {
-        if self.wants(described) {
+    pub(super) fn add(&mut self, key: u32, description: &Description) {
+        if self.wants(description) {
             self.channels.insert(key, Delivery::default());
             self.enqueue(key);
         }

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tearless::mirror::ChannelFormat;
 use tearless_mirror::message::{Ask, Description, Interest, Request, Status, VERSION, Writer};
 use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
-use tearless_mirror::source::{Channel, Described, Latest, Limits, Read, Source};
+use tearless_mirror::source::{Channel, Latest, Limits, Read, Source};
 
 /// The bytes as a message, which gets past version and checksum.
 fn sealed(body: &[u8]) -> Vec<u8> {
@@ -38,10 +39,10 @@ struct Entry(u64);
 impl Copies for Map {
     type Copy = Entry;
 
-    fn open(&mut self, origin: &str, description: &Description<'_>) -> Result<Entry, String> {
+    fn open(&mut self, origin: &str, description: &Description) -> Result<Entry, String> {
         assert_eq!(origin, "a", "a peer speaks for its host only");
         assert!(description.namespace == "fleet" && description.channel.starts_with('w'), "not asked for");
-        *self.0.entry(description.channel.into()).or_default() += 1;
+        *self.0.entry(description.channel.clone()).or_default() += 1;
         Ok(Entry(0))
     }
 
@@ -108,19 +109,21 @@ pub fn to_a_source(requests: &[Vec<u8>]) {
         opened_ago: None,
         ended_ago: None,
     };
-    let described = Described {
+    let description = Description {
         namespace: "fleet".into(),
         channel: "w".into(),
         instance: 1,
-        codec: "bytes".into(),
-        type_name: "bytes".into(),
-        fingerprint: 1,
-        schema: None,
-        max_state_len: 100,
-        capacity: 10,
+        format: ChannelFormat {
+            codec: "bytes".into(),
+            type_name: "bytes".into(),
+            fingerprint: 1,
+            schema: None,
+            max_state_len: 100,
+            capacity: 10,
+        },
     };
     let mut now = Duration::ZERO;
-    let key = source.add(now, described, status, Worker);
+    let key = source.add(now, description, status, Worker);
     let mut sink = Sink::new("b", "a", 0xabcd_ef01_2345_6789, interest(), Options::default(), Map::default());
     let mut replied = 0;
     let mut asked = Vec::new();

@@ -3,8 +3,11 @@
 
 mod harness;
 
+use std::borrow::Cow;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tearless::mirror::ChannelFormat;
 use tearless_mirror::message::{
     Ask, AskRound, Content, Description, Interest, Item, ItemEncoder, Request, Round, State,
 };
@@ -17,19 +20,22 @@ fn bodies() -> Vec<Vec<u8>> {
     let mut items = ItemEncoder::default();
     for (key, channel) in [(0, "w1"), (1, "other"), (2, "w1")] {
         let description = Description {
-            namespace: "fleet",
-            channel,
+            namespace: "fleet".into(),
+            channel: channel.into(),
             instance: 3,
-            codec: "bytes",
-            type_name: "t",
-            fingerprint: 4,
-            schema: Some(b"schema"),
-            max_state_len: 100,
-            capacity: 10,
+            format: ChannelFormat {
+                codec: "bytes".into(),
+                type_name: "t".into(),
+                fingerprint: 4,
+                schema: Some(b"schema".to_vec()),
+                max_state_len: 100,
+                capacity: 10,
+            },
         };
         let content = if key == 2 { Content::Large(70_000) } else { Content::Whole(b"state") };
         let state = Some(State { publication: u64::MAX - u64::from(key), age: Some(u64::MAX), content });
-        let item = Item { key, is_removed: false, description: Some(description), status: None, state };
+        let item =
+            Item { key, is_removed: false, description: Some(Cow::Owned(description)), status: None, state };
         items.push(&item, 1 << 16);
     }
     let round =

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tearless::mirror::ChannelFormat;
 use tearless_mirror::message::{Description, Interest, Request, Status, Writer};
 use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
-use tearless_mirror::source::{Channel, Described, Latest, Limits, Read, Source};
+use tearless_mirror::source::{Channel, Latest, Limits, Read, Source};
 
 use crate::network::{Event, Faults, Network, Random};
 
@@ -113,11 +114,11 @@ struct OneCopy {
 impl Copies for Copying {
     type Copy = OneCopy;
 
-    fn open(&mut self, origin: &str, described: &Description<'_>) -> Result<OneCopy, String> {
+    fn open(&mut self, origin: &str, described: &Description) -> Result<OneCopy, String> {
         if self.random.borrow_mut().percent(self.failing.get()) {
             return Err("no memory".into());
         }
-        let name = (origin.to_owned(), described.channel.to_owned());
+        let name = (origin.to_owned(), described.channel.clone());
         let mut memory = self.memory.borrow_mut();
         let instance = described.instance;
         let resumed = memory.get(&name).filter(|copy| copy.borrow().instance == instance).cloned();
@@ -598,17 +599,19 @@ impl World {
     }
 }
 
-fn described(name: &str, truth: &Truth) -> Described {
-    Described {
+fn described(name: &str, truth: &Truth) -> Description {
+    Description {
         namespace: "fleet".into(),
         channel: name.into(),
         instance: truth.instance,
-        codec: "bytes".into(),
-        type_name: "bytes".into(),
-        fingerprint: 1,
-        schema: None,
-        max_state_len: 1 << 20,
-        capacity: 64,
+        format: ChannelFormat {
+            codec: "bytes".into(),
+            type_name: "bytes".into(),
+            fingerprint: 1,
+            schema: None,
+            max_state_len: 1 << 20,
+            capacity: 64,
+        },
     }
 }
 
