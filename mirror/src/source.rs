@@ -3,24 +3,26 @@
 //! A pure state machine: it has no clock, no thread and no socket. For each sink it keeps a queue
 //! of the channels that have changed, each of them once, the one that waits longest first. A reply
 //! takes from its front, and reads the states at that moment: what was overwritten until then is
-//! never sent. What a sink has not received goes back to the front.
+//! never sent. What a sink has not received goes back to the front. Large states are read by the
+//! caller, which does not need the source for that: [`Reading`].
 
 mod progress;
 mod transfer;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+pub use transfer::Reading;
 
 use crate::message::{
     Ask, AskPiece, Content, Description, Item, ItemEncoder, Reply, Request, Round, State, Status, nanos,
 };
 use crate::status::SinkState;
 use progress::{Known, Progress};
-use transfer::Transfer;
 
 /// A channel of this host, as the source reads it.
-pub trait Channel {
+pub trait Channel: Clone {
     /// Number and payload bytes of the latest publication; `None` before the first.
     fn latest(&mut self) -> Option<Latest>;
 
@@ -89,6 +91,7 @@ pub struct Source<C, A> {
     next_key: u32,
     sequence: u64,
     sinks: BTreeMap<u64, Progress<A>>,
+    readings: VecDeque<Reading<C, A>>,
     /// The state that is being sent.
     payload: Vec<u8>,
 }
@@ -97,8 +100,16 @@ impl<C: Channel, A> Source<C, A> {
     /// A source without channels. `session` is random, and not 0.
     #[must_use]
     pub fn new(session: u64, limits: Limits) -> Source<C, A> {
-        let (entries, sinks) = (BTreeMap::new(), BTreeMap::new());
-        Source { session, limits, entries, next_key: 0, sequence: 0, sinks, payload: Vec::new() }
+        Source {
+            session,
+            limits,
+            entries: BTreeMap::new(),
+            next_key: 0,
+            sequence: 0,
+            sinks: BTreeMap::new(),
+            readings: VecDeque::new(),
+            payload: Vec::new(),
+        }
     }
 
     /// Adds a channel, whose status was read now, and returns its key.
@@ -152,10 +163,10 @@ impl<C: Channel, A> Source<C, A> {
     }
 
     /// Takes a request. Returns the reply if there is one at once; that to a round comes from
-    /// [`Source::replies`].
+    /// [`Source::replies`], the first piece of a large state by way of [`Source::reading`].
     pub fn ask(&mut self, now: Duration, request: &Request, answer: A) -> Option<(A, Vec<u8>)> {
         match &request.ask {
-            Ask::Piece(ask) => Some((answer, self.piece(now, request, *ask))),
+            Ask::Piece(ask) => self.piece(now, request, *ask, answer),
             Ask::Round(ask) => {
                 // A known sink may not know this session yet: then its first reply is under way.
                 if self.sinks.get(&request.sink).is_none_or(|sink| sink.interest != ask.interest) {
@@ -242,31 +253,51 @@ impl<C: Channel, A> Source<C, A> {
         }
     }
 
-    fn piece(&mut self, now: Duration, request: &Request, ask: AskPiece) -> Vec<u8> {
+    /// The next large state to be read, for [`Source::finish`].
+    pub fn reading(&mut self) -> Option<Reading<C, A>> {
+        self.readings.pop_front()
+    }
+
+    /// Takes a large state that was read. Returns the reply, which has its first piece.
+    pub fn finish(&mut self, now: Duration, reading: Reading<C, A>) -> (A, Vec<u8>) {
+        let sink = self.sinks.get_mut(&reading.sink);
+        let Some(sink) = sink.filter(|sink| sink.reading == Some(reading.id)) else {
+            return (reading.answer, Reply::refused("the sink has to begin with a round"));
+        };
+        sink.reading = None;
+        let (ask, answer, transfer) = reading.into_transfer();
+        let Some(transfer) = transfer else {
+            return (answer, Reply::refused("the channel has no state that can be read"));
+        };
+        sink.reads_at = now + Duration::from_nanos(transfer.len() / READ_RATE);
+        let transfer = sink.transfer.insert(transfer);
+        (answer, transfer.piece(now, self.session, &ask, &mut sink.report))
+    }
+
+    fn piece(&mut self, now: Duration, request: &Request, ask: AskPiece, answer: A) -> Option<(A, Vec<u8>)> {
+        let refused = |answer, why| Some((answer, Reply::refused(why)));
         let known = self.sinks.get_mut(&request.sink).filter(|_| request.session == self.session);
-        let Some(sink) = known else { return Reply::refused("the sink has to begin with a round") };
+        let Some(sink) = known else { return refused(answer, "the sink has to begin with a round") };
         sink.asked_at = now;
         let channel = self.entries.get_mut(&ask.key).and_then(|entry| entry.channel.as_mut());
         let Some(channel) = channel.filter(|_| sink.channels.contains_key(&ask.key)) else {
-            return Reply::refused("there is no such channel any more");
+            return refused(answer, "there is no such channel any more");
         };
-        let is_kept = ask.publication != 0 && sink.transfer.as_ref().is_some_and(|it| it.is_of(&ask));
-        if !is_kept {
-            if now < sink.reads_at {
-                return Reply::refused("large states are asked for too fast");
-            }
-            let mut payload = sink.transfer.take().map(Transfer::into_payload).unwrap_or_default();
-            let Some(read) = channel.read(&mut payload) else {
-                return Reply::refused("the channel has no state that can be read");
-            };
-            sink.reads_at = now + Duration::from_nanos(payload.len() as u64 / READ_RATE);
-            sink.transfer = Some(Transfer::new(now, ask.key, read, payload));
+        if let Some(transfer) = sink.transfer.as_mut().filter(|it| it.is_of(&ask)) {
+            return Some((answer, transfer.piece(now, self.session, &ask, &mut sink.report)));
         }
-        let Some(transfer) = &mut sink.transfer else { return Reply::refused("the state is gone") };
-        let piece = transfer.piece(now, self.session, &ask);
-        sink.report.pieces += 1;
-        sink.report.bytes += piece.bytes.len() as u64;
-        Reply::piece(piece)
+        if let Some(id) = sink.reading {
+            // The carrier may bring a request twice.
+            let is_other = id != request.id;
+            return is_other.then(|| (answer, Reply::refused("another large state is read for this sink")));
+        }
+        if now < sink.reads_at {
+            return refused(answer, "large states are asked for too fast");
+        }
+        sink.reading = Some(request.id);
+        let former = sink.transfer.take();
+        self.readings.push_back(Reading::new(request, ask, channel.clone(), former, answer));
+        None
     }
 }
 
@@ -356,3 +387,6 @@ fn newest<'a, C: Channel>(
         None => (None, true),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use tearless::{Bytes, Namespace, accept};
 
 use super::now;
 use crate::carrier::{Answer, OnRequest};
-use crate::message::{Description, MessageError, Reply, Request, Status, Writer, nanos};
+use crate::message::{Ask, Description, MessageError, Reply, Request, Status, Writer, nanos};
 use crate::source::{Channel, Latest, Limits, Read, Source};
 use crate::status::SinkState;
 
@@ -23,6 +23,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(200);
 
 /// A channel as the source reads it.
+#[derive(Clone)]
 pub struct PublishedChannel {
     reader: MirrorReader,
     /// Whether its states were larger than any that is sent whole.
@@ -52,6 +53,8 @@ pub struct Published {
     source: Arc<Shared>,
     /// Tells the thread that answers of requests that are held.
     held: Arc<Condvar>,
+    /// Tells the thread that reads large states of those to read.
+    large: Arc<Condvar>,
     ends: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     refused: Arc<Mutex<Option<MessageError>>>,
@@ -72,6 +75,7 @@ impl Published {
         let mut published = Published {
             source,
             held: Arc::default(),
+            large: Arc::default(),
             ends: Arc::default(),
             threads: Vec::new(),
             refused: Arc::default(),
@@ -91,14 +95,22 @@ impl Published {
             (Arc::clone(&published.source), Arc::clone(&published.held), Arc::clone(&published.ends));
         let answers = thread::Builder::new().name("answers".into());
         published.threads.push(answers.spawn(move || answer_in_time(&source, &held, &ends))?);
+        let (source, large, ends) =
+            (Arc::clone(&published.source), Arc::clone(&published.large), Arc::clone(&published.ends));
+        let reads = thread::Builder::new().name("large states".into());
+        published.threads.push(reads.spawn(move || read_large_states(&source, &large, &ends))?);
         Ok(published)
     }
 
     /// What answers the requests of other hosts.
     #[must_use]
     pub fn on_request(&self) -> OnRequest {
-        let (source, held, refused) =
-            (Arc::clone(&self.source), Arc::clone(&self.held), Arc::clone(&self.refused));
+        let (source, held, large, refused) = (
+            Arc::clone(&self.source),
+            Arc::clone(&self.held),
+            Arc::clone(&self.large),
+            Arc::clone(&self.refused),
+        );
         Arc::new(move |bytes, answer| {
             let request = match Request::decode(&bytes) {
                 Ok(request) => request,
@@ -115,6 +127,9 @@ impl Published {
             }
             // It may have to be answered earlier than all others.
             held.notify_one();
+            if matches!(request.ask, Ask::Piece(_)) {
+                large.notify_one();
+            }
             send(replies);
         })
     }
@@ -142,6 +157,7 @@ impl Drop for Published {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::Relaxed);
         self.held.notify_all();
+        self.large.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -169,6 +185,22 @@ fn answer_in_time(source: &Shared, held: &Condvar, ends: &AtomicBool) {
         } else {
             drop(locked);
             send(replies);
+        }
+    }
+}
+
+/// Reads large states, one after the other, while the source serves others. Its answers come from
+/// here: no thread of the carrier waits for a reading.
+fn read_large_states(source: &Shared, large: &Condvar, ends: &AtomicBool) {
+    while !ends.load(Ordering::Relaxed) {
+        let mut locked = lock(source);
+        if let Some(mut reading) = locked.reading() {
+            drop(locked);
+            reading.read(now());
+            let reply = lock(source).finish(now(), reading);
+            send(vec![reply]);
+        } else {
+            drop(large.wait_timeout(locked, SLICE));
         }
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Progress<A> {
     in_flight: BTreeMap<u64, InFlight>,
     pub(super) held: VecDeque<Held<A>>,
     pub(super) transfer: Option<Transfer>,
+    /// The request for which a large state is being read.
+    pub(super) reading: Option<u64>,
     /// Before this, no other large state is read for it.
     pub(super) reads_at: Duration,
     pub(super) report: SinkState,
@@ -98,6 +100,7 @@ impl<A> Progress<A> {
             in_flight: BTreeMap::new(),
             held: VecDeque::new(),
             transfer: None,
+            reading: None,
             reads_at: Duration::ZERO,
             report: SinkState { host: host.into(), ..SinkState::default() },
         }

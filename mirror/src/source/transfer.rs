@@ -2,11 +2,61 @@
 
 use std::time::Duration;
 
-use super::Read;
-use crate::message::{AskPiece, MAX_REPLY_BYTES, Piece, nanos};
+use super::{Channel, Read};
+use crate::message::{AskPiece, MAX_REPLY_BYTES, Piece, Reply, Request, nanos};
+use crate::status::SinkState;
 
 /// How long a large state is kept for the next piece.
 const KEPT: Duration = Duration::from_secs(15);
+
+/// A large state that is to be read. That takes long: the source is not needed for it.
+pub struct Reading<C, A> {
+    pub(super) sink: u64,
+    /// The request that asks for it.
+    pub(super) id: u64,
+    pub(super) answer: A,
+    ask: AskPiece,
+    channel: C,
+    payload: Vec<u8>,
+    /// The state, and when it was read.
+    read: Option<(Read, Duration)>,
+    checksum: u32,
+}
+
+impl<C: Channel, A> Reading<C, A> {
+    /// A reading that takes over the memory of the transfer before.
+    pub(super) fn new(
+        request: &Request,
+        ask: AskPiece,
+        channel: C,
+        former: Option<Transfer>,
+        answer: A,
+    ) -> Self {
+        let payload = former.map(|it| it.payload).unwrap_or_default();
+        let (sink, id) = (request.sink, request.id);
+        Reading { sink, id, answer, ask, channel, payload, read: None, checksum: 0 }
+    }
+
+    /// Reads the latest state.
+    pub fn read(&mut self, now: Duration) {
+        self.read = self.channel.read(&mut self.payload).map(|read| (read, now));
+        self.checksum = crc32c::crc32c(&self.payload);
+    }
+
+    /// What was asked for, the means to answer, and the transfer of the state that was read.
+    pub(super) fn into_transfer(self) -> (AskPiece, A, Option<Transfer>) {
+        let (key, checksum, payload) = (self.ask.key, self.checksum, self.payload);
+        let transfer = self.read.map(|(read, read_at)| Transfer {
+            key,
+            read,
+            read_at,
+            asked_at: read_at,
+            checksum,
+            payload,
+        });
+        (self.ask, self.answer, transfer)
+    }
+}
 
 /// A transfer under way.
 pub(super) struct Transfer {
@@ -19,20 +69,13 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// Of a state that was read now.
-    pub(super) fn new(now: Duration, key: u32, read: Read, payload: Vec<u8>) -> Transfer {
-        let checksum = crc32c::crc32c(&payload);
-        Transfer { key, read, read_at: now, asked_at: now, checksum, payload }
-    }
-
-    /// The memory of the payload, for another one.
-    pub(super) fn into_payload(self) -> Vec<u8> {
-        self.payload
+    pub(super) fn len(&self) -> u64 {
+        self.payload.len() as u64
     }
 
     /// Whether this is what the sink has a piece of.
     pub(super) fn is_of(&self, ask: &AskPiece) -> bool {
-        self.key == ask.key && self.read.publication == ask.publication
+        ask.publication != 0 && self.key == ask.key && self.read.publication == ask.publication
     }
 
     /// Whether nothing was asked for in a long time.
@@ -40,14 +83,23 @@ impl Transfer {
         now.saturating_sub(self.asked_at) >= KEPT
     }
 
-    /// The piece that is asked for. Of another publication than the sink has a piece of, it needs
-    /// the first one.
-    pub(super) fn piece(&mut self, now: Duration, session: u64, ask: &AskPiece) -> Piece<'_> {
+    /// The reply with the piece that is asked for. Of another publication than the sink has a piece
+    /// of, it needs the first one.
+    pub(super) fn piece(
+        &mut self,
+        now: Duration,
+        session: u64,
+        ask: &AskPiece,
+        report: &mut SinkState,
+    ) -> Vec<u8> {
         self.asked_at = now;
         let len = self.payload.len();
         let offset = if self.is_of(ask) { usize::try_from(ask.offset).unwrap_or(len).min(len) } else { 0 };
         let max = (ask.max_bytes as usize).clamp(1 << 10, MAX_REPLY_BYTES / 2);
-        Piece {
+        let bytes = &self.payload[offset..len.min(offset + max)];
+        report.pieces += 1;
+        report.bytes += bytes.len() as u64;
+        Reply::piece(Piece {
             session,
             key: self.key,
             publication: self.read.publication,
@@ -55,7 +107,7 @@ impl Transfer {
             len: len as u64,
             checksum: self.checksum,
             offset: offset as u64,
-            bytes: &self.payload[offset..len.min(offset + max)],
-        }
+            bytes,
+        })
     }
 }

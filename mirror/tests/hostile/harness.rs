@@ -17,6 +17,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     message
 }
 
+#[derive(Clone)]
 struct Worker;
 
 impl Channel for Worker {
@@ -142,6 +143,10 @@ pub fn to_a_source(requests: &[Vec<u8>]) {
                 assert!(round.interest.len() <= 64);
             }
             replies.extend(source.ask(now, &request, false));
+        }
+        while let Some(mut reading) = source.reading() {
+            reading.read(now);
+            replies.push(source.finish(now, reading));
         }
         source.changed(key);
         replies.extend(source.replies(now));

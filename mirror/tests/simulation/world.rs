@@ -8,7 +8,7 @@ use std::time::Duration;
 use tearless::mirror::ChannelFormat;
 use tearless_mirror::message::{Description, Interest, Request, Status, Writer};
 use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
-use tearless_mirror::source::{Channel, Latest, Limits, Read, Source};
+use tearless_mirror::source::{Channel, Latest, Limits, Read, Reading, Source};
 
 use crate::network::{Event, Faults, Network, Random};
 
@@ -55,6 +55,7 @@ fn payload(instance: u64, publication: u64) -> Vec<u8> {
         .collect()
 }
 
+#[derive(Clone)]
 struct Worker {
     truth: Rc<RefCell<Truth>>,
     now: Rc<Cell<Duration>>,
@@ -217,6 +218,8 @@ struct Host {
     life: u64,
     is_up: bool,
     source: Source<Worker, Asker>,
+    /// A large state that was read, until the source gets it.
+    reading: Option<Reading<Worker, Asker>>,
     /// With the origin's number.
     sinks: Vec<(usize, Sink<Copying>)>,
     origins: Vec<usize>,
@@ -285,6 +288,7 @@ impl World {
                 life: 0,
                 is_up: true,
                 source: Source::new(random.next() | 1, limits()),
+                reading: None,
                 sinks: Vec::new(),
                 polls_at: vec![Duration::MAX; origins.len()],
                 origins,
@@ -325,6 +329,7 @@ impl World {
         host.life += 1;
         host.is_up = true;
         host.source = Source::new(sessions[0], limits());
+        host.reading = None;
         for (name, truth) in &host.workers {
             let worker = Worker {
                 truth: Rc::clone(truth),
@@ -430,7 +435,17 @@ impl World {
             self.answer(at, &asker, &bytes);
         }
         let host = &mut self.hosts[at];
-        let next = host.source.next_reply().unwrap_or(Duration::MAX);
+        let mut next = host.source.next_reply().unwrap_or(Duration::MAX);
+        if let Some(reading) = host.reading.take() {
+            let (asker, bytes) = host.source.finish(now, reading);
+            self.answer(at, &asker, &bytes);
+        }
+        let host = &mut self.hosts[at];
+        host.reading = host.source.reading();
+        if let Some(reading) = &mut host.reading {
+            reading.read(now);
+            next = next.min(now + Duration::from_millis(self.random.below(50)));
+        }
         if next < host.polls_source_at {
             host.polls_source_at = next;
             self.network.at(next, Event::PollSource { host: at, life: host.life });

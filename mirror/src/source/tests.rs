@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use tearless::mirror::ChannelFormat;
+
+use super::{Channel, Latest, Limits, Read, Source};
+use crate::message::{Ask, AskPiece, AskRound, Description, Interest, Reply, Request, Status, Writer};
+
+/// States of so many bytes.
+#[derive(Clone)]
+struct Worker(usize);
+
+impl Channel for Worker {
+    fn latest(&mut self) -> Option<Latest> {
+        Some(Latest { publication: 1, len: self.0 as u64 })
+    }
+
+    fn read(&mut self, payload: &mut Vec<u8>) -> Option<Read> {
+        payload.clear();
+        payload.resize(self.0, 7);
+        Some(Read { publication: 1, age: None })
+    }
+}
+
+/// The numbers of requests answer them.
+fn source(limits: Limits) -> (Source<Worker, u64>, u32) {
+    let mut source = Source::new(7, limits);
+    let status = Status {
+        incarnation: 1,
+        pid: 1,
+        writer: Writer::Alive,
+        heartbeat_interval: None,
+        heartbeat_age: None,
+        opened_ago: None,
+        ended_ago: None,
+    };
+    let format = ChannelFormat {
+        codec: "bytes".into(),
+        type_name: "bytes".into(),
+        fingerprint: 1,
+        schema: None,
+        max_state_len: 1 << 20,
+        capacity: 1 << 20,
+    };
+    let description = Description { namespace: "fleet".into(), channel: "w".into(), instance: 1, format };
+    let key = source.add(Duration::ZERO, description, status, Worker(1 << 20));
+    (source, key)
+}
+
+fn round(sink: u64, id: u64, session: u64) -> Request {
+    let interest = vec![Interest { namespace: "*".into(), channel: "*".into() }];
+    let ask = AskRound { first: id, received: Vec::new(), max_bytes: 1 << 16, hold_ms: 500, interest };
+    Request { sink, host: "b".into(), id, session, ask: Ask::Round(ask) }
+}
+
+fn piece(sink: u64, id: u64, key: u32) -> Request {
+    let ask = AskPiece { key, publication: 0, offset: 0, max_bytes: 1 << 16 };
+    Request { sink, host: "b".into(), id, session: 7, ask: Ask::Piece(ask) }
+}
+
+#[test]
+fn while_a_large_state_is_read_others_are_answered() {
+    let (mut source, key) = source(Limits::default());
+    let now = Duration::from_secs(1);
+    for sink in [1, 2] {
+        assert!(source.ask(now, &round(sink, 1, 0), 1).is_none());
+        assert_eq!(source.replies(now).len(), 1, "the channel is announced");
+    }
+    assert!(source.ask(now, &piece(1, 2, key), 2).is_none(), "it is not read here");
+    assert!(source.ask(now, &piece(1, 2, key), 2).is_none(), "the same request again");
+    let mut reading = source.reading().expect("it is to be read");
+    assert!(source.reading().is_none(), "once");
+    source.changed(key);
+    source.ask(now, &round(2, 2, 7), 20);
+    assert_eq!(source.replies(now + Duration::from_secs(1))[0].0, 20);
+    let (_, refusal) = source.ask(now, &piece(1, 3, key), 3).expect("a refusal");
+    assert!(matches!(Reply::decode(&refusal), Ok(Reply::Refused(_))), "one large state at a time");
+    reading.read(now);
+    let (answer, bytes) = source.finish(now, reading);
+    assert_eq!(answer, 2);
+    assert!(matches!(Reply::decode(&bytes), Ok(Reply::Piece(piece)) if piece.bytes.len() == 1 << 16));
+}
