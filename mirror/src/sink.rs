@@ -129,9 +129,11 @@ impl<S: Copies> Sink<S> {
         while let Some((id, _)) = self.outstanding.iter().find(|(_, it)| it.until <= now) {
             let id = *id;
             self.outstanding.remove(&id);
+            self.flow.shrink();
             self.fail_round(now, id, LATE);
         }
         while let Some(offset) = self.transfer.as_mut().and_then(|it| it.take_late(now)) {
+            self.flow.shrink();
             self.fail(LATE);
             self.transfer_at = self.transfer_at.max(now + PAUSE);
             if !self.transfer.as_mut().is_some_and(|it| it.retry(offset)) {
@@ -231,7 +233,9 @@ impl<S: Copies> Sink<S> {
         let len = reply.map_or(0, <[u8]>::len);
         self.report.bytes += len as u64;
         self.flow.pay(now, len, self.options.rate);
-        let why = match (reply.map(Reply::decode), asked, offset) {
+        let reply = reply.map(Reply::decode);
+        let is_refusal = matches!(reply, Some(Ok(Reply::Refused(_))));
+        let why = match (reply, asked, offset) {
             (Some(Ok(Reply::Round(round, items))), Some(asked), _) => {
                 return self.round(now, id, &asked, round, items, len);
             }
@@ -243,6 +247,9 @@ impl<S: Copies> Sink<S> {
             (Some(Err(error)), ..) => error.to_string(),
             (None, ..) => "the host did not answer".into(),
         };
+        if !is_refusal {
+            self.flow.shrink();
+        }
         if offset.is_some() {
             self.fail(&why);
             self.drop_transfer(now, true);
@@ -254,7 +261,6 @@ impl<S: Copies> Sink<S> {
     fn fail(&mut self, why: &str) {
         self.report.failed += 1;
         self.report.trouble = Some(why.into());
-        self.flow.shrink();
     }
 
     fn fail_round(&mut self, now: Duration, id: u64, why: &str) {

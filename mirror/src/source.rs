@@ -59,14 +59,19 @@ pub struct Limits {
     pub forget_after: Duration,
     /// Larger states are asked for in pieces.
     pub inline: u32,
+    /// Maximum bytes of the large states that are kept for all sinks, unless it is a single one.
+    pub large: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { sinks: 1024, held: 8, forget_after: Duration::from_secs(30), inline: 64 << 10 }
+        let forget_after = Duration::from_secs(30);
+        Limits { sinks: 1024, held: 8, forget_after, inline: 64 << 10, large: 4 << 30 }
     }
 }
 
+/// After this long without a request, a sink and its large state make room for those of others.
+const IDLE: Duration = Duration::from_secs(5);
 /// Bytes a nanosecond that a sink may have read for it: no sink keeps the source busy.
 const READ_RATE: u64 = 2;
 
@@ -170,7 +175,7 @@ impl<C: Channel, A> Source<C, A> {
                 // A known sink may not know this session yet: then its first reply is under way.
                 if self.sinks.get(&request.sink).is_none_or(|sink| sink.interest != ask.interest) {
                     self.drop_sink(request.sink);
-                    if self.sinks.len() >= self.limits.sinks {
+                    if self.sinks.len() >= self.limits.sinks && !self.drop_idle(now) {
                         return Some((answer, Reply::refused("this host has too many mirrors already")));
                     }
                     self.sequence += 1;
@@ -201,7 +206,35 @@ impl<C: Channel, A> Source<C, A> {
         }
     }
 
+    /// Makes room for a sink in place of the one that has been idle for longest, if there is one.
+    fn drop_idle(&mut self, now: Duration) -> bool {
+        let idle = self.sinks.iter().filter(|(_, sink)| sink.is_idle(now));
+        let oldest = idle.min_by_key(|(_, sink)| sink.asked_at).map(|(id, _)| *id);
+        oldest.map(|id| self.drop_sink(id)).is_some()
+    }
+
+    /// Makes room for a large state of a sink in place of those that have been idle for longest, if
+    /// there are enough.
+    fn drop_idle_transfers(&mut self, now: Duration, sink: u64, len: u64) -> bool {
+        loop {
+            let others = self.sinks.iter().filter(|(id, _)| **id != sink);
+            let kept = others.fold(0_u64, |sum, (_, other)| sum.saturating_add(other.large_len()));
+            if kept == 0 || kept.saturating_add(len) <= self.limits.large {
+                return true;
+            }
+            let idle = self.sinks.iter_mut().filter(|(id, _)| **id != sink).filter_map(|(_, other)| {
+                let asked_at = other.transfer.as_ref()?.asked_at;
+                (now.saturating_sub(asked_at) >= IDLE).then_some((asked_at, &mut other.transfer))
+            });
+            match idle.min_by_key(|(asked_at, _)| *asked_at) {
+                Some((_, oldest)) => *oldest = None,
+                None => return false,
+            }
+        }
+    }
+
     fn drop_sink(&mut self, id: u64) {
+        self.readings.retain(|reading| reading.sink != id);
         if let Some(sink) = self.sinks.remove(&id) {
             sink.channels.keys().for_each(|key| self.forget(*key));
         }
@@ -260,7 +293,7 @@ impl<C: Channel, A> Source<C, A> {
     /// Takes a large state that was read. Returns the reply, which has its first piece.
     pub fn finish(&mut self, now: Duration, reading: Reading<C, A>) -> (A, Vec<u8>) {
         let sink = self.sinks.get_mut(&reading.sink);
-        let Some(sink) = sink.filter(|sink| sink.reading == Some(reading.id)) else {
+        let Some(sink) = sink.filter(|sink| sink.reading.is_some_and(|(id, _)| id == reading.id)) else {
             return (reading.answer, Reply::refused("the sink has to begin with a round"));
         };
         sink.reading = None;
@@ -278,14 +311,16 @@ impl<C: Channel, A> Source<C, A> {
         let known = self.sinks.get_mut(&request.sink).filter(|_| request.session == self.session);
         let Some(sink) = known else { return refused(answer, "the sink has to begin with a round") };
         sink.asked_at = now;
-        let channel = self.entries.get_mut(&ask.key).and_then(|entry| entry.channel.as_mut());
-        let Some(channel) = channel.filter(|_| sink.channels.contains_key(&ask.key)) else {
+        let entry = self.entries.get(&ask.key);
+        let channel =
+            entry.and_then(|entry| Some((entry.channel.clone()?, entry.description.format.max_state_len)));
+        let Some((mut channel, max_len)) = channel.filter(|_| sink.channels.contains_key(&ask.key)) else {
             return refused(answer, "there is no such channel any more");
         };
         if let Some(transfer) = sink.transfer.as_mut().filter(|it| it.is_of(&ask)) {
             return Some((answer, transfer.piece(now, self.session, &ask, &mut sink.report)));
         }
-        if let Some(id) = sink.reading {
+        if let Some((id, _)) = sink.reading {
             // The carrier may bring a request twice.
             let is_other = id != request.id;
             return is_other.then(|| (answer, Reply::refused("another large state is read for this sink")));
@@ -293,9 +328,14 @@ impl<C: Channel, A> Source<C, A> {
         if now < sink.reads_at {
             return refused(answer, "large states are asked for too fast");
         }
-        sink.reading = Some(request.id);
+        let len = channel.latest().map_or(0, |latest| latest.len.min(max_len)).max(sink.large_len());
+        if !self.drop_idle_transfers(now, request.sink, len) {
+            return refused(answer, "too many large states are sent at this moment");
+        }
+        let sink = self.sinks.get_mut(&request.sink)?;
+        sink.reading = Some((request.id, len));
         let former = sink.transfer.take();
-        self.readings.push_back(Reading::new(request, ask, channel.clone(), former, answer));
+        self.readings.push_back(Reading::new(request, ask, channel, former, answer));
         None
     }
 }

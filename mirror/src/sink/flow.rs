@@ -53,7 +53,7 @@ impl Flow {
         }
     }
 
-    /// A reply did not come: it may have been too large for the link to come in time.
+    /// A reply did not come: it may have been too large for the link.
     pub(super) fn shrink(&mut self) {
         self.max_bytes = (self.max_bytes / 2).max(MIN_BYTES);
     }

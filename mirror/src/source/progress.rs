@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tearless::hub::Pattern;
 
+use super::IDLE;
 use super::transfer::Transfer;
 use crate::message::{AskRound, Description, Interest, MAX_REPLY_BYTES};
 use crate::status::SinkState;
@@ -77,8 +78,8 @@ pub(super) struct Progress<A> {
     in_flight: BTreeMap<u64, InFlight>,
     pub(super) held: VecDeque<Held<A>>,
     pub(super) transfer: Option<Transfer>,
-    /// The request for which a large state is being read.
-    pub(super) reading: Option<u64>,
+    /// The request for which a large state is being read, and the bytes that it may have.
+    pub(super) reading: Option<(u64, u64)>,
     /// Before this, no other large state is read for it.
     pub(super) reads_at: Duration,
     pub(super) report: SinkState,
@@ -104,6 +105,16 @@ impl<A> Progress<A> {
             reads_at: Duration::ZERO,
             report: SinkState { host: host.into(), ..SinkState::default() },
         }
+    }
+
+    /// Whether nothing tells that the sink is still there.
+    pub(super) fn is_idle(&self, now: Duration) -> bool {
+        self.held.is_empty() && self.reading.is_none() && now.saturating_sub(self.asked_at) >= IDLE
+    }
+
+    /// Bytes of the large state that is kept for it, or will be.
+    pub(super) fn large_len(&self) -> u64 {
+        self.reading.map_or_else(|| self.transfer.as_ref().map_or(0, Transfer::len), |(_, len)| len)
     }
 
     /// What was done.

@@ -79,3 +79,49 @@ fn while_a_large_state_is_read_others_are_answered() {
     assert_eq!(answer, 2);
     assert!(matches!(Reply::decode(&bytes), Ok(Reply::Piece(piece)) if piece.bytes.len() == 1 << 16));
 }
+
+fn is_refused(reply: Option<(u64, Vec<u8>)>) -> bool {
+    reply.is_some_and(|(_, bytes)| matches!(Reply::decode(&bytes), Ok(Reply::Refused(_))))
+}
+
+#[test]
+fn idle_sinks_give_their_places_to_others_and_active_ones_do_not() {
+    let (mut source, _) = source(Limits { sinks: 3, ..Limits::default() });
+    let mut is_refused_at = |millis, sink, id| {
+        let now = Duration::from_millis(millis);
+        let is_refused = is_refused(source.ask(now, &round(sink, id, 0), id));
+        source.replies(now);
+        is_refused
+    };
+    for sink in 1..=3 {
+        assert!(!is_refused_at(sink, sink, 1));
+    }
+    assert!(is_refused_at(1000, 4, 1), "the others have just asked");
+    assert!(!is_refused_at(4900, 1, 2), "it holds a request from now on");
+    assert!(!is_refused_at(5100, 4, 2), "in place of 2");
+    assert!(!is_refused_at(5200, 5, 1), "in place of 3");
+    assert!(is_refused_at(5300, 2, 2), "1, 4 and 5 are active");
+    assert_eq!(source.reports().count(), 3);
+}
+
+#[test]
+fn large_states_that_are_kept_are_bounded_and_idle_ones_make_room() {
+    let (mut source, key) = source(Limits { large: 3 << 19, ..Limits::default() });
+    let begin = Duration::from_secs(1);
+    for sink in [1, 2] {
+        source.ask(begin, &round(sink, 1, 0), 1);
+    }
+    let mut is_refused_at = |now, sink, id| {
+        let is_refused = is_refused(source.ask(now, &piece(sink, id, key), id));
+        if let Some(mut reading) = source.reading() {
+            reading.read(now);
+            source.finish(now, reading);
+        }
+        is_refused
+    };
+    assert!(!is_refused_at(begin, 1, 2));
+    assert!(is_refused_at(begin, 2, 2), "two of them are more than a megabyte and a half");
+    assert!(!is_refused_at(begin + Duration::from_secs(4), 1, 3), "its own makes room");
+    assert!(is_refused_at(begin + Duration::from_secs(8), 2, 3), "the other is active");
+    assert!(!is_refused_at(begin + Duration::from_secs(9), 2, 4));
+}

@@ -63,7 +63,7 @@ pub(super) struct Transfer {
     key: u32,
     read: Read,
     read_at: Duration,
-    asked_at: Duration,
+    pub(super) asked_at: Duration,
     checksum: u32,
     payload: Vec<u8>,
 }
