@@ -21,6 +21,11 @@ use crate::status::{self, MirrorState, OriginState};
 
 /// Maximum number of hosts that are mirrored.
 const MAX_ORIGINS: usize = 1024;
+/// How long an origin without copies keeps its place after its host has vanished; also one with
+/// copies, if another host needs the place.
+const FORGET: Duration = Duration::from_secs(60);
+/// How long an origin with copies keeps its place, and they stay, after its host has vanished.
+const FORGET_COPIES: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a sink waits until it looks whether it shall end.
 const TICK: Duration = Duration::from_millis(250);
 /// How often a sink looks after its copies.
@@ -66,6 +71,8 @@ struct Mirroring {
     ends: Arc<AtomicBool>,
     report: Arc<Mutex<OriginState>>,
     orders: mpsc::Sender<Order>,
+    /// Since when its host has not been there.
+    vanished_at: Option<Duration>,
 }
 
 /// A running mirror. Dropped without [`Running::stop`], it leaves its copies as a killed one does.
@@ -107,7 +114,9 @@ impl Running {
 
     /// Mirrors the hosts that have come, and writes what is new: to be called some times a second.
     pub fn tick(&mut self) {
-        for host in self.carrier.hosts() {
+        let hosts = self.carrier.hosts();
+        self.end_vanished(&hosts);
+        for host in hosts {
             let interest = interest_in(&self.config.mirror, &host);
             if interest.is_empty() || self.origins.contains_key(&host) {
                 continue;
@@ -132,6 +141,40 @@ impl Running {
             );
         }
         self.duplicates = duplicates;
+    }
+
+    /// Ends origins whose hosts have vanished, so that names that came once do not fill all places.
+    fn end_vanished(&mut self, hosts: &[String]) {
+        let (now, mirror) = (now(), &self.config.mirror);
+        let is_new = |host: &&String| {
+            !self.origins.contains_key(*host) && mirror.iter().any(|(pattern, _)| pattern.matches(host))
+        };
+        let missing = (self.origins.len() + hosts.iter().filter(is_new).count()).saturating_sub(MAX_ORIGINS);
+        let vanished = self.origins.iter_mut().filter_map(|(host, origin)| {
+            let report = lock(&origin.report);
+            let is_here =
+                hosts.binary_search(host).is_ok() || (report.silent.is_some() && !report.unreachable);
+            origin.vanished_at = origin.vanished_at.or(Some(now)).filter(|_| !is_here);
+            Some(Vanished {
+                host: host.clone(),
+                at: origin.vanished_at?,
+                has_copies: report.channels > 0,
+                is_named: mirror.iter().any(|(pattern, _)| pattern.to_string() == *host),
+            })
+        });
+        let ended = ended(now, vanished.collect(), missing);
+        self.end(&ended, "it has vanished");
+    }
+
+    /// Ends origins: their copies are removed.
+    fn end(&mut self, hosts: &[String], why: &str) {
+        let ended: Vec<_> = hosts.iter().filter_map(|host| self.origins.remove_entry(host)).collect();
+        // All of them first: each takes a moment. Relaxed: nothing but the end follows from it.
+        ended.iter().for_each(|(_, origin)| origin.ends.store(true, Ordering::Relaxed));
+        for (host, origin) in ended {
+            self.events.tell("mirrors no longer", &[("origin", &host), ("reason", &why)]);
+            origin.stop();
+        }
     }
 
     /// Tells once why a host is not mirrored.
@@ -159,7 +202,7 @@ impl Running {
         let thread = thread::Builder::new().name(format!("mirror {host}"));
         let thread = thread.spawn(move || origin.run(&received));
         let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(Mirroring { thread, ends, report, orders })
+        Ok(Mirroring { thread, ends, report, orders, vanished_at: None })
     }
 
     /// Takes over what a new configuration says of the channels to mirror, and of their limits. The
@@ -182,12 +225,7 @@ impl Running {
                 let _ = origin.orders.send(Order::Reload(interest, self.config.sink));
             }
         }
-        for host in ended {
-            if let Some(origin) = self.origins.remove(&host) {
-                self.events.tell("mirrors no longer", &[("origin", &host)]);
-                origin.stop();
-            }
-        }
+        self.end(&ended, "it is not wanted");
         self.events.tell("reloaded", &[]);
     }
 
@@ -224,6 +262,28 @@ impl Mirroring {
         self.ends.store(true, Ordering::Relaxed);
         let _ = self.thread.join();
     }
+}
+
+/// An origin whose host has vanished.
+struct Vanished {
+    host: String,
+    at: Duration,
+    has_copies: bool,
+    /// Whether the configuration has its name, and not only a pattern.
+    is_named: bool,
+}
+
+/// The origins that end, of those that have vanished: others miss so many places.
+fn ended(now: Duration, mut vanished: Vec<Vanished>, mut missing: usize) -> Vec<String> {
+    vanished.sort_by_key(|it| (it.has_copies, it.at));
+    vanished.retain(|it| {
+        let time = now.saturating_sub(it.at);
+        let is_over = !it.has_copies || (!it.is_named && (missing > 0 || time >= FORGET_COPIES));
+        let ends = is_over && time >= FORGET;
+        missing = missing.saturating_sub(usize::from(ends));
+        ends
+    });
+    vanished.into_iter().map(|it| it.host).collect()
 }
 
 fn interest_in(mirror: &[(Pattern, Interest)], host: &str) -> Vec<Interest> {
@@ -315,5 +375,38 @@ impl StatusChannel {
             // The next one may have room.
             let _ = writer.publish(state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_came_once_do_not_keep_all_places() {
+        let all = || {
+            let mut vanished: Vec<_> = (0..MAX_ORIGINS as u64)
+                .map(|it| (format!("pod-{it}"), Duration::from_secs(1000 - it / 10), true, false))
+                .collect();
+            vanished.push(("named".into(), Duration::ZERO, true, true));
+            vanished.push(("empty".into(), Duration::from_secs(990), false, true));
+            let vanished = vanished.into_iter();
+            vanished
+                .map(|(host, at, has_copies, is_named)| Vanished { host, at, has_copies, is_named })
+                .collect()
+        };
+        let at = |seconds, missing| ended(Duration::from_secs(seconds), all(), missing);
+        assert!(at(900, 5).is_empty(), "none for a minute");
+        assert_eq!(at(1060, 0), ["empty"], "nothing is lost with it");
+        let longest = ["empty", "pod-1020", "pod-1021"];
+        assert_eq!(at(1060, 3), longest, "those that have vanished first make room");
+        assert_eq!(at(1060, 2000).len(), MAX_ORIGINS + 1);
+        let after_a_day = at(24 * 60 * 60 + 1000, 0);
+        assert_eq!(
+            after_a_day.len(),
+            MAX_ORIGINS + 1,
+            "so do copies of hosts without a name in the configuration"
+        );
+        assert!(!after_a_day.contains(&"named".to_owned()), "a name in the configuration keeps its place");
     }
 }

@@ -112,7 +112,7 @@ impl<S: Copies> Sink<S> {
             silent: self.news_at.map(|at| now.saturating_sub(at).as_secs_f64()),
             round_trip: self.flow.round_trip.map(|time| time.as_secs_f64()),
             memory: self.channels.memory(),
-            channels: self.channels.copies().count() as u64,
+            channels: self.channels.count(),
             refused: self.channels.refused().take(MAX_REASONS).collect(),
             ..self.report.clone()
         }

@@ -90,6 +90,11 @@ impl<S: Copies> Channels<S> {
         self.bytes
     }
 
+    /// Number of the copies.
+    pub(super) fn count(&self) -> u64 {
+        (self.copies().count() + self.orphans.len()) as u64
+    }
+
     /// Why channels have no copies.
     pub(super) fn refused(&self) -> impl Iterator<Item = String> {
         self.channels.values().filter_map(|channel| {
