@@ -142,8 +142,7 @@ impl<S: Copies> Sink<S> {
         }
         self.look_for_silence(now);
         if self.channels.take_refresh(now) {
-            // To the source, this is another sink.
-            self.id = self.id.wrapping_add(1);
+            self.begin_again();
         }
         let mut requests = Vec::new();
         while self.flow.ask_at <= now && self.may_ask() {
@@ -424,8 +423,15 @@ impl<S: Copies> Sink<S> {
         self.interest = interest;
         self.options = options;
         self.flow.reload(&options);
-        // To the source, this is another sink: it lists all of its channels.
+        self.begin_again();
+    }
+
+    /// Becomes another sink for the source, which lists all of its channels. Replies to the former
+    /// one would be of another listing.
+    fn begin_again(&mut self) {
         self.id = self.id.wrapping_add(1);
+        self.outstanding.clear();
+        self.lose(self.next_id);
     }
 
     /// Ends the mirror of this origin: its copies are removed.

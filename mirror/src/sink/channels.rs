@@ -23,6 +23,8 @@ struct Channel<C> {
     sequence: u64,
     /// Whether it was in the current listing.
     is_listed: bool,
+    /// Whether news of the current listing came while there was no copy.
+    has_missed: bool,
     /// Memory of this host that it counts for.
     bytes: u64,
 }
@@ -153,7 +155,9 @@ impl<S: Copies> Channels<S> {
 
     /// The source begins to tell which channels there are.
     pub(super) fn begin_listing(&mut self) {
-        self.channels.values_mut().for_each(|channel| channel.is_listed = false);
+        for channel in self.channels.values_mut() {
+            (channel.is_listed, channel.has_missed) = (false, false);
+        }
     }
 
     /// All channels were told: the others are gone.
@@ -205,14 +209,18 @@ impl<S: Copies> Channels<S> {
         if self.gone.get(&item.key).is_some_and(|later| *later > id) {
             return true;
         }
-        if let Some(description) = &item.description {
+        // What an earlier listing had may be gone in this one.
+        if let Some(description) = item.description.as_ref().filter(|_| is_listing) {
             self.describe(now, item.key, description, report);
         }
         // Of a channel beyond the limit nothing is kept.
         let is_full = self.channels.len() >= self.options.max_channels;
         let Some(channel) = self.channels.get_mut(&item.key) else { return is_full };
         channel.is_listed |= is_listing;
-        let Ok(copy) = &mut channel.copy else { return true };
+        let Ok(copy) = &mut channel.copy else {
+            channel.has_missed |= is_listing;
+            return true;
+        };
         if let Some(status) = &item.status
             && sequence > channel.sequence
         {
@@ -349,9 +357,15 @@ impl<S: Copies> Channels<S> {
             0
         };
         self.bytes += bytes;
-        let channel = Channel { name, instance, copy, sequence: 0, is_listed: true, bytes };
+        let channel =
+            Channel { name, instance, copy, sequence: 0, is_listed: true, has_missed: false, bytes };
+        let has_copy = channel.copy.is_ok();
         if let Some(former) = self.channels.insert(key, channel) {
             self.bytes -= former.bytes;
+            if has_copy && former.has_missed {
+                // The rounds have overtaken each other.
+                self.refresh_at = Some(now);
+            }
         }
     }
 
