@@ -6,23 +6,41 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tearless::mirror::ChannelFormat;
-use tearless_mirror::message::{Description, Interest, Request, Status, Writer};
+use tearless_mirror::message::{Ask, Description, Interest, Reply, Request, Status, Writer};
 use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
 use tearless_mirror::source::{Channel, Latest, Limits, Read, Reading, Source};
 
 use crate::network::{Event, Faults, Network, Random};
 
-/// What a sink may do wrong, to see that it is found.
+/// What a sink or a source may do wrong, to see that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
     AppliesOlder,
     IgnoresRemoval,
     LosesStatus,
     LosesState,
+    ChecksNothing,
+    /// Of a source, as those that follow.
+    SendsTorn,
+    SendsStale,
+    MissesChange,
+    MissesRemoval,
+    /// It takes what it has sent for received.
+    SendsNothingAgain,
 }
 
-pub const MISTAKES: [Mistake; 4] =
-    [Mistake::AppliesOlder, Mistake::IgnoresRemoval, Mistake::LosesStatus, Mistake::LosesState];
+pub const MISTAKES: [Mistake; 10] = [
+    Mistake::AppliesOlder,
+    Mistake::IgnoresRemoval,
+    Mistake::LosesStatus,
+    Mistake::LosesState,
+    Mistake::ChecksNothing,
+    Mistake::SendsTorn,
+    Mistake::SendsStale,
+    Mistake::MissesChange,
+    Mistake::MissesRemoval,
+    Mistake::SendsNothingAgain,
+];
 
 /// Larger states are pulled.
 const INLINE: u32 = 512;
@@ -60,6 +78,7 @@ struct Worker {
     truth: Rc<RefCell<Truth>>,
     now: Rc<Cell<Duration>>,
     unread: Rc<Cell<u64>>,
+    mistake: Option<Mistake>,
 }
 
 impl Channel for Worker {
@@ -77,6 +96,15 @@ impl Channel for Worker {
             return None;
         }
         *into = payload(truth.instance, truth.publication);
+        let former = payload(truth.instance, truth.publication.saturating_sub(1));
+        match self.mistake {
+            Some(Mistake::SendsStale) => *into = former,
+            Some(Mistake::SendsTorn) if into.len() == former.len() => {
+                let half = into.len() / 2;
+                into[..half].copy_from_slice(&former[..half]);
+            }
+            _ => {}
+        }
         let age = self.now.get().saturating_sub(truth.published_at);
         Some(Read { publication: truth.publication, age: Some(age) })
     }
@@ -191,7 +219,10 @@ impl Mirrored for OneCopy {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        Ok(())
+        let memory = self.of.memory.borrow();
+        let is_there = memory.get(&self.name).is_some_and(|copy| Rc::ptr_eq(copy, &self.copy));
+        let is_right = is_there || self.of.mistake.get() == Some(Mistake::ChecksNothing);
+        is_right.then_some(()).ok_or_else(|| "it was removed".into())
     }
 
     fn remove(self) {
@@ -220,6 +251,8 @@ struct Host {
     source: Source<Worker, Asker>,
     /// A large state that was read, until the source gets it.
     reading: Option<Reading<Worker, Asker>>,
+    /// The last round that it has sent.
+    sequence: u64,
     /// With the origin's number.
     sinks: Vec<(usize, Sink<Copying>)>,
     origins: Vec<usize>,
@@ -236,6 +269,7 @@ pub struct World {
     unread: Rc<Cell<u64>>,
     truths: Rc<RefCell<HashMap<u64, Rc<RefCell<Truth>>>>>,
     failing: Rc<Cell<u64>>,
+    mistake: Option<Mistake>,
     hosts: Vec<Host>,
     next_instance: u64,
     steps: u64,
@@ -277,7 +311,7 @@ impl World {
         let (now, unread) = (Rc::new(Cell::new(Duration::ZERO)), Rc::new(Cell::new(seed)));
         let truths = Rc::new(RefCell::new(HashMap::new()));
         let failing = Rc::new(Cell::new(if random.percent(25) { 2 } else { 0 }));
-        let mistake = Rc::new(Cell::new(mistake));
+        let copies_mistake = Rc::new(Cell::new(mistake));
         let copies_random = Rc::new(RefCell::new(Random(random.next())));
         let hosts = (0..count).map(|host| {
             let mut origins: Vec<usize> = (0..count).filter(|other| *other != host).collect();
@@ -289,6 +323,7 @@ impl World {
                 is_up: true,
                 source: Source::new(random.next() | 1, limits()),
                 reading: None,
+                sequence: 0,
                 sinks: Vec::new(),
                 polls_at: vec![Duration::MAX; origins.len()],
                 origins,
@@ -299,15 +334,25 @@ impl World {
                     random: Rc::clone(&copies_random),
                     failing: Rc::clone(&failing),
                     truths: Rc::clone(&truths),
-                    mistake: Rc::clone(&mistake),
+                    mistake: Rc::clone(&copies_mistake),
                 },
                 polls_source_at: Duration::MAX,
             }
         });
         let hosts = hosts.collect();
         let network = Network::new(faults);
-        let mut world =
-            World { random, network, now, unread, truths, failing, hosts, next_instance: 0, steps: 0 };
+        let mut world = World {
+            random,
+            network,
+            now,
+            unread,
+            truths,
+            failing,
+            mistake,
+            hosts,
+            next_instance: 0,
+            steps: 0,
+        };
         for host in 0..count {
             world.start(host);
         }
@@ -335,6 +380,7 @@ impl World {
                 truth: Rc::clone(truth),
                 now: Rc::clone(&self.now),
                 unread: Rc::clone(&self.unread),
+                mistake: self.mistake,
             };
             let status = truth.borrow().status;
             let key = host.source.add(self.network.now, described(name, &truth.borrow()), status, worker);
@@ -375,7 +421,13 @@ impl World {
         let now = self.network.now;
         match event {
             Event::Request { from, sink, life, to, id, bytes } => {
-                let Ok(request) = Request::decode(&bytes) else { return };
+                let Ok(mut request) = Request::decode(&bytes) else { return };
+                if self.mistake == Some(Mistake::SendsNothingAgain)
+                    && let Ask::Round(ask) = &mut request.ask
+                {
+                    let last = self.hosts[to].sequence;
+                    ask.received = (last.saturating_sub(100)..=last).collect();
+                }
                 if self.hosts[to].is_up {
                     let asker = Asker { host: from, sink, life, id };
                     let reply = self.hosts[to].source.ask(now, &request, asker);
@@ -453,6 +505,9 @@ impl World {
     }
 
     fn answer(&mut self, from: usize, asker: &Asker, bytes: &[u8]) {
+        if let Ok(Reply::Round(round, _)) = Reply::decode(bytes) {
+            self.hosts[from].sequence = round.sequence;
+        }
         let Asker { host: to, sink, life, id } = *asker;
         self.network.send(&mut self.random, (from, to), bytes.len(), |damage| Event::Reply {
             to,
@@ -480,7 +535,9 @@ impl World {
                 if let Some(truth) = there {
                     self.hosts[at].workers.remove(&name);
                     let key = truth.borrow().key;
-                    self.with_source(at, |source| source.remove(key));
+                    if self.mistake != Some(Mistake::MissesRemoval) {
+                        self.with_source(at, |source| source.remove(key));
+                    }
                 }
             }
             30..60 => {
@@ -498,18 +555,41 @@ impl World {
                     self.with_source(at, |source| source.set_status(now, key, status));
                 }
             }
+            60..66 if self.failing.get() > 0 => {
+                // A copy is removed by hand.
+                let mut memory = self.hosts[at].copying.memory.borrow_mut();
+                let any = usize::try_from(self.random.below(memory.len().max(1) as u64)).unwrap();
+                if let Some(key) = memory.keys().nth(any).cloned() {
+                    memory.remove(&key);
+                }
+            }
+            66..76 => self.check(at),
             _ => match there {
                 Some(truth) => {
                     let mut truth = truth.borrow_mut();
                     truth.publication += 1;
                     truth.published_at = self.network.now;
                     let key = truth.key;
+                    let reaches_source =
+                        self.mistake != Some(Mistake::MissesChange) || truth.publication % 7 > 0;
                     drop(truth);
-                    self.with_source(at, |source| source.changed(key));
+                    if reaches_source {
+                        self.with_source(at, |source| source.changed(key));
+                    }
                 }
                 None if self.random.percent(20) => self.create(at, &name),
                 None => {}
             },
+        }
+    }
+
+    /// The host's sinks look after their copies.
+    fn check(&mut self, at: usize) {
+        for sink in 0..self.hosts[at].sinks.len() {
+            if self.hosts[at].is_up {
+                self.hosts[at].sinks[sink].1.check(self.network.now);
+                self.poll_sink(at, sink);
+            }
         }
     }
 
@@ -525,8 +605,12 @@ impl World {
         let truth = Rc::new(RefCell::new(truth));
         self.truths.borrow_mut().insert(self.next_instance, Rc::clone(&truth));
         self.hosts[at].workers.insert(name.into(), Rc::clone(&truth));
-        let worker =
-            Worker { truth: Rc::clone(&truth), now: Rc::clone(&self.now), unread: Rc::clone(&self.unread) };
+        let worker = Worker {
+            truth: Rc::clone(&truth),
+            now: Rc::clone(&self.now),
+            unread: Rc::clone(&self.unread),
+            mistake: self.mistake,
+        };
         let (now, description, status) =
             (self.network.now, described(name, &truth.borrow()), truth.borrow().status);
         self.with_source(at, |source| truth.borrow_mut().key = source.add(now, description, status, worker));
@@ -568,6 +652,7 @@ impl World {
             let is_over = now >= end;
             if is_over || now >= looked_at + Duration::from_millis(500) {
                 looked_at = now;
+                (0..self.hosts.len()).for_each(|host| self.check(host));
                 match self.difference() {
                     None => return,
                     Some(difference) => assert!(!is_over, "after {patience:?}: {difference}"),
