@@ -9,6 +9,7 @@ pub mod carrier;
 pub mod config;
 pub mod local;
 pub mod message;
+pub mod pace;
 #[cfg(feature = "zenoh")]
 pub mod run;
 pub mod sink;

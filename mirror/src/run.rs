@@ -15,6 +15,7 @@ use crate::carrier::{Carrier, OnReply};
 use crate::config::{Config, Log};
 use crate::local::{CopyOptions, LocalCopies, Published, now};
 use crate::message::Interest;
+use crate::pace::Pace;
 use crate::sink::{Options, Sink};
 use crate::source::Limits;
 use crate::status::{self, MirrorState, OriginState};
@@ -83,6 +84,8 @@ pub struct Running {
     origins: BTreeMap<String, Mirroring>,
     events: Events,
     duplicates: Vec<String>,
+    /// What all origins share.
+    pace: Pace,
     /// Hosts that can't be mirrored.
     refused: BTreeSet<String>,
     began: Duration,
@@ -109,7 +112,8 @@ impl Running {
         events
             .tell("started", &[("host", &config.carrier.host), ("listen", &config.carrier.listen.join(","))]);
         let (origins, duplicates, refused) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
-        Ok(Running { config, carrier, published, origins, events, duplicates, refused, began: now() })
+        let (pace, began) = (Pace::default(), now());
+        Ok(Running { config, carrier, published, origins, events, duplicates, pace, refused, began })
     }
 
     /// Mirrors the hosts that have come, and writes what is new: to be called some times a second.
@@ -189,6 +193,7 @@ impl Running {
         let patterns: Vec<Pattern> = interest.iter().map(|it| it.patterns().0).collect();
         let copies = LocalCopies::new(self.config.copies.clone()).with_former(&patterns);
         let sink = Sink::new(&self.config.carrier.host, host, random()?, interest, self.config.sink, copies);
+        let sink = sink.paced(self.pace.clone());
         let (orders, received) = mpsc::channel();
         let carrier: Arc<dyn Carrier> = self.carrier.clone();
         let origin = Origin {
@@ -311,7 +316,7 @@ impl Origin {
                 let patience = self.sink.patience(&request);
                 self.carrier.ask(self.sink.origin(), request.encode(), patience, on_reply);
             }
-            let wait = self.sink.next_poll().saturating_sub(now()).min(TICK);
+            let wait = self.sink.next_poll(now()).saturating_sub(now()).min(TICK);
             let first = received.recv_timeout(wait).ok();
             for order in first.into_iter().chain(received.try_iter()) {
                 match order {

@@ -18,6 +18,7 @@ pub use copies::{Copies, Mirrored};
 pub use options::Options;
 
 use crate::message::{Ask, AskRound, Interest, Items, MAX_RECEIVED, Piece, Reply, Request, Round};
+use crate::pace::Pace;
 use crate::status::OriginState;
 use channels::Channels;
 use flow::Flow;
@@ -34,6 +35,8 @@ struct Outstanding {
     session: u64,
     asked_at: Duration,
     until: Duration,
+    /// Bytes of the reply, as the pace was told.
+    expected: usize,
 }
 
 /// The reading host's half of a mirror, for one origin.
@@ -98,6 +101,13 @@ impl<S: Copies> Sink<S> {
         }
     }
 
+    /// The same sink, which asks at the pace that it shares with others of this host.
+    #[must_use]
+    pub fn paced(mut self, pace: Pace) -> Sink<S> {
+        self.flow.pace = pace;
+        self
+    }
+
     /// The origin's host.
     #[must_use]
     pub fn origin(&self) -> &str {
@@ -126,14 +136,15 @@ impl<S: Copies> Sink<S> {
     /// The requests that are due, and what time has brought: to be called after every reply, and at
     /// [`Sink::next_poll`].
     pub fn poll(&mut self, now: Duration) -> Vec<Request> {
-        while let Some((id, _)) = self.outstanding.iter().find(|(_, it)| it.until <= now) {
-            let id = *id;
+        while let Some((id, expected)) =
+            self.outstanding.iter().find_map(|(id, it)| (it.until <= now).then_some((*id, it.expected)))
+        {
             self.outstanding.remove(&id);
-            self.flow.shrink();
+            self.flow.miss(now, expected);
             self.fail_round(now, id, LATE);
         }
-        while let Some(offset) = self.transfer.as_mut().and_then(|it| it.take_late(now)) {
-            self.flow.shrink();
+        while let Some((offset, expected)) = self.transfer.as_mut().and_then(|it| it.take_late(now)) {
+            self.flow.miss(now, expected);
             self.fail(LATE);
             self.transfer_at = self.transfer_at.max(now + PAUSE);
             if !self.transfer.as_mut().is_some_and(|it| it.retry(offset)) {
@@ -145,12 +156,13 @@ impl<S: Copies> Sink<S> {
             self.begin_again();
         }
         let mut requests = Vec::new();
-        while self.flow.ask_at <= now && self.may_ask() {
+        while self.flow.ask_at <= now && self.may_ask() && self.flow.take_turn(now) {
             self.next_id += 1;
             let outstanding = Outstanding {
                 session: self.session,
                 asked_at: now,
                 until: now + self.options.hold + self.options.patience,
+                expected: self.flow.expected,
             };
             self.outstanding.insert(self.next_id, outstanding);
             requests.push(self.request(Ask::Round(AskRound {
@@ -168,6 +180,9 @@ impl<S: Copies> Sink<S> {
                 self.transfer = wanted.map(|(key, wanted)| Transfer::new(key, wanted, max_bytes));
             }
             while let Some(transfer) = self.transfer.as_mut().filter(|it| it.may_ask()) {
+                if !self.flow.take_piece_turn(now, transfer.expected()) {
+                    break;
+                }
                 self.next_id += 1;
                 let ask = transfer.ask(now, self.next_id);
                 requests.push(self.request(Ask::Piece(ask)));
@@ -178,17 +193,17 @@ impl<S: Copies> Sink<S> {
 
     /// When to poll at the latest.
     #[must_use]
-    pub fn next_poll(&self) -> Duration {
+    pub fn next_poll(&self, now: Duration) -> Duration {
         let late = self.outstanding.values().map(|it| it.until).min();
-        let silent = self.news_at.filter(|_| !self.is_unreachable && !self.is_idle());
+        let silent = self.silent_since().filter(|_| !self.is_unreachable);
         let may_transfer = self.transfer.as_ref().map_or(self.channels.wants_any(), Transfer::may_ask);
         [
             late,
             self.transfer.as_ref().and_then(Transfer::late_at),
             silent.map(|at| at + self.options.unreachable_after),
             self.channels.refresh_at(),
-            self.may_ask().then_some(self.flow.ask_at),
-            may_transfer.then_some(self.transfer_at.max(self.flow.ask_at)),
+            self.may_ask().then(|| self.flow.due(now)),
+            may_transfer.then(|| self.transfer_at.max(self.flow.piece_due(now))),
         ]
         .into_iter()
         .flatten()
@@ -196,16 +211,25 @@ impl<S: Copies> Sink<S> {
         .unwrap_or(Duration::MAX)
     }
 
-    /// One at a time until the origin has answered.
+    /// One at a time until the origin has answered, while nothing changes there, and while more
+    /// would only wait for the link.
     fn may_ask(&self) -> bool {
-        let window = if self.flow.has_failed() || self.session == 0 { 1 } else { self.options.window };
+        let is_one = self.flow.has_failed() || self.session == 0 || self.flow.is_slow;
+        let window = if is_one { 1 } else { self.options.window };
         self.outstanding.len() < window
     }
 
-    /// Whether the sink itself waits, to pay for what has come.
-    fn is_idle(&self) -> bool {
-        let is_waiting = self.transfer.as_ref().is_some_and(Transfer::is_waiting);
-        self.outstanding.is_empty() && !is_waiting && !self.flow.has_failed()
+    /// Since when the origin has not answered. It is not silent while the sink itself waits: for
+    /// its turn, or to pay for what has come.
+    fn silent_since(&self) -> Option<Duration> {
+        let news_at = self.news_at?;
+        if self.flow.has_failed() {
+            return Some(news_at);
+        }
+        let rounds = self.outstanding.first_key_value().map(|(_, it)| it.asked_at);
+        let pieces = self.transfer.as_ref().and_then(Transfer::asked_at);
+        let oldest = rounds.into_iter().chain(pieces).min()?;
+        Some(news_at.max(oldest))
     }
 
     fn request(&self, ask: Ask) -> Request {
@@ -224,21 +248,29 @@ impl<S: Copies> Sink<S> {
     /// Takes the reply to a request; `None` if the carrier knows that there will be none.
     pub fn reply(&mut self, now: Duration, id: u64, reply: Option<&[u8]>) {
         let asked = self.outstanding.remove(&id);
-        let offset = self.transfer.as_mut().and_then(|it| it.take(id));
-        if asked.is_none() && offset.is_none() {
+        let piece = self.transfer.as_mut().and_then(|it| it.take(id));
+        let round_expected = asked.as_ref().map(|it| it.expected);
+        let Some(expected) = round_expected.or_else(|| piece.map(|it| it.expected)) else {
             // One that has come twice, or too late: it was asked for again.
             return;
+        };
+        if reply.is_none() {
+            self.flow.pace.refund(now, expected);
         }
         let len = reply.map_or(0, <[u8]>::len);
         self.report.bytes += len as u64;
         self.flow.pay(now, len, self.options.rate);
         let reply = reply.map(Reply::decode);
         let is_refusal = matches!(reply, Some(Ok(Reply::Refused(_))));
-        let why = match (reply, asked, offset) {
+        let why = match (reply, asked, piece) {
             (Some(Ok(Reply::Round(round, items))), Some(asked), _) => {
                 return self.round(now, id, &asked, round, items, len);
             }
-            (Some(Ok(Reply::Piece(piece))), _, Some(offset)) => return self.piece(now, offset, &piece),
+            (Some(Ok(Reply::Piece(piece))), _, Some(of)) => {
+                let excess = self.flow.measure(now, of.asked_at, 0, (expected, len));
+                self.flow.adapt(excess, len, &self.options);
+                return self.piece(now, of.offset, &piece);
+            }
             (Some(Ok(Reply::Refused(reason))), ..) => {
                 format!("refused: {}", reason.chars().take(200).collect::<String>())
             }
@@ -249,7 +281,7 @@ impl<S: Copies> Sink<S> {
         if !is_refusal {
             self.flow.shrink();
         }
-        if offset.is_some() {
+        if piece.is_some() {
             self.fail(&why);
             self.drop_transfer(now, true);
         } else {
@@ -275,9 +307,9 @@ impl<S: Copies> Sink<S> {
     }
 
     fn look_for_silence(&mut self, now: Duration) {
-        let silent = self.news_at.map(|at| now.saturating_sub(at));
+        let silent = self.silent_since().map(|at| now.saturating_sub(at));
         let silent = silent.filter(|silent| *silent >= self.options.unreachable_after);
-        if silent.is_some() && !self.is_idle() && !self.is_unreachable {
+        if silent.is_some() && !self.is_unreachable {
             self.is_unreachable = true;
             self.channels.set_unreachable(silent);
         }
@@ -315,8 +347,9 @@ impl<S: Copies> Sink<S> {
             self.begin_session(round.session);
         }
         self.hear(now);
-        let took = now.saturating_sub(of.asked_at).saturating_sub(Duration::from_micros(round.held_us));
-        self.flow.adapt(took, bytes, &self.options);
+        let excess = self.flow.measure(now, of.asked_at, round.held_us, (of.expected, bytes));
+        self.flow.adapt(excess, bytes, &self.options);
+        self.flow.expect(excess, bytes, items.clone().next().is_none());
         self.report.rounds += 1;
         if round.listing > self.listing {
             self.listing = round.listing;

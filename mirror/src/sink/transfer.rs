@@ -12,6 +12,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How many pieces may be late before the transfer is begun again.
 const MAX_LATE: u32 = 4;
 
+/// A piece that is outstanding.
+#[derive(Clone, Copy)]
+pub(super) struct Outstanding {
+    /// Where it begins.
+    pub(super) offset: u64,
+    pub(super) asked_at: Duration,
+    /// Bytes of the reply, as the pace was told.
+    pub(super) expected: usize,
+}
+
 /// A transfer under way.
 pub(super) struct Transfer {
     pub(super) key: u32,
@@ -25,8 +35,8 @@ pub(super) struct Transfer {
     checksum: u32,
     /// Maximum bytes of a piece.
     max_bytes: u32,
-    /// Where outstanding pieces begin, and until when they may come, by the requests' numbers.
-    outstanding: BTreeMap<u64, (u64, Duration)>,
+    /// By the requests' numbers.
+    outstanding: BTreeMap<u64, Outstanding>,
     /// The pieces that are still to be asked for begin here.
     next: u64,
     /// Pieces that were lost.
@@ -68,28 +78,36 @@ impl Transfer {
             self.next += u64::from(self.max_bytes);
             self.next - u64::from(self.max_bytes)
         });
-        self.outstanding.insert(id, (offset, now + PATIENCE));
+        self.outstanding.insert(id, Outstanding { offset, asked_at: now, expected: self.expected() });
         AskPiece { key: self.key, publication: self.publication, offset, max_bytes: self.max_bytes }
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.outstanding.is_empty()
+    /// Bytes that a piece is expected to have.
+    pub(super) fn expected(&self) -> usize {
+        self.max_bytes as usize
+    }
+
+    /// Since when a piece is outstanding.
+    pub(super) fn asked_at(&self) -> Option<Duration> {
+        self.outstanding.values().map(|it| it.asked_at).min()
     }
 
     /// When the next piece will be late.
     pub(super) fn late_at(&self) -> Option<Duration> {
-        self.outstanding.values().map(|(_, until)| *until).min()
+        self.asked_at().map(|at| at + PATIENCE)
     }
 
-    /// Where the piece begins that the request `id` has asked for, which waits no more.
-    pub(super) fn take(&mut self, id: u64) -> Option<u64> {
-        self.outstanding.remove(&id).map(|(offset, _)| offset)
+    /// The piece that the request `id` has asked for, which waits no more.
+    pub(super) fn take(&mut self, id: u64) -> Option<Outstanding> {
+        self.outstanding.remove(&id)
     }
 
-    /// Where a late piece begins, which is waited for no more.
-    pub(super) fn take_late(&mut self, now: Duration) -> Option<u64> {
-        let late = self.outstanding.iter().find(|(_, (_, until))| *until <= now);
-        late.map(|(id, _)| *id).and_then(|id| self.take(id))
+    /// A late piece, which is waited for no more: where it begins, and the bytes that it should
+    /// have had.
+    pub(super) fn take_late(&mut self, now: Duration) -> Option<(u64, usize)> {
+        let late = self.outstanding.iter().find(|(_, it)| it.asked_at + PATIENCE <= now);
+        let late = late.map(|(id, _)| *id).and_then(|id| self.take(id))?;
+        Some((late.offset, late.expected))
     }
 
     /// Asks for a late piece again, unless it is better to begin again: then with smaller pieces.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tearless::mirror::ChannelFormat;
 use tearless_mirror::message::{Ask, Description, Interest, Reply, Request, Status, Writer};
+use tearless_mirror::pace::Pace;
 use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
 use tearless_mirror::source::{Channel, Latest, Limits, Read, Reading, Source};
 
@@ -386,6 +387,7 @@ impl World {
             let key = host.source.add(self.network.now, described(name, &truth.borrow()), status, worker);
             truth.borrow_mut().key = key;
         }
+        let pace = Pace::default();
         let interest = || vec![Interest { namespace: "*".into(), channel: "w*".into() }];
         host.sinks = host
             .origins
@@ -395,7 +397,8 @@ impl World {
                 let copying = host.copying.clone();
                 (
                     *origin,
-                    Sink::new(&format!("h{at}"), &format!("h{origin}"), *id, interest(), options(), copying),
+                    Sink::new(&format!("h{at}"), &format!("h{origin}"), *id, interest(), options(), copying)
+                        .paced(pace.clone()),
                 )
             })
             .collect();
@@ -474,7 +477,7 @@ impl World {
                 bytes: damaged(&bytes, damage),
             });
         }
-        let next = sink.next_poll();
+        let next = sink.next_poll(now);
         if next < host.polls_at[of] {
             host.polls_at[of] = next;
             self.network.at(next, Event::PollSink { host: at, sink: of, life });

@@ -1,0 +1,168 @@
+//! How fast a host asks: one pace for all of its sinks, so that replies never queue for long in
+//! front of the link that they share.
+//!
+//! Each request waits for its turn. Turns are positions in the bytes that are asked for, in the
+//! order in which the sinks come, and the position that may be asked for grows by the rate. Replies
+//! that take longer than they should make the rate smaller, others let it grow.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes a second at first, and at least.
+const FIRST_RATE: f64 = 1e6;
+const MIN_RATE: f64 = 4e3;
+/// What was not asked for in this time may be asked for at once.
+const BURST: f64 = 0.05;
+/// What a reply costs beside its bytes.
+const OVERHEAD: f64 = 200.0;
+/// Of what comes while replies are late, so much is asked for until the link is free again.
+const SHARE: f64 = 0.7;
+/// The rate is changed at most once in this time.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The rate is not changed for so long at most, until what was asked for before has come.
+const MAX_STAY: Duration = Duration::from_secs(2);
+/// A reply may take so much longer than the fastest, and the time that its bytes need at the rate.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+/// Before a second one has come, a round trip is taken to be no longer.
+const MAX_ROUND_TRIP: Duration = Duration::from_millis(300);
+const MAX_TRANSFER: f64 = 1.0;
+
+/// The pace of a host. Clones are the same.
+#[derive(Clone)]
+pub struct Pace(Arc<Mutex<State>>);
+
+/// A place in the order of all requests of a host.
+#[derive(Clone, Copy)]
+pub struct Turn(f64);
+
+struct State {
+    /// Bytes a second.
+    rate: f64,
+    /// Turns until here are due.
+    position: f64,
+    at: Duration,
+    /// The next turn.
+    next: f64,
+    /// Of the latest replies, the share that came late.
+    late: f64,
+    /// By how much they came later than the fastest from the same origin.
+    excess: Duration,
+    /// What the link is known to bring; more is tried with care.
+    known: f64,
+    /// Since the rate was last changed: whether a request had to wait, and the bytes that came.
+    has_waited: bool,
+    bytes: f64,
+    since: Duration,
+    /// How long it stays as it is.
+    stays: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace(Arc::new(Mutex::new(State {
+            rate: FIRST_RATE,
+            position: 0.0,
+            at: Duration::ZERO,
+            next: 0.0,
+            late: 0.0,
+            excess: Duration::ZERO,
+            known: f64::INFINITY,
+            has_waited: false,
+            bytes: 0.0,
+            since: Duration::ZERO,
+            stays: INTERVAL,
+        })))
+    }
+}
+
+impl Pace {
+    /// The turn of a request whose reply may have so many bytes.
+    #[must_use]
+    pub fn turn(&self, now: Duration, expected: usize) -> Turn {
+        let mut state = self.lock(now);
+        let turn = state.next.max(state.position - state.rate * BURST);
+        state.next = turn + expected as f64 + OVERHEAD;
+        Turn(turn)
+    }
+
+    /// For how long the turn is still to come, at the present rate.
+    #[must_use]
+    pub fn wait(&self, now: Duration, turn: Turn) -> Duration {
+        let mut state = self.lock(now);
+        let bytes = turn.0 - state.position;
+        state.has_waited |= bytes > 0.0;
+        Duration::from_secs_f64((bytes.max(0.0) / state.rate).min(1e6))
+    }
+
+    /// A reply has come, which `took` so long without the time for which it was held. Returns what
+    /// a reply from there takes at least: that of late, `fastest`, or less.
+    #[must_use]
+    pub fn replied(
+        &self,
+        now: Duration,
+        (expected, bytes): (usize, usize),
+        took: Duration,
+        fastest: Option<Duration>,
+    ) -> Duration {
+        let mut state = self.lock(now);
+        state.position += expected as f64 - bytes as f64;
+        state.bytes += bytes as f64 + OVERHEAD;
+        // The first reply from there has waited as those from elsewhere.
+        let first = took.saturating_sub(state.excess).min(MAX_ROUND_TRIP);
+        let fastest = fastest.unwrap_or(first).min(took);
+        let excess = took - fastest;
+        state.excess = (state.excess * 7 + excess) / 8;
+        let transfer = (bytes as f64 / state.rate).min(MAX_TRANSFER);
+        let is_late = excess > MAX_WAIT + Duration::from_secs_f64(transfer);
+        state.adapt(now, is_late, excess);
+        fastest
+    }
+
+    /// No reply has come in time from an origin that has answered before.
+    pub fn missed(&self, now: Duration) {
+        self.lock(now).adapt(now, true, MAX_STAY);
+    }
+
+    /// Nothing has come from an origin that does not answer.
+    pub fn refund(&self, now: Duration, expected: usize) {
+        self.lock(now).position += expected as f64;
+    }
+
+    fn lock(&self, now: Duration) -> MutexGuard<'_, State> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have read the clock later.
+        state.position += state.rate * now.saturating_sub(state.at).as_secs_f64();
+        state.at = state.at.max(now);
+        state
+    }
+}
+
+impl State {
+    /// Follows what comes, as BBR does (Cardwell and others, 2016), and how late, as LEDBAT does
+    /// (RFC 6817).
+    fn adapt(&mut self, now: Duration, is_late: bool, excess: Duration) {
+        self.late += (f64::from(u8::from(is_late)) - self.late) / 16.0;
+        let passed = now.saturating_sub(self.since);
+        if passed < self.stays {
+            return;
+        }
+        self.stays = INTERVAL;
+        let came = self.bytes / passed.as_secs_f64();
+        // One origin with a link of its own that is slow is not a reason: most replies are.
+        if self.late > 0.5 {
+            let former = if self.known.is_finite() { self.known / 2.0 } else { 0.0 };
+            self.known = former.max(came * SHARE);
+            self.rate = self.known.clamp(self.rate / 4.0, self.rate).max(MIN_RATE);
+            self.late = 0.25;
+            // Until replies come to what is asked for at the new rate.
+            self.stays += excess.min(MAX_STAY);
+        } else if self.late < 0.25 && self.has_waited {
+            let intervals = passed.as_secs_f64() / INTERVAL.as_secs_f64();
+            let times = if self.rate < self.known { 2.0 } else { 1.05_f64.powf(intervals.min(10.0)) };
+            // More than comes is tried with care.
+            let max = if self.known.is_finite() { 1.25 * came.max(self.known / SHARE) } else { 2.0 * came };
+            self.rate = (self.rate * times).min(max).max(self.rate);
+        }
+        (self.since, self.has_waited, self.bytes) = (now, false, 0.0);
+    }
+}
