@@ -7,7 +7,10 @@
 //! `TEARLESS_SEEDS=1000 TEARLESS_STEPS=1000000` sets how many and how long, `TEARLESS_SEED=7`
 //! which.
 
+mod fleet;
+mod links;
 mod network;
+mod scale;
 mod world;
 
 use std::cell::Cell;
