@@ -7,6 +7,7 @@
 pub mod carrier;
 #[cfg(feature = "zenoh")]
 pub mod config;
+mod lag;
 pub mod local;
 pub mod message;
 pub mod pace;

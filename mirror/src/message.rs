@@ -11,7 +11,7 @@ use tearless::hub::Pattern;
 use tearless::mirror::ChannelFormat;
 
 /// The version of these messages. Another one is refused.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Maximum bytes of a request.
 pub const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// Maximum bytes of a reply.
@@ -148,6 +148,8 @@ pub struct Round {
     pub first: u64,
     /// For how long the source held the request, in microseconds.
     pub held_us: u64,
+    /// The time of day at the source when it made the reply, in microseconds since 1970.
+    pub clock_us: u64,
 }
 
 /// What is new of a channel.
@@ -442,6 +444,12 @@ impl Reply<'_> {
     }
 }
 
+/// A duration in microseconds: at most 584,542 years.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A duration in nanoseconds: at most 584 years.
 #[must_use]
 pub fn nanos(duration: Duration) -> u64 {
@@ -459,7 +467,15 @@ mod tests {
     }
 
     fn round() -> Round {
-        Round { session: 8, sequence: 3, listing: 1, is_listed: false, first: 1, held_us: 12 }
+        Round {
+            session: 8,
+            sequence: 3,
+            listing: 1,
+            is_listed: false,
+            first: 1,
+            held_us: 12,
+            clock_us: 1 << 50,
+        }
     }
 
     fn item(payload: &[u8]) -> Item<'_> {

@@ -13,8 +13,8 @@ use tearless::hub::Pattern;
 use crate::carrier::zenoh::Zenoh;
 use crate::carrier::{Carrier, OnReply};
 use crate::config::{Config, Log};
-use crate::local::{CopyOptions, LocalCopies, Published, now};
-use crate::message::Interest;
+use crate::local::{CopyOptions, LocalCopies, Published, epoch, now};
+use crate::message::{Interest, micros};
 use crate::pace::Pace;
 use crate::sink::{Options, Sink};
 use crate::source::Limits;
@@ -337,7 +337,9 @@ impl Origin {
     }
 
     fn report(&self) {
-        let latest = self.sink.report(now());
+        let clock = self.sink.clock().map(|(_, there)| there.saturating_sub(micros(epoch()).cast_signed()));
+        let clock_ahead = clock.map(|micros| micros as f64 / 1e6);
+        let latest = OriginState { clock_ahead, ..self.sink.report(now()) };
         let former = std::mem::replace(&mut *lock(&self.report), latest.clone());
         if latest.unreachable != former.unreachable {
             let event = if latest.unreachable { "unreachable" } else { "reachable again" };

@@ -17,6 +17,7 @@ use std::time::Duration;
 pub use copies::{Copies, Mirrored};
 pub use options::Options;
 
+use crate::lag::Clock;
 use crate::message::{Ask, AskRound, Interest, Items, MAX_RECEIVED, Piece, Reply, Request, Round};
 use crate::pace::Pace;
 use crate::status::OriginState;
@@ -63,6 +64,7 @@ pub struct Sink<S: Copies> {
     flow: Flow,
     news_at: Option<Duration>,
     is_unreachable: bool,
+    clock: Clock,
     report: OriginState,
 }
 
@@ -97,6 +99,7 @@ impl<S: Copies> Sink<S> {
             flow: Flow::new(&options),
             news_at: None,
             is_unreachable: false,
+            clock: Clock::default(),
             report: OriginState { host: origin.into(), ..OriginState::default() },
         }
     }
@@ -121,11 +124,20 @@ impl<S: Copies> Sink<S> {
             unreachable: self.is_unreachable,
             silent: self.news_at.map(|at| now.saturating_sub(at).as_secs_f64()),
             round_trip: self.flow.round_trip.map(|time| time.as_secs_f64()),
+            lag: self.channels.lag.mean(now).map(|time| time.as_secs_f64()),
+            max_lag: self.channels.lag.max(now).map(|time| time.as_secs_f64()),
             memory: self.channels.memory(),
             channels: self.channels.count(),
             refused: self.channels.refused().take(MAX_REASONS).collect(),
             ..self.report.clone()
         }
+    }
+
+    /// The time of day at the origin when this host's `now` was zero, in microseconds since 1970,
+    /// and the round trip of which half is the error at most.
+    #[must_use]
+    pub fn clock(&self) -> Option<(Duration, i64)> {
+        self.clock.latest
     }
 
     /// The copies that there are, by namespace and channel of the origin.
@@ -267,7 +279,7 @@ impl<S: Copies> Sink<S> {
                 return self.round(now, id, &asked, round, items, len);
             }
             (Some(Ok(Reply::Piece(piece))), _, Some(of)) => {
-                let excess = self.flow.measure(now, of.asked_at, 0, (expected, len));
+                let excess = self.flow.measure(now, now.saturating_sub(of.asked_at), (expected, len));
                 self.flow.adapt(excess, len, &self.options);
                 return self.piece(now, of.offset, &piece);
             }
@@ -347,7 +359,9 @@ impl<S: Copies> Sink<S> {
             self.begin_session(round.session);
         }
         self.hear(now);
-        let excess = self.flow.measure(now, of.asked_at, round.held_us, (of.expected, bytes));
+        let took = now.saturating_sub(of.asked_at).saturating_sub(Duration::from_micros(round.held_us));
+        self.channels.way = self.clock.add(now, took, round.clock_us);
+        let excess = self.flow.measure(now, took, (of.expected, bytes));
         self.flow.adapt(excess, bytes, &self.options);
         self.flow.expect(excess, bytes, items.clone().next().is_none());
         self.report.rounds += 1;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use transfer::Reading;
 
-use crate::message::{Ask, AskPiece, Description, Reply, Request, Round, Status};
+use crate::message::{Ask, AskPiece, Description, Reply, Request, Round, Status, micros};
 use crate::status::SinkState;
 use progress::Progress;
 use round::compose;
@@ -98,6 +98,8 @@ pub struct Source<C, A> {
     readings: VecDeque<Reading<C, A>>,
     /// The state that is being sent.
     payload: Vec<u8>,
+    /// The time of day when `now` was zero.
+    epoch: Duration,
 }
 
 impl<C: Channel, A> Source<C, A> {
@@ -113,7 +115,13 @@ impl<C: Channel, A> Source<C, A> {
             sinks: BTreeMap::new(),
             readings: VecDeque::new(),
             payload: Vec::new(),
+            epoch: Duration::ZERO,
         }
+    }
+
+    /// Sets this host's clock: the time of day, since 1970, when `now` was zero.
+    pub fn set_epoch(&mut self, epoch: Duration) {
+        self.epoch = epoch;
     }
 
     /// Adds a channel, whose status was read now, and returns its key.
@@ -262,7 +270,8 @@ impl<C: Channel, A> Source<C, A> {
                     listing: sink.listing,
                     is_listed: sink.unlisted == 0,
                     first: sink.first,
-                    held_us: u64::try_from(now.saturating_sub(held.since).as_micros()).unwrap_or(u64::MAX),
+                    held_us: micros(now.saturating_sub(held.since)),
+                    clock_us: micros(self.epoch + now),
                 });
                 sink.send(held.id, self.sequence, sent, reply.len());
                 replies.push((held.answer, reply));

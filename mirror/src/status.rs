@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The namespace of the statuses of this host's mirrors.
 pub const NAMESPACE: &str = "tearless-mirror";
 
+/// Clocks that a service sets differ by less, in seconds.
+const MAX_CLOCK_DIFFERENCE: f64 = 0.5;
+
 /// The state of a mirror. Times are in seconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MirrorState {
@@ -60,6 +63,14 @@ pub struct OriginState {
     pub silent: Option<f64>,
     /// Fastest way there and back of late.
     pub round_trip: Option<f64>,
+    /// How old states were when they replaced earlier ones here, on the average of the last minute:
+    /// their age at the origin, and about how long they were under way.
+    pub lag: Option<f64>,
+    /// The oldest of them.
+    pub max_lag: Option<f64>,
+    /// How much the origin's clock is ahead of this host's, or behind if it is negative, give or
+    /// take half of the round trip.
+    pub clock_ahead: Option<f64>,
     /// Number of its channels that are mirrored here.
     pub channels: u64,
     /// Memory that they count for, in bytes.
@@ -80,6 +91,19 @@ pub struct OriginState {
     pub refused: Vec<String>,
     /// What went wrong last.
     pub trouble: Option<String>,
+}
+
+impl OriginState {
+    /// For people, if the clocks differ by more than what they may, and by more than is measured.
+    fn clock(&self) -> Option<String> {
+        let ahead = self.clock_ahead?;
+        let give_or_take = self.round_trip? / 2.0;
+        let is_much = ahead.abs() > MAX_CLOCK_DIFFERENCE + give_or_take;
+        let which = if ahead > 0.0 { "ahead of" } else { "behind" };
+        is_much.then(|| {
+            format!("    its clock is {} {which} this host's: is one of them not set?", seconds(ahead.abs()))
+        })
+    }
 }
 
 impl MirrorState {
@@ -119,10 +143,14 @@ impl MirrorState {
             };
             let silent = it.silent.map_or("no news yet".into(), |time| format!("news {} ago", seconds(time)));
             let trip = it.round_trip.map_or(String::new(), |time| format!(", round trip {}", seconds(time)));
+            let lag = it.lag.zip(it.max_lag).map_or(String::new(), |(lag, max)| {
+                format!(", lag {}, at most {}", seconds(lag), seconds(max))
+            });
             lines.push(format!(
-                "  {}: {how}, {silent}{trip}; {} channels, {} states ({} not newer, {} in pieces), {} bytes, {} failed",
+                "  {}: {how}, {silent}{trip}{lag}; {} channels, {} states ({} not newer, {} in pieces), {} bytes, {} failed",
                 shown(&it.host), it.channels, it.applied, it.ignored, it.pulled, it.bytes, it.failed
             ));
+            lines.extend(it.clock());
             lines.extend(it.trouble.iter().map(|why| format!("    last trouble: {}", shown(why))));
             lines.extend(it.refused.iter().map(|why| format!("    not mirrored: {}", shown(why))));
         }
@@ -179,6 +207,9 @@ pub fn prometheus(states: &[MirrorState]) -> String {
     });
     origins("silent_seconds", "Since the last news of an origin.", |it| it.silent);
     origins("round_trip_seconds", "Fastest round trip of late.", |it| it.round_trip);
+    origins("lag_seconds", "How old states were when they came, mean of a minute.", |it| it.lag);
+    origins("max_lag_seconds", "How old states were when they came, at most.", |it| it.max_lag);
+    origins("clock_ahead_seconds", "How much an origin's clock is ahead.", |it| it.clock_ahead);
     origins("channels", "Channels of an origin mirrored here.", |it| Some(it.channels as f64));
     origins("memory_bytes", "Memory that they count for.", |it| Some(it.memory as f64));
     origins("received_bytes_total", "Bytes from an origin.", |it| Some(it.bytes as f64));
@@ -221,6 +252,10 @@ mod tests {
             host: "a\"\n".into(),
             unreachable: true,
             silent: Some(4.5),
+            round_trip: Some(0.2),
+            lag: Some(0.0021),
+            max_lag: Some(0.25),
+            clock_ahead: Some(-3.25),
             refused: vec!["fleet/x: no memory".into()],
             ..OriginState::default()
         };
@@ -228,9 +263,19 @@ mod tests {
         let sinks = vec![sink.clone(), sink];
         let state = MirrorState { host: "b".into(), origins: vec![origin], sinks, ..MirrorState::default() };
         assert!(state.text().contains("UNREACHABLE, news 4.5 s ago"), "{}", state.text());
+        assert!(
+            state.text().contains("round trip 200.0 ms, lag 2.1 ms, at most 250.0 ms;"),
+            "{}",
+            state.text()
+        );
+        assert!(state.text().contains("its clock is 3.2 s behind this host's"), "{}", state.text());
         assert!(state.text().contains("not mirrored: fleet/x: no memory"));
         assert!(!state.text().contains("a\"\n"), "{}", state.text());
         let text = prometheus(&[state]);
+        assert!(
+            text.contains(r#"tearless_mirror_clock_ahead_seconds{mirror="b",origin="a\"\n"} -3.25"#),
+            "{text}"
+        );
         assert!(text.contains(r#"tearless_mirror_unreachable{mirror="b",origin="a\"\n"} 1"#), "{text}");
         assert!(text.contains(r#"tearless_mirror_sent_bytes_total{mirror="b",sink="c"} 4"#), "{text}");
     }

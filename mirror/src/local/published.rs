@@ -11,7 +11,7 @@ use tearless::inspect::{ChannelInfo, WriterState};
 use tearless::mirror::{MirrorReader, OriginStatus};
 use tearless::{Bytes, Namespace, accept};
 
-use super::now;
+use super::{epoch, now};
 use crate::carrier::{Answer, OnRequest};
 use crate::message::{Ask, Description, MessageError, Reply, Request, Status, Writer, nanos};
 use crate::source::{Channel, Latest, Limits, Read, Source};
@@ -71,7 +71,9 @@ impl Published {
         limits: Limits,
         namespaces: Vec<(Namespace, Vec<Pattern>)>,
     ) -> std::io::Result<Published> {
-        let source = Arc::new(Mutex::new(Source::new(session, limits)));
+        let mut source = Source::new(session, limits);
+        source.set_epoch(epoch());
+        let source = Arc::new(Mutex::new(source));
         let mut published = Published {
             source,
             held: Arc::default(),
@@ -178,6 +180,8 @@ fn answer_in_time(source: &Shared, held: &Condvar, ends: &AtomicBool) {
     // Relaxed: nothing but the end follows from it.
     while !ends.load(Ordering::Relaxed) {
         let mut locked = lock(source);
+        // The clock may have been set since.
+        locked.set_epoch(epoch());
         let replies = locked.replies(now());
         if replies.is_empty() {
             let wait = locked.next_reply().map_or(SLICE, |at| at.saturating_sub(now())).min(SLICE);

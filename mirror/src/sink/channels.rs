@@ -7,6 +7,7 @@ use std::time::Duration;
 use tearless::hub::Pattern;
 
 use super::{Copies, Mirrored, Options};
+use crate::lag::Lag;
 use crate::message::{Content, Description, Interest, Item, State};
 use crate::status::OriginState;
 
@@ -57,6 +58,9 @@ pub(super) struct Channels<S: Copies> {
     /// for the next time.
     refresh_at: Option<Duration>,
     refresh_after: Duration,
+    /// How long the latest reply was under way.
+    pub(super) way: Duration,
+    pub(super) lag: Lag,
 }
 
 impl<S: Copies> Channels<S> {
@@ -75,6 +79,8 @@ impl<S: Copies> Channels<S> {
             last_wanted: 0,
             refresh_at: None,
             refresh_after: FIRST_REFRESH,
+            way: Duration::ZERO,
+            lag: Lag::default(),
         }
     }
 
@@ -258,6 +264,7 @@ impl<S: Copies> Channels<S> {
         // A segment of each side has at least two slots.
         let bytes = channel.bytes.max(4 * payload.len() as u64);
         let all = self.bytes + bytes - channel.bytes;
+        let replaces = copy.publication() > 0;
         let published = if all > self.options.max_memory {
             Err(format!(
                 "its copies would take more than {} bytes: raise max-memory",
@@ -268,7 +275,13 @@ impl<S: Copies> Channels<S> {
             copy.publish(payload, publication, age)
         };
         match published {
-            Ok(()) => report.applied += 1,
+            Ok(()) => {
+                report.applied += 1;
+                // The first state of a copy may be as old as it likes: nothing waited for it.
+                if let Some(age) = age.filter(|_| replaces) {
+                    self.lag.add(now, age.saturating_add(self.way));
+                }
+            }
             Err(why) => {
                 report.trouble = Some(why);
                 self.refresh_later(now);

@@ -131,15 +131,13 @@ impl Flow {
         self.failures = 0;
     }
 
-    /// A reply has come. Returns by how much it came later than the fastest of late.
+    /// A reply has come, which `took` so long. Returns by how much it came later than the fastest of late.
     pub(super) fn measure(
         &mut self,
         now: Duration,
-        asked_at: Duration,
-        held_us: u64,
+        took: Duration,
         (expected, bytes): (usize, usize),
     ) -> Duration {
-        let took = now.saturating_sub(asked_at).saturating_sub(Duration::from_micros(held_us));
         let passed = now.saturating_sub(std::mem::replace(&mut self.measured_at, now));
         // Slowly forgotten: the way to the origin may have changed.
         let fastest = self.round_trip.map(|fastest| fastest + passed / 200);

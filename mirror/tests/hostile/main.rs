@@ -38,8 +38,15 @@ fn bodies() -> Vec<Vec<u8>> {
             Item { key, is_removed: false, description: Some(Cow::Owned(description)), status: None, state };
         items.push(&item, 1 << 16);
     }
-    let round =
-        Round { session: 7, sequence: u64::MAX, listing: 1, is_listed: true, first: 2, held_us: u64::MAX };
+    let round = Round {
+        session: 7,
+        sequence: u64::MAX,
+        listing: 1,
+        is_listed: true,
+        first: 2,
+        held_us: u64::MAX,
+        clock_us: u64::MAX,
+    };
     [request.encode(), items.finish(round)].map(|message| message[1..message.len() - 4].to_vec()).into()
 }
 

@@ -10,6 +10,7 @@
 mod fleet;
 mod links;
 mod network;
+mod pair;
 mod scale;
 mod world;
 

@@ -376,6 +376,7 @@ impl World {
         host.is_up = true;
         host.source = Source::new(sessions[0], limits());
         host.reading = None;
+        host.source.set_epoch(epoch_of(at));
         for (name, truth) in &host.workers {
             let worker = Worker {
                 truth: Rc::clone(truth),
@@ -657,10 +658,24 @@ impl World {
                 looked_at = now;
                 (0..self.hosts.len()).for_each(|host| self.check(host));
                 match self.difference() {
-                    None => return,
+                    None => return self.check_clocks(),
                     Some(difference) => assert!(!is_over, "after {patience:?}: {difference}"),
                 }
             }
+        }
+    }
+
+    /// Each sink knows the clock of its origin as well as it says.
+    fn check_clocks(&self) {
+        for (at, (origin, sink)) in
+            self.hosts.iter().enumerate().flat_map(|(at, host)| host.sinks.iter().map(move |it| (at, it)))
+        {
+            let Some((trip, epoch)) = sink.clock() else { continue };
+            let error = epoch.abs_diff(i64::try_from(epoch_of(*origin).as_micros()).unwrap());
+            assert!(
+                Duration::from_micros(error) <= trip / 2 + Duration::from_micros(2),
+                "h{at} of h{origin}"
+            );
         }
     }
 
@@ -700,6 +715,11 @@ impl World {
         }
         None
     }
+}
+
+/// The clock of a host.
+fn epoch_of(host: usize) -> Duration {
+    Duration::from_secs(1_700_000_000 + 7 * host as u64)
 }
 
 fn described(name: &str, truth: &Truth) -> Description {
