@@ -73,6 +73,9 @@ pub struct Settings {
     /// Maximum bytes a second from each origin; default: no limit
     #[arg(long, env = "TEARLESS_MIRROR_MAX_RATE", value_name = "BYTES")]
     pub max_rate: Option<u64>,
+    /// Maximum bytes a second to each other mirror; default: no limit
+    #[arg(long, env = "TEARLESS_MIRROR_MAX_SEND_RATE", value_name = "BYTES")]
+    pub max_send_rate: Option<u64>,
     /// Without news for this long, an origin is unreachable; default: 3s
     #[arg(long, env = "TEARLESS_MIRROR_UNREACHABLE_AFTER", value_name = "TIME")]
     pub unreachable_after: Option<String>,
@@ -120,6 +123,8 @@ pub struct Config {
     pub copies: CopyOptions,
     /// Limits of each origin.
     pub sink: Options,
+    /// Maximum bytes a second to each other mirror.
+    pub send_rate: Option<u64>,
     /// How events are written.
     pub log: Log,
 }
@@ -166,6 +171,7 @@ impl Settings {
             max_state_len: self.max_state_len.or(other.max_state_len),
             max_channels: self.max_channels.or(other.max_channels),
             max_rate: self.max_rate.or(other.max_rate),
+            max_send_rate: self.max_send_rate.or(other.max_send_rate),
             unreachable_after: self.unreachable_after.or(other.unreachable_after),
             connect_timeout: self.connect_timeout.or(other.connect_timeout),
             log: self.log.or(other.log),
@@ -245,8 +251,8 @@ impl Settings {
             mode.ok_or_else(|| format!("the permissions {text:?} are no octal number as 600 or 640"))
         });
         let copies = CopyOptions { directory: self.directory, permissions: permissions.transpose()?, name };
-        if self.max_rate.is_some_and(|rate| rate < MIN_RATE) {
-            return Err(format!("the rate must be at least {MIN_RATE} bytes a second"));
+        if self.max_rate.into_iter().chain(self.max_send_rate).any(|rate| rate < MIN_RATE) {
+            return Err(format!("a rate must be at least {MIN_RATE} bytes a second"));
         }
         let mut sink = Options { rate: self.max_rate, ..Options::default() };
         sink.max_memory = self.max_memory.unwrap_or(sink.max_memory);
@@ -255,7 +261,8 @@ impl Settings {
         if let Some(text) = self.unreachable_after {
             sink.unreachable_after = duration("unreachable-after", &text)?.max(2 * sink.hold);
         }
-        Ok(Config { carrier, publish, mirror, copies, sink, log: self.log.unwrap_or_default() })
+        let (send_rate, log) = (self.max_send_rate, self.log.unwrap_or_default());
+        Ok(Config { carrier, publish, mirror, copies, sink, send_rate, log })
     }
 }
 
@@ -309,6 +316,8 @@ mod tests {
             (&["--mirror", "a/b/c", "--name", "{channel}"], "{host}"),
             (&["--mirror", "a/b/c", "--tls-ca", "x"], "--tls-key"),
             (&["--mirror", "a/b/c", "--permissions", "999"], "octal"),
+            (&["--mirror", "a/b/c", "--max-rate", "9999"], "at least 10000"),
+            (&["--publish", "a/b", "--max-send-rate", "9999"], "at least 10000"),
             (&["--mirror", "a/b/c", "--unreachable-after", "3 apples"], "not a time"),
         ] {
             let error = error(arguments);
@@ -318,11 +327,14 @@ mod tests {
 
     #[test]
     fn the_command_line_is_stronger_than_the_file() {
-        let file: Settings =
-            toml::from_str("host = \"f\"\npublish = [\"fleet/*\"]\nmax-rate = 70000\n").expect("valid");
+        let file: Settings = toml::from_str(
+            "host = \"f\"\npublish = [\"fleet/*\"]\nmax-rate = 70000\nmax-send-rate = 80000\n",
+        )
+        .expect("valid");
         let settings = Settings::parse_from(["mirror", "--host", "c"]).or(file);
         let config = settings.check().expect("valid");
         assert_eq!((&*config.carrier.host, config.sink.rate), ("c", Some(70_000)));
+        assert_eq!(config.send_rate, Some(80_000));
         assert_eq!(config.publish.len(), 1);
         assert!(toml::from_str::<Settings>("hots = \"f\"").is_err());
     }

@@ -104,8 +104,8 @@ impl Running {
             .iter()
             .map(|(name, patterns)| Ok((config.copies.namespace(name)?, patterns.clone())))
             .collect::<Result<Vec<_>, String>>()?;
-        let published =
-            Published::start(random()?, Limits::default(), namespaces).map_err(|error| error.to_string())?;
+        let limits = Limits { rate: config.send_rate, ..Limits::default() };
+        let published = Published::start(random()?, limits, namespaces).map_err(|error| error.to_string())?;
         let carrier =
             Zenoh::open(&config.carrier, published.on_request()).map_err(|error| error.to_string())?;
         let carrier = Arc::new(carrier);
@@ -220,6 +220,8 @@ impl Running {
             self.events.tell("reloads", &[("what", &what)]);
         }
         (self.config.mirror, self.config.sink) = (config.mirror, config.sink);
+        self.config.send_rate = config.send_rate;
+        self.published.set_rate(config.send_rate);
         let mut ended = Vec::new();
         for (host, origin) in &self.origins {
             let interest = interest_in(&self.config.mirror, host);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use transfer::Reading;
 
-use crate::message::{Ask, AskPiece, Description, Reply, Request, Round, Status, micros};
+use crate::message::{Ask, AskPiece, Description, MAX_REPLY_BYTES, Reply, Request, Round, Status, micros};
 use crate::status::SinkState;
 use progress::Progress;
 use round::compose;
@@ -61,12 +61,23 @@ pub struct Limits {
     pub inline: u32,
     /// Maximum bytes of the large states that are kept for all sinks, unless it is a single one.
     pub large: u64,
+    /// Maximum bytes a second for each sink on the average, if there is a limit.
+    pub rate: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         let forget_after = Duration::from_secs(30);
-        Limits { sinks: 1024, held: 8, forget_after, inline: 64 << 10, large: 4 << 30 }
+        Limits { sinks: 1024, held: 8, forget_after, inline: 64 << 10, large: 4 << 30, rate: None }
+    }
+}
+
+impl Limits {
+    /// Maximum bytes of a reply of which the sink takes `max`: not more than what may be sent in an
+    /// eighth of a second, so that those behind it do not come too late.
+    fn max_bytes(&self, max: u32) -> usize {
+        let rate = self.rate.map_or(usize::MAX, |rate| usize::try_from(rate / 8).unwrap_or(usize::MAX));
+        (max as usize).min(rate).clamp(1 << 10, MAX_REPLY_BYTES / 4)
     }
 }
 
@@ -96,6 +107,8 @@ pub struct Source<C, A> {
     sequence: u64,
     sinks: BTreeMap<u64, Progress<A>>,
     readings: VecDeque<Reading<C, A>>,
+    /// Requests for pieces that wait because of the rate, and since when.
+    pieces: VecDeque<(Duration, A, Request)>,
     /// The state that is being sent.
     payload: Vec<u8>,
     /// The time of day when `now` was zero.
@@ -114,9 +127,16 @@ impl<C: Channel, A> Source<C, A> {
             sequence: 0,
             sinks: BTreeMap::new(),
             readings: VecDeque::new(),
+            pieces: VecDeque::new(),
             payload: Vec::new(),
             epoch: Duration::ZERO,
         }
+    }
+
+    /// Sets the limit of what is sent to each sink, in bytes a second.
+    pub fn set_rate(&mut self, rate: Option<u64>) {
+        self.limits.rate = rate;
+        self.sinks.values_mut().for_each(|sink| sink.sends_at = Duration::ZERO);
     }
 
     /// Sets this host's clock: the time of day, since 1970, when `now` was zero.
@@ -174,14 +194,25 @@ impl<C: Channel, A> Source<C, A> {
         self.sinks.values().map(Progress::report)
     }
 
-    /// Takes a request. Returns the reply if there is one at once; that to a round comes from
-    /// [`Source::replies`], the first piece of a large state by way of [`Source::reading`].
+    /// Takes a request. Returns the reply if there is one at once; that to a round, and with a rate
+    /// that to any request, comes from [`Source::replies`], the first piece of a large state by way
+    /// of [`Source::reading`].
     pub fn ask(&mut self, now: Duration, request: &Request, answer: A) -> Option<(A, Vec<u8>)> {
         match &request.ask {
+            Ask::Piece(_) if self.limits.rate.is_some() => {
+                let is_of_sink = |(_, _, waiting): &&(Duration, A, Request)| waiting.sink == request.sink;
+                if self.pieces.iter().filter(is_of_sink).count() >= self.limits.held {
+                    return Some((answer, Reply::refused("too many pieces are asked for at once")));
+                }
+                self.pieces.push_back((now, answer, request.clone()));
+                None
+            }
             Ask::Piece(ask) => self.piece(now, request, *ask, answer),
             Ask::Round(ask) => {
                 // A known sink may not know this session yet: then its first reply is under way.
-                if self.sinks.get(&request.sink).is_none_or(|sink| sink.interest != ask.interest) {
+                let known = self.sinks.get(&request.sink);
+                if known.is_none_or(|sink| sink.interest != ask.interest) {
+                    let sends_at = known.map_or(Duration::ZERO, |sink| sink.sends_at);
                     self.drop_sink(request.sink);
                     if self.sinks.len() >= self.limits.sinks && !self.drop_idle(now) {
                         return Some((answer, Reply::refused("this host has too many mirrors already")));
@@ -192,12 +223,15 @@ impl<C: Channel, A> Source<C, A> {
                         sink.add(*key, &entry.description);
                     }
                     sink.list();
+                    sink.sends_at = sends_at;
                     self.sinks.insert(request.sink, sink);
                 }
                 if let Some(sink) = self.sinks.get_mut(&request.sink) {
                     let is_ours = request.session == self.session;
-                    let known = sink.ask(now, request.id, ask, is_ours, answer);
-                    known.into_iter().for_each(|key| self.forget(key));
+                    let removed = if is_ours { sink.receive(&ask.received) } else { Vec::new() };
+                    let max_bytes = self.limits.max_bytes(ask.max_bytes);
+                    sink.ask(now, request.id, ask, max_bytes, answer);
+                    removed.into_iter().for_each(|key| self.forget(key));
                 }
                 None
             }
@@ -252,9 +286,17 @@ impl<C: Channel, A> Source<C, A> {
     /// [`Source::next_reply`].
     pub fn replies(&mut self, now: Duration) -> Vec<(A, Vec<u8>)> {
         self.forget_idle(now);
-        let mut replies = Vec::new();
+        // What has waited longer comes first, a piece or a round: neither keeps the other waiting.
+        let mut replies = self.pieces(now, |sink, since| sink.held.front().is_none_or(|it| since < it.since));
         for sink in self.sinks.values_mut() {
             while let Some(held) = sink.held.pop_front() {
+                sink.is_limited = now < sink.sends_at;
+                if sink.is_limited {
+                    sink.held.push_front(held);
+                    let extra = sink.held.len().saturating_sub(self.limits.held);
+                    sink.held.drain(..extra);
+                    break;
+                }
                 let must = now >= held.until || sink.held.len() >= self.limits.held;
                 let inline = held.max_bytes.min(self.limits.inline as usize);
                 let (items, sent) =
@@ -273,8 +315,25 @@ impl<C: Channel, A> Source<C, A> {
                     held_us: micros(now.saturating_sub(held.since)),
                     clock_us: micros(self.epoch + now),
                 });
-                sink.send(held.id, self.sequence, sent, reply.len());
+                sink.send(held.id, self.sequence, sent);
+                sink.pay(now, reply.len(), self.limits.rate);
                 replies.push((held.answer, reply));
+            }
+        }
+        replies.extend(self.pieces(now, |_, _| true));
+        replies
+    }
+
+    /// Replies to the requests for pieces that are due, if it is their `turn`.
+    fn pieces(&mut self, now: Duration, turn: fn(&Progress<A>, Duration) -> bool) -> Vec<(A, Vec<u8>)> {
+        let mut replies = Vec::new();
+        for (since, answer, request) in std::mem::take(&mut self.pieces) {
+            let waits = |sink: &Progress<A>| now < sink.sends_at || !turn(sink, since);
+            match &request.ask {
+                Ask::Piece(ask) if !self.sinks.get(&request.sink).is_some_and(waits) => {
+                    replies.extend(self.piece(now, &request, *ask, answer));
+                }
+                _ => self.pieces.push_back((since, answer, request)),
             }
         }
         replies
@@ -283,7 +342,12 @@ impl<C: Channel, A> Source<C, A> {
     /// When a reply becomes due if nothing changes until then.
     #[must_use]
     pub fn next_reply(&self) -> Option<Duration> {
-        self.sinks.values().filter_map(|sink| sink.held.front()).map(|held| held.until).min()
+        let due = |sink: &Progress<A>| {
+            let held = sink.held.front()?;
+            Some(if sink.is_limited { sink.sends_at } else { held.until })
+        };
+        let pieces = self.pieces.iter().filter_map(|(_, _, request)| self.sinks.get(&request.sink));
+        self.sinks.values().filter_map(due).chain(pieces.map(|sink| sink.sends_at)).min()
     }
 
     /// Forgets a removed channel of which all sinks know that it was.
@@ -292,6 +356,12 @@ impl<C: Channel, A> Source<C, A> {
         if is_removed && self.sinks.values().all(|sink| !sink.channels.contains_key(&key)) {
             self.entries.remove(&key);
         }
+    }
+
+    /// Whether a large state is to be read.
+    #[must_use]
+    pub fn has_reading(&self) -> bool {
+        !self.readings.is_empty()
     }
 
     /// The next large state to be read, for [`Source::finish`].
@@ -311,8 +381,11 @@ impl<C: Channel, A> Source<C, A> {
             return (answer, Reply::refused("the channel has no state that can be read"));
         };
         sink.reads_at = now + Duration::from_nanos(transfer.len() / READ_RATE);
-        let transfer = sink.transfer.insert(transfer);
-        (answer, transfer.piece(now, self.session, &ask, &mut sink.report))
+        let max_bytes = self.limits.max_bytes(ask.max_bytes);
+        let reply = sink.transfer.insert(transfer).piece(now, self.session, &ask, max_bytes);
+        sink.report.pieces += 1;
+        sink.pay(now, reply.len(), self.limits.rate);
+        (answer, reply)
     }
 
     fn piece(&mut self, now: Duration, request: &Request, ask: AskPiece, answer: A) -> Option<(A, Vec<u8>)> {
@@ -327,7 +400,10 @@ impl<C: Channel, A> Source<C, A> {
             return refused(answer, "there is no such channel any more");
         };
         if let Some(transfer) = sink.transfer.as_mut().filter(|it| it.is_of(&ask)) {
-            return Some((answer, transfer.piece(now, self.session, &ask, &mut sink.report)));
+            let reply = transfer.piece(now, self.session, &ask, self.limits.max_bytes(ask.max_bytes));
+            sink.report.pieces += 1;
+            sink.pay(now, reply.len(), self.limits.rate);
+            return Some((answer, reply));
         }
         if let Some((id, _)) = sink.reading {
             // The carrier may bring a request twice.

@@ -13,7 +13,7 @@ use tearless::{Bytes, Namespace, accept};
 
 use super::{epoch, now};
 use crate::carrier::{Answer, OnRequest};
-use crate::message::{Ask, Description, MessageError, Reply, Request, Status, Writer, nanos};
+use crate::message::{Description, MessageError, Reply, Request, Status, Writer, nanos};
 use crate::source::{Channel, Latest, Limits, Read, Source};
 use crate::status::SinkState;
 
@@ -93,10 +93,14 @@ impl Published {
             let name = format!("watch {}", watching.namespace.name());
             published.threads.push(thread::Builder::new().name(name).spawn(move || watching.run())?);
         }
-        let (source, held, ends) =
-            (Arc::clone(&published.source), Arc::clone(&published.held), Arc::clone(&published.ends));
+        let (source, held, large, ends) = (
+            Arc::clone(&published.source),
+            Arc::clone(&published.held),
+            Arc::clone(&published.large),
+            Arc::clone(&published.ends),
+        );
         let answers = thread::Builder::new().name("answers".into());
-        published.threads.push(answers.spawn(move || answer_in_time(&source, &held, &ends))?);
+        published.threads.push(answers.spawn(move || answer_in_time(&source, &held, &large, &ends))?);
         let (source, large, ends) =
             (Arc::clone(&published.source), Arc::clone(&published.large), Arc::clone(&published.ends));
         let reads = thread::Builder::new().name("large states".into());
@@ -122,18 +126,25 @@ impl Published {
                 }
             };
             let mut replies = Vec::new();
-            {
+            let has_reading = {
                 let mut source = lock(&source);
                 replies.extend(source.ask(now(), &request, answer));
                 replies.extend(source.replies(now()));
-            }
+                source.has_reading()
+            };
             // It may have to be answered earlier than all others.
             held.notify_one();
-            if matches!(request.ask, Ask::Piece(_)) {
+            if has_reading {
                 large.notify_one();
             }
             send(replies);
         })
+    }
+
+    /// Sets the limit of what is sent to each mirror, in bytes a second.
+    pub fn set_rate(&self, rate: Option<u64>) {
+        lock(&self.source).set_rate(rate);
+        self.held.notify_all();
     }
 
     /// What was done for each mirror that reads this host.
@@ -176,13 +187,16 @@ fn send(replies: Vec<(Answer, Vec<u8>)>) {
 }
 
 /// Answers the requests that have been held for long enough.
-fn answer_in_time(source: &Shared, held: &Condvar, ends: &AtomicBool) {
+fn answer_in_time(source: &Shared, held: &Condvar, large: &Condvar, ends: &AtomicBool) {
     // Relaxed: nothing but the end follows from it.
     while !ends.load(Ordering::Relaxed) {
         let mut locked = lock(source);
         // The clock may have been set since.
         locked.set_epoch(epoch());
         let replies = locked.replies(now());
+        if locked.has_reading() {
+            large.notify_one();
+        }
         if replies.is_empty() {
             let wait = locked.next_reply().map_or(SLICE, |at| at.saturating_sub(now())).min(SLICE);
             drop(held.wait_timeout(locked, wait));

@@ -132,6 +132,9 @@ impl Transfer {
             (self.publication, self.checksum) = (piece.publication, piece.checksum);
             (self.age, self.began_at) = (piece.age.map(Duration::from_nanos), now);
             (self.received, self.next) = (0, piece.bytes.len() as u64);
+            // The source may send less at once than it is asked for.
+            let sent = u32::try_from(piece.bytes.len()).unwrap_or(u32::MAX);
+            self.max_bytes = self.max_bytes.min(sent.max(1 << 10));
             self.again.clear();
             self.outstanding.clear();
         } else if piece.offset != offset {

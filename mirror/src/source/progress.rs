@@ -7,9 +7,11 @@ use tearless::hub::Pattern;
 
 use super::IDLE;
 use super::transfer::Transfer;
-use crate::message::{AskRound, Description, Interest, MAX_REPLY_BYTES};
+use crate::message::{AskRound, Description, Interest};
 use crate::status::SinkState;
 
+/// What a sink did not use of its rate for so long is sent at once.
+const BURST: Duration = Duration::from_millis(100);
 /// Replies that a sink does not say to have received are kept up to this number.
 const MAX_IN_FLIGHT: usize = 64;
 
@@ -82,6 +84,10 @@ pub(super) struct Progress<A> {
     pub(super) reading: Option<(u64, u64)>,
     /// Before this, no other large state is read for it.
     pub(super) reads_at: Duration,
+    /// Before this, nothing is sent: what was sent uses up the rate.
+    pub(super) sends_at: Duration,
+    /// Whether requests are held for that reason.
+    pub(super) is_limited: bool,
     pub(super) report: SinkState,
 }
 
@@ -103,6 +109,8 @@ impl<A> Progress<A> {
             transfer: None,
             reading: None,
             reads_at: Duration::ZERO,
+            sends_at: Duration::ZERO,
+            is_limited: false,
             report: SinkState { host: host.into(), ..SinkState::default() },
         }
     }
@@ -144,7 +152,7 @@ impl<A> Progress<A> {
     }
 
     /// Takes note of what the sink has received. Returns the removed channels of which it knows.
-    fn receive(&mut self, rounds: &[u64]) -> Vec<u32> {
+    pub(super) fn receive(&mut self, rounds: &[u64]) -> Vec<u32> {
         let mut removed = Vec::new();
         // By sequence: a request that came twice, and was forgotten in between, has two replies.
         let has_come = |(id, round): (&u64, &InFlight)| rounds.contains(&round.sequence).then_some(*id);
@@ -197,18 +205,9 @@ impl<A> Progress<A> {
         self.unlisted = self.queue.len();
     }
 
-    /// Takes a request, to hold it until there is something to reply. Returns the removed channels
-    /// of which the sink knows.
-    pub(super) fn ask(
-        &mut self,
-        now: Duration,
-        id: u64,
-        ask: &AskRound,
-        is_ours: bool,
-        answer: A,
-    ) -> Vec<u32> {
+    /// Takes a request, to hold it until there is something to reply.
+    pub(super) fn ask(&mut self, now: Duration, id: u64, ask: &AskRound, max_bytes: usize, answer: A) {
         self.asked_at = now;
-        let removed = if is_ours { self.receive(&ask.received) } else { Vec::new() };
         if ask.first > self.first {
             self.first = ask.first;
             // A reply to these would not be taken.
@@ -226,20 +225,26 @@ impl<A> Progress<A> {
             self.last_id = self.last_id.max(id);
             self.held.retain(|held| !is_held(held));
             let until = now + Duration::from_millis(ask.hold_ms.min(10_000).into());
-            let max_bytes = (ask.max_bytes as usize).clamp(1 << 10, MAX_REPLY_BYTES / 4);
             self.held.push_back(Held { id, answer, since: now, until, max_bytes });
         }
-        removed
     }
 
     /// The round that replies to the request `id` is sent.
-    pub(super) fn send(&mut self, id: u64, sequence: u64, had: Vec<(u32, Known)>, bytes: usize) {
+    pub(super) fn send(&mut self, id: u64, sequence: u64, had: Vec<(u32, Known)>) {
         self.in_flight.insert(id, InFlight { sequence, had });
         if self.in_flight.len() > MAX_IN_FLIGHT {
             let oldest = self.in_flight.pop_first();
             self.resend(oldest.map(|(_, round)| round));
         }
         self.report.rounds += 1;
+    }
+
+    /// So many bytes are sent.
+    pub(super) fn pay(&mut self, now: Duration, bytes: usize, rate: Option<u64>) {
         self.report.bytes += bytes as u64;
+        if let Some(rate) = rate {
+            let cost = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+            self.sends_at = self.sends_at.max(now.saturating_sub(BURST)) + cost;
+        }
     }
 }

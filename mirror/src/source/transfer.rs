@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::{Channel, Read};
-use crate::message::{AskPiece, MAX_REPLY_BYTES, Piece, Reply, Request, nanos};
-use crate::status::SinkState;
+use crate::message::{AskPiece, Piece, Reply, Request, nanos};
 
 /// How long a large state is kept for the next piece.
 const KEPT: Duration = Duration::from_secs(15);
@@ -85,20 +84,11 @@ impl Transfer {
 
     /// The reply with the piece that is asked for. Of another publication than the sink has a piece
     /// of, it needs the first one.
-    pub(super) fn piece(
-        &mut self,
-        now: Duration,
-        session: u64,
-        ask: &AskPiece,
-        report: &mut SinkState,
-    ) -> Vec<u8> {
+    pub(super) fn piece(&mut self, now: Duration, session: u64, ask: &AskPiece, max_bytes: usize) -> Vec<u8> {
         self.asked_at = now;
         let len = self.payload.len();
         let offset = if self.is_of(ask) { usize::try_from(ask.offset).unwrap_or(len).min(len) } else { 0 };
-        let max = (ask.max_bytes as usize).clamp(1 << 10, MAX_REPLY_BYTES / 2);
-        let bytes = &self.payload[offset..len.min(offset + max)];
-        report.pieces += 1;
-        report.bytes += bytes.len() as u64;
+        let bytes = &self.payload[offset..len.min(offset + max_bytes)];
         Reply::piece(Piece {
             session,
             key: self.key,

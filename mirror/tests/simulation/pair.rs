@@ -209,3 +209,54 @@ fn lag_and_clocks_are_measured_within_half_a_round_trip() {
         assert!(ahead.abs_diff(Duration::from_secs(1000)) <= error, "{there} {back}: {ahead:?}");
     }
 }
+
+#[test]
+fn each_sink_gets_at_most_the_rate_and_nothing_waits_long() {
+    const RATE: u64 = 100_000;
+    let limits = Limits { rate: Some(RATE), ..Limits::default() };
+    let mut pair = Pair::new(limits, 2, [millis(5), millis(5)]);
+    // 50 channels at 100 Hz are 50 times the rate. One state is longer than what a second takes.
+    (0..50).for_each(|_| pair.add(1000));
+    pair.add(300_000);
+    pair.run(Duration::from_secs(60), |pair, milli| {
+        if milli % 10 == 0 {
+            (0..50).for_each(|worker| pair.publish(worker));
+        }
+        if milli == 100 {
+            pair.publish(50);
+        }
+        for sink in &pair.sinks {
+            let report = sink.report(pair.now.get());
+            assert!(!report.unreachable && report.failed == 0, "{milli}: {report:?}");
+        }
+    });
+    let max_reply = usize::try_from(RATE).unwrap() / 8 + 2000;
+    for (sent, sink) in pair.sent.iter().zip(&pair.sinks) {
+        for window in [1, 10, 60] {
+            let most = sent.windows(window * 1000).map(|sent| sent.iter().sum::<usize>()).max().unwrap();
+            let allowed = (window * 1000 + 100) * usize::try_from(RATE).unwrap() / 1000 + max_reply;
+            assert!(most <= allowed, "{most} bytes in {window} s, and {allowed} may be sent");
+            assert!(
+                window < 10 || most * 10 > allowed * 9,
+                "{most} of {allowed} in {window} s: the rate is used"
+            );
+        }
+        let behind = |worker: usize, copy: &Copy| pair.workers[worker].1.get().0 - copy.0;
+        for (_, channel, copy) in sink.copies() {
+            let worker = channel[1..].parse().unwrap();
+            // Half a second for all of them, and as much for the pieces beside them.
+            assert!(behind(worker, copy) <= if worker == 50 { 0 } else { 150 }, "{channel}: {}", copy.0);
+        }
+        let report = sink.report(pair.now.get());
+        assert_eq!((sink.copies().count(), report.channels), (51, 51));
+        assert!(report.pulled >= 1 && report.max_lag.unwrap() < 2.0, "{report:?}");
+    }
+    // Without the limit, the rest comes at once.
+    pair.source.set_rate(None);
+    pair.run(millis(500), |_, _| {});
+    for sink in &pair.sinks {
+        assert!(
+            sink.copies().all(|(_, channel, copy)| channel == "w50" || copy.0 == pair.workers[0].1.get().0)
+        );
+    }
+}

@@ -272,12 +272,13 @@ pub struct World {
     failing: Rc<Cell<u64>>,
     mistake: Option<Mistake>,
     hosts: Vec<Host>,
+    rate: Option<u64>,
     next_instance: u64,
     steps: u64,
 }
 
-fn limits() -> Limits {
-    Limits { inline: INLINE, forget_after: Duration::from_secs(8), ..Limits::default() }
+fn limits(rate: Option<u64>) -> Limits {
+    Limits { inline: INLINE, forget_after: Duration::from_secs(8), rate, ..Limits::default() }
 }
 
 fn options() -> Options {
@@ -322,7 +323,7 @@ impl World {
             Host {
                 life: 0,
                 is_up: true,
-                source: Source::new(random.next() | 1, limits()),
+                source: Source::new(random.next() | 1, limits(None)),
                 reading: None,
                 sequence: 0,
                 sinks: Vec::new(),
@@ -342,6 +343,8 @@ impl World {
         });
         let hosts = hosts.collect();
         let network = Network::new(faults);
+        // Of each source, in some of the runs.
+        let rate = (seed % 4 == 1).then_some(50_000);
         let mut world = World {
             random,
             network,
@@ -351,6 +354,7 @@ impl World {
             failing,
             mistake,
             hosts,
+            rate,
             next_instance: 0,
             steps: 0,
         };
@@ -374,7 +378,7 @@ impl World {
         let host = &mut self.hosts[at];
         host.life += 1;
         host.is_up = true;
-        host.source = Source::new(sessions[0], limits());
+        host.source = Source::new(sessions[0], limits(self.rate));
         host.reading = None;
         host.source.set_epoch(epoch_of(at));
         for (name, truth) in &host.workers {
