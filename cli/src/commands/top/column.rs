@@ -45,8 +45,8 @@ impl Column {
     /// room, the columns of the highest ranks are dropped first.
     fn layout(self) -> (&'static str, u16, u8) {
         match self {
-            Column::Worker => ("WORKER", 14, 0),
-            Column::State => ("STATE", 10, 1),
+            Column::Worker => ("WORKER", 13, 0),
+            Column::State => ("STATE", 11, 1),
             Column::Kind => ("KIND", 7, 2),
             Column::Pid => (">PID", 7, 8),
             Column::Rate => (">RATE/s", 8, 3),
@@ -193,6 +193,12 @@ mod tests {
         assert_eq!(columns(20), [Worker]);
         assert_eq!(fitting(&[], 5, 30), [(Worker, 5)]);
         assert_eq!(fitting(&[], 0, 30), [(Worker, 0)]);
+    }
+
+    #[test]
+    fn each_state_fits_into_its_column() {
+        let widest = health::WORDS.iter().map(|word| word.len()).max();
+        assert_eq!(widest, Some(usize::from(Column::State.width())));
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn a_wide_terminal_shows_all_columns_and_the_fields_beside_them() {
         "{}",
         lines[2]
     );
-    let first = "worker-1       alive         1001      1.0    10ms    100 B        0        1";
+    let first = "worker-1      alive          1001      1.0    10ms    100 B        0        1";
     assert!(lines[3].starts_with(first), "{}", lines[3]);
     assert!(lines[3].contains("████") && lines[3].ends_with("rates[0] = 0"), "{}", lines[3]);
     assert!(lines[19].starts_with("? help  q quit"));
@@ -192,7 +192,7 @@ fn blocks_have_rows_and_what_they_record_is_in_the_pane() {
     stage.resize(80, 24);
     stage.keys("3");
     assert_eq!(stage.view.sort, Sort::by(Column::Kind), "a number is that of a column that is shown");
-    assert!(stage.lines()[3].starts_with("worker-2       alive      block"), "{}", stage.lines()[3]);
+    assert!(stage.lines()[3].starts_with("worker-2      alive       block"), "{}", stage.lines()[3]);
     stage.keys("/block");
     assert!(stage.text().contains("1 match block") && !stage.text().contains("channel"));
     assert_eq!(stage.view.list.selected_row(&stage.rows).unwrap().key(), ("block", "worker-2"));
@@ -336,11 +336,11 @@ fn states_are_counted_and_a_dead_worker_is_highlighted() {
     assert!(lines[0].ends_with("6 workers: 2 alive, 1 closed, 1 stalled, 1 stopped, 1 dead"), "{}", lines[0]);
     stage.keys("2");
     let lines = stage.lines();
-    assert!(lines[3].starts_with("worker-1       dead"), "{}", lines[3]);
+    assert!(lines[3].starts_with("worker-1      dead"), "{}", lines[3]);
     let place = find(&lines, "dead ");
     let cell = &stage.terminal.backend().buffer()[place];
     assert!(cell.symbol() == "d" || place.1 == 0);
-    let row = stage.terminal.backend().buffer()[(15, 3)].clone();
+    let row = stage.terminal.backend().buffer()[(14, 3)].clone();
     assert_eq!((row.symbol(), row.fg), ("d", ratatui::style::Color::Red));
 }
 
