@@ -55,6 +55,9 @@ pub struct Settings {
     /// Allows endpoints beyond this host without TLS: all that reach them read and forge states
     #[arg(long, env = "TEARLESS_MIRROR_ALLOW_INSECURE")]
     pub allow_insecure: bool,
+    /// Compresses what goes over a link, by LZ4, if the other end does so, too
+    #[arg(long, env = "TEARLESS_MIRROR_COMPRESS")]
+    pub compress: bool,
     /// Directory of the namespaces; default: /dev/shm
     #[arg(long, env = "TEARLESS_DIRECTORY", value_name = "PATH")]
     pub directory: Option<PathBuf>,
@@ -165,6 +168,7 @@ impl Settings {
             hosts: list(self.hosts, other.hosts),
             routers: list(self.routers, other.routers),
             allow_insecure: self.allow_insecure || other.allow_insecure,
+            compress: self.compress || other.compress,
             directory: self.directory.or(other.directory),
             permissions: self.permissions.or(other.permissions),
             max_memory: self.max_memory.or(other.max_memory),
@@ -236,6 +240,7 @@ impl Settings {
             hosts: self.hosts,
             routers: self.routers,
             allow_insecure: self.allow_insecure,
+            compress: self.compress,
             mode: match self.mode {
                 None | Some(Role::Peer) => Mode::Peer,
                 Some(Role::Router) => Mode::Router,

@@ -90,6 +90,8 @@ pub struct ZenohOptions {
     pub routers: Vec<String>,
     /// Permits `tcp/` endpoints beyond loopback: everyone who reaches them reads and forges states.
     pub allow_insecure: bool,
+    /// Compresses what goes over a link, by LZ4, if the other end says so, too.
+    pub compress: bool,
     /// The limit of one attempt to connect, which takes about five round trips. It is also how long
     /// a host may take to notice that a link is up again.
     pub connect_timeout: Duration,
@@ -106,6 +108,7 @@ impl Default for ZenohOptions {
             hosts: Vec::new(),
             routers: Vec::new(),
             allow_insecure: false,
+            compress: false,
             connect_timeout: Duration::from_millis(700),
         }
     }
@@ -481,7 +484,11 @@ fn config(options: &ZenohOptions) -> Result<zenoh::Config, CarrierError> {
         "access_control": access_control(options),
         "adminspace": { "enabled": false },
         "transport": {
-            "unicast": { "open_timeout": millis(options.connect_timeout), "lowlatency": false },
+            "unicast": {
+                "open_timeout": millis(options.connect_timeout),
+                "lowlatency": false,
+                "compression": { "enabled": options.compress },
+            },
             "link": {
                 "tx": { "lease": millis(LEASE), "keep_alive": 4 },
                 "rx": { "max_message_size": MAX_MESSAGE_LEN + 4096 },

@@ -1,6 +1,7 @@
 use super::*;
-use std::net::TcpListener;
-use std::sync::atomic::AtomicUsize;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -141,6 +142,52 @@ fn of_many_replies_one_is_taken_and_none_that_is_too_long() {
     for _ in 0..5 {
         assert_eq!(ask(&b, "long", b"hello"), None);
         thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Carries connections to another port, and counts their bytes.
+fn counted(to: u16) -> (u16, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for from in listener.incoming().flatten() {
+            let Ok(to) = TcpStream::connect(("127.0.0.1", to)) else { continue };
+            let directions = [(from.try_clone(), to.try_clone()), (Ok(to), Ok(from))];
+            for (mut from, mut to) in directions.map(|(from, to)| (from.unwrap(), to.unwrap())) {
+                let count = Arc::clone(&counted);
+                thread::spawn(move || {
+                    let mut buffer = vec![0; 1 << 16];
+                    while let Ok(len @ 1..) = from.read(&mut buffer) {
+                        count.fetch_add(len as u64, Relaxed);
+                        if to.write_all(&buffer[..len]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    (port, count)
+}
+
+#[test]
+fn a_link_is_compressed_if_both_ends_say_so() {
+    let words = "states that are alike, ".repeat(20_000).into_bytes();
+    for (at_a, at_b) in [(true, true), (true, false), (false, true)] {
+        let port = free_port();
+        let (link, count) = counted(port);
+        let a = open(&ZenohOptions { compress: at_a, ..peer("a", at(port), vec![]) });
+        let b = open(&ZenohOptions { compress: at_b, ..peer("b", vec![], at(link)) });
+        reach(&a, "b");
+        reach(&b, "a");
+        let before = count.load(Relaxed);
+        let reply = ask(&b, "a", &words).unwrap();
+        assert!(reply.starts_with(&words), "what comes is what was sent");
+        let sent = count.load(Relaxed) - before;
+        let is_compressed = sent < words.len() as u64 / 4;
+        assert_eq!(is_compressed, at_a && at_b, "{at_a} {at_b}: {sent} bytes there and back");
     }
 }
 
