@@ -39,7 +39,7 @@ Examples:
   tearless -n fleet get a/worker-1                   on host b
   tearless mirror status                             links, delays, bytes, and what was refused
 
-SIGTERM ends a mirror and removes its copies. SIGHUP reads the file again: what to mirror.
+SIGTERM ends a mirror and removes its copies. SIGHUP reads the file again.
 docs/mirror.md says what is guaranteed.";
 
 #[derive(Args)]

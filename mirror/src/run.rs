@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tearless::Namespace;
 use tearless::hub::Pattern;
 
 use crate::carrier::zenoh::Zenoh;
@@ -99,11 +100,7 @@ impl Running {
     /// What is wrong with the configuration, or what the system refuses, for people.
     pub fn start(config: Config) -> Result<Running, String> {
         let events = Events(config.log);
-        let namespaces = config
-            .publish
-            .iter()
-            .map(|(name, patterns)| Ok((config.copies.namespace(name)?, patterns.clone())))
-            .collect::<Result<Vec<_>, String>>()?;
+        let namespaces = namespaces(&config.publish, &config.copies)?;
         let limits = Limits { rate: config.send_rate, ..Limits::default() };
         let published = Published::start(random()?, limits, namespaces).map_err(|error| error.to_string())?;
         let carrier =
@@ -210,18 +207,22 @@ impl Running {
         Ok(Mirroring { thread, ends, report, orders, vanished_at: None })
     }
 
-    /// Takes over what a new configuration says of the channels to mirror, and of their limits. The
-    /// rest needs a restart, which an event says.
+    /// Takes over what a new configuration says of the channels to publish and to mirror, and of
+    /// limits. The rest needs a restart, which an event says.
     pub fn reload(&mut self, config: Config) {
-        let fixed =
-            |config: &Config| format!("{:?}", (&config.carrier, &config.publish, &config.copies, config.log));
+        let fixed = |config: &Config| format!("{:?}", (&config.carrier, &config.copies, config.log));
         if fixed(&config) != fixed(&self.config) {
-            let what = "only what to mirror, and limits; restart the mirror for the rest";
+            let what = "only what to publish and mirror, and limits; restart the mirror for the rest";
             self.events.tell("reloads", &[("what", &what)]);
         }
         (self.config.mirror, self.config.sink) = (config.mirror, config.sink);
         self.config.send_rate = config.send_rate;
         self.published.set_rate(config.send_rate);
+        let published = namespaces(&config.publish, &self.config.copies)
+            .and_then(|it| self.published.set_namespaces(it).map_err(|error| error.to_string()));
+        if let Err(error) = published {
+            self.events.tell("not all is published", &[("reason", &error)]);
+        }
         let mut ended = Vec::new();
         for (host, origin) in &self.origins {
             let interest = interest_in(&self.config.mirror, host);
@@ -291,6 +292,14 @@ fn ended(now: Duration, mut vanished: Vec<Vanished>, mut missing: usize) -> Vec<
         ends
     });
     vanished.into_iter().map(|it| it.host).collect()
+}
+
+/// The namespaces to publish, opened.
+fn namespaces(
+    publish: &[(String, Vec<Pattern>)],
+    copies: &CopyOptions,
+) -> Result<Vec<(Namespace, Vec<Pattern>)>, String> {
+    publish.iter().map(|(name, patterns)| Ok((copies.namespace(name)?, patterns.clone()))).collect()
 }
 
 fn interest_in(mirror: &[(Pattern, Interest)], host: &str) -> Vec<Interest> {

@@ -1,7 +1,8 @@
 //! The channels of this host that others may read: one thread for each namespace watches them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -57,7 +58,23 @@ pub struct Published {
     large: Arc<Condvar>,
     ends: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// The threads that watch namespaces, by their names.
+    watches: BTreeMap<String, Watch>,
     refused: Arc<Mutex<Option<MessageError>>>,
+}
+
+/// A thread that watches a namespace until this is gone.
+struct Watch {
+    /// Takes which channels are published from now on.
+    patterns: Sender<Vec<Pattern>>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    fn end(self) {
+        drop(self.patterns);
+        let _ = self.thread.join();
+    }
 }
 
 impl Published {
@@ -80,19 +97,10 @@ impl Published {
             large: Arc::default(),
             ends: Arc::default(),
             threads: Vec::new(),
+            watches: BTreeMap::new(),
             refused: Arc::default(),
         };
-        for (namespace, patterns) in namespaces {
-            let mut watching = Watching {
-                source: Arc::clone(&published.source),
-                ends: Arc::clone(&published.ends),
-                namespace,
-                patterns,
-                known: HashMap::new(),
-            };
-            let name = format!("watch {}", watching.namespace.name());
-            published.threads.push(thread::Builder::new().name(name).spawn(move || watching.run())?);
-        }
+        published.set_namespaces(namespaces)?;
         let (source, held, large, ends) = (
             Arc::clone(&published.source),
             Arc::clone(&published.held),
@@ -106,6 +114,33 @@ impl Published {
         let reads = thread::Builder::new().name("large states".into());
         published.threads.push(reads.spawn(move || read_large_states(&source, &large, &ends))?);
         Ok(published)
+    }
+
+    /// Publishes these from now on. Channels that were published and still are stay what they are
+    /// to the sinks; others vanish there.
+    ///
+    /// # Errors
+    ///
+    /// If the system can't start a thread.
+    pub fn set_namespaces(&mut self, namespaces: Vec<(Namespace, Vec<Pattern>)>) -> std::io::Result<()> {
+        let is_left = |name: &String| namespaces.iter().all(|(namespace, _)| namespace.name() != name);
+        let ended: Vec<String> = self.watches.keys().filter(|name| is_left(name)).cloned().collect();
+        ended.iter().filter_map(|name| self.watches.remove(name)).for_each(Watch::end);
+        for (namespace, patterns) in namespaces {
+            if let Some(watch) = self.watches.get(namespace.name()) {
+                // It fails only if the thread has ended.
+                let _ = watch.patterns.send(patterns);
+                continue;
+            }
+            let name = namespace.name().to_owned();
+            let (sender, receiver) = channel();
+            let (source, known) = (Arc::clone(&self.source), HashMap::new());
+            let mut watching = Watching { source, namespace, patterns, known };
+            let thread = thread::Builder::new().name(format!("watch {name}"));
+            let thread = thread.spawn(move || watching.run(&receiver))?;
+            self.watches.insert(name, Watch { patterns: sender, thread });
+        }
+        Ok(())
     }
 
     /// What answers the requests of other hosts.
@@ -171,6 +206,7 @@ impl Drop for Published {
         self.ends.store(true, Ordering::Relaxed);
         self.held.notify_all();
         self.large.notify_all();
+        std::mem::take(&mut self.watches).into_values().for_each(Watch::end);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -238,20 +274,29 @@ enum Known {
 /// Watches one namespace.
 struct Watching {
     source: Arc<Shared>,
-    ends: Arc<AtomicBool>,
     namespace: Namespace,
     patterns: Vec<Pattern>,
     known: HashMap<Arc<str>, Known>,
 }
 
 impl Watching {
-    fn run(&mut self) {
+    fn run(&mut self, orders: &Receiver<Vec<Pattern>>) {
         let hub = self.namespace.hub_builder().codec::<Bytes>().accept(accept::Any).open();
-        // A single pattern leaves the other channels alone.
-        let watched = if let [pattern] = &*self.patterns { pattern.to_string() } else { "*".into() };
-        let mut watch = hub.watch(&watched);
+        let mut watch = hub.watch(&self.watched());
         let mut looked_at = Duration::ZERO;
-        while !self.ends.load(Ordering::Relaxed) {
+        loop {
+            match orders.try_recv() {
+                Ok(patterns) => {
+                    self.patterns = patterns;
+                    watch = hub.watch(&self.watched());
+                    looked_at = Duration::ZERO;
+                    let left: Vec<Arc<str>> =
+                        self.known.keys().filter(|name| !self.is_wanted(name)).cloned().collect();
+                    left.iter().for_each(|name| self.forget(name));
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => break,
+            }
             match watch.wait_any(SLICE) {
                 Ok(changed) => changed.into_iter().for_each(|name| self.update(&name)),
                 Err(_) => thread::sleep(SLICE),
@@ -270,6 +315,13 @@ impl Watching {
                 lock(&self.source).remove(key);
             }
         }
+        let replies = lock(&self.source).replies(now());
+        send(replies);
+    }
+
+    /// The pattern of the channels to watch: a single one leaves the others alone.
+    fn watched(&self) -> String {
+        if let [pattern] = &*self.patterns { pattern.to_string() } else { "*".into() }
     }
 
     fn is_wanted(&self, name: &str) -> bool {

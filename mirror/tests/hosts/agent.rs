@@ -94,6 +94,10 @@ impl Agent {
             ["reach", host] => self.wait(|agent| agent.reach(host)),
             ["unreachable", host] => self.wait(|agent| agent.reach(host).map(|reached| !reached)),
             ["count", pattern] => Ok(self.hub.channels(pattern).map_err(text)?.len().to_string()),
+            // What the channel has had here: a copy that was made again has fewer.
+            ["publications", channel] => {
+                Ok(self.namespace.inspect(channel).map_err(text)?.publication.to_string())
+            }
             ["health", channel] => {
                 Ok(self.hub.status(channel).map_or_else(text, |status| status.to_string()))
             }

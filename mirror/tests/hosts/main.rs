@@ -230,6 +230,44 @@ fn a_killed_router_comes_back() {
 }
 
 #[test]
+fn a_reload_changes_what_is_published_and_leaves_the_rest() {
+    let Some(mut pair) = Pair::new() else { return };
+    let file = std::env::temp_dir().join(format!("tearless-mirror-{}.toml", std::process::id()));
+    let publish = |channels: &str| std::fs::write(&file, format!("publish = [{channels}]")).unwrap();
+    publish(r#""fleet/stays", "fleet/goes""#);
+    pair.source.kill();
+    pair.source = mirror(&pair.a, &["--listen", &endpoint(&pair.a), "--config", file.to_str().unwrap()]);
+    let mut other = pair.a.agent("other");
+    let mirrors = ["--connect", &endpoint(&pair.a), "--mirror", "a/fleet/*,a/other/*"];
+    pair.sink.kill();
+    pair.sink = mirror(&pair.b, &mirrors);
+    for channel in ["stays", "goes", "comes"] {
+        pair.writer.tell(&format!("open {channel}"));
+    }
+    other.tell("open c");
+    other.tell("publish c 1 256");
+    pair.passes("stays", 1, 256);
+    pair.passes("goes", 1, 256);
+    assert_eq!(pair.reader.ask("count a/comes"), "0");
+
+    publish(r#""fleet/stays", "fleet/com*", "other/*""#);
+    pair.source.signal(Signal::HUP);
+    pair.reader.until("count a/goes", |count| count == "0");
+    pair.passes("comes", 2, 256);
+    pair.passes("stays", 2, 256);
+    let mut reader = pair.b.agent("other");
+    reader.tell("await a/c 1");
+
+    publish(r#""fleet/stays""#);
+    pair.source.signal(Signal::HUP);
+    reader.until("count *", |count| count == "0");
+    pair.reader.until("count a/comes", |count| count == "0");
+    pair.passes("stays", 3, 256);
+    assert_eq!(pair.reader.ask("publications a/stays"), "3", "the copy that stays was not made again");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
 fn two_mirrors_of_one_host_agree() {
     let Some(mut pair) = Pair::new() else { return };
     let c = Host::new(&pair.net, "c");
