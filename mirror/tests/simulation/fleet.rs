@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tearless::mirror::ChannelFormat;
-use tearless_mirror::message::{Description, Interest, Request, Status, Writer};
+use tearless_mirror::message::{Interest, Request};
 use tearless_mirror::pace::Pace;
-use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
-use tearless_mirror::source::{Channel, Latest, Limits, Read, Source};
+use tearless_mirror::sink::{Options, Sink};
+use tearless_mirror::source::{Limits, Source};
 
+use crate::counted::{ALIVE, Copied, Memory, Worker, described, name};
 use crate::links::{Links, path};
 
 /// Bytes a second of a link of 1 Gbit/s.
@@ -95,79 +95,6 @@ enum Event {
     Reply { reader: usize, origin: usize, id: u64, bytes: Vec<u8> },
     PollSink { reader: usize, origin: usize },
     PollSource { origin: usize },
-}
-
-#[derive(Clone)]
-struct Worker {
-    publication: Rc<Cell<u64>>,
-    len: usize,
-}
-
-impl Channel for Worker {
-    fn latest(&mut self) -> Option<Latest> {
-        Some(Latest { publication: self.publication.get(), len: self.len as u64 })
-    }
-
-    fn read(&mut self, payload: &mut Vec<u8>) -> Option<Read> {
-        payload.clear();
-        payload.resize(self.len, 1);
-        Some(Read { publication: self.publication.get(), age: Some(Duration::ZERO) })
-    }
-}
-
-/// The copies of one reader of one origin.
-#[derive(Default)]
-struct Copied {
-    publications: Vec<Cell<u64>>,
-    states: Vec<Cell<u64>>,
-    unreachable: Cell<u64>,
-}
-
-struct Memory(Rc<RefCell<Copied>>);
-
-struct Copy {
-    of: Rc<RefCell<Copied>>,
-    at: usize,
-}
-
-impl Copies for Memory {
-    type Copy = Copy;
-
-    fn open(&mut self, _: &str, _: &Description) -> Result<Copy, String> {
-        let mut copied = self.0.borrow_mut();
-        copied.publications.push(Cell::new(0));
-        copied.states.push(Cell::new(0));
-        Ok(Copy { of: Rc::clone(&self.0), at: copied.states.len() - 1 })
-    }
-
-    fn remove_others(&mut self, _: &str, _: &dyn Fn(&str, &str) -> bool) {}
-}
-
-impl Mirrored for Copy {
-    fn publication(&self) -> u64 {
-        self.of.borrow().publications[self.at].get()
-    }
-
-    fn publish(&mut self, _: &[u8], publication: u64, _: Option<Duration>) -> Result<(), String> {
-        let of = self.of.borrow();
-        of.publications[self.at].set(publication);
-        of.states[self.at].update(|states| states + 1);
-        Ok(())
-    }
-
-    fn set_status(&mut self, _: &Status) {}
-
-    fn set_unreachable(&mut self, since: Option<Duration>) {
-        if since.is_some() && self.at == 0 {
-            self.of.borrow().unreachable.update(|times| times + 1);
-        }
-    }
-
-    fn check(&mut self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn remove(self) {}
 }
 
 struct Origin {
@@ -422,36 +349,5 @@ impl World {
             (_, true) => path(&[from[0], self.root[1], self.root[0], router[1], router[0], to[1]]),
             (_, false) => path(&[from[0], router[1], router[0], self.root[1], self.root[0], to[1]]),
         }
-    }
-}
-
-const ALIVE: Status = Status {
-    incarnation: 1,
-    pid: 100,
-    writer: Writer::Alive,
-    heartbeat_interval: None,
-    heartbeat_age: None,
-    opened_ago: None,
-    ended_ago: None,
-};
-
-/// One channel of ten is a summary.
-fn name(channel: usize) -> String {
-    format!("worker-{channel}{}", if channel.is_multiple_of(10) { "-summary" } else { "" })
-}
-
-fn described(channel: usize, len: usize) -> Description {
-    Description {
-        namespace: "fleet".into(),
-        channel: name(channel),
-        instance: channel as u64 + 1,
-        format: ChannelFormat {
-            codec: "postcard".into(),
-            type_name: "fleet::State".into(),
-            fingerprint: 1,
-            schema: None,
-            max_state_len: 1 << 20,
-            capacity: len as u64,
-        },
     }
 }

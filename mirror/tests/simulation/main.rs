@@ -1,12 +1,16 @@
 //! A simulation of hosts whose mirrors talk over a network that drops, repeats, delays, reorders,
-//! damages and cuts, while workers publish, end, die and come back. Everything is chosen by a seed.
+//! damages and cuts, while workers publish, end, die and come back, and mirrors end, come back and
+//! are reloaded. Everything is chosen by a seed.
 //!
-//! After each step, no copy has a state that its origin did not publish, or one before the last. At
-//! the end, once the network is whole, each copy is what its origin has.
+//! After each step, no copy has a state that its origin did not publish, or one before the last, or
+//! says that a state or status is older than it is. At the end, once the network is whole, each
+//! copy is what its origin has, and there is none that is not wanted.
 //!
 //! `TEARLESS_SEEDS=1000 TEARLESS_STEPS=1000000` sets how many and how long, `TEARLESS_SEED=7`
 //! which.
 
+mod channels;
+mod counted;
 mod fleet;
 mod links;
 mod network;
@@ -18,7 +22,8 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use world::{Mistake, World};
+use channels::{MISTAKES, Mistake};
+use world::World;
 
 fn number(name: &str, default: u64) -> u64 {
     let text = std::env::var(name).ok();
@@ -94,7 +99,7 @@ fn copies_are_never_torn_never_go_back_and_become_current() {
 /// The checks of the simulation find what they are for.
 #[test]
 fn sinks_and_sources_that_err_are_found() {
-    for mistake in world::MISTAKES {
+    for mistake in MISTAKES {
         let found = (0..20).find_map(|seed| run(seed, 20_000, Some(mistake)).err());
         println!("{mistake:?}: {}", found.unwrap_or_else(|| panic!("{mistake:?} is not found")));
     }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tearless_mirror::sink::Options;
+
 use crate::fleet::{Figures, Fleet};
 
 const MBYTE: u64 = 1_000_000;
@@ -135,4 +137,16 @@ fn a_host_pays_only_for_what_it_wants() {
     let without = without.run(milliseconds(2000));
     println!("one channel of ten: {:.0} of {:.0} kB/s", with.down / 1e3, without.down / 1e3);
     assert!(with.worst <= milliseconds(10) && with.down < without.down / 5.0);
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let options = Options { rate: Some(100_000), ..Options::default() };
+    for state in [256, 2_000, 20_000] {
+        let period = Some(milliseconds(20));
+        let figures =
+            Fleet { origins: 1, state, period, options, ..Fleet::default() }.run(milliseconds(5000));
+        println!("{state} bytes, at most 100 kB/s of replies: {:.0} kB/s", figures.down / 1e3);
+        assert!((70e3..115e3).contains(&figures.down), "{} bytes a second", figures.down);
+    }
 }
