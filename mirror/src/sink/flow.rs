@@ -131,7 +131,7 @@ impl Flow {
         self.failures = 0;
     }
 
-    /// A reply has come, which `took` so long. Returns by how much it came later than the fastest of late.
+    /// A reply has come, which `took` so long. Returns by how much it came later than the fastest.
     pub(super) fn measure(
         &mut self,
         now: Duration,
