@@ -2,6 +2,7 @@
 
 mod copies;
 mod published;
+mod watching;
 
 pub use copies::{CopyOptions, LocalCopies};
 pub use published::{Published, PublishedChannel};

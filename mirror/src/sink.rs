@@ -9,20 +9,21 @@ mod channels;
 mod copies;
 mod flow;
 mod options;
+mod rounds;
 mod transfer;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 pub use copies::{Copies, Mirrored};
 pub use options::Options;
 
 use crate::lag::Clock;
-use crate::message::{Ask, AskRound, Interest, Items, MAX_RECEIVED, Piece, Reply, Request, Round};
+use crate::message::{Ask, AskRound, Interest, Items, Piece, Reply, Request, Round};
 use crate::pace::Pace;
 use crate::status::OriginState;
 use channels::Channels;
 use flow::Flow;
+use rounds::{Outstanding, Rounds};
 use transfer::Transfer;
 
 /// Maximum number of reasons that a report lists.
@@ -31,14 +32,6 @@ const MAX_REASONS: usize = 16;
 const LATE: &str = "no reply came in time";
 /// How long a sink waits before it begins another transfer after one that failed.
 const PAUSE: Duration = Duration::from_millis(200);
-/// A request for a round, to which no reply has come.
-struct Outstanding {
-    session: u64,
-    asked_at: Duration,
-    until: Duration,
-    /// Bytes of the reply, as the pace was told.
-    expected: usize,
-}
 
 /// The reading host's half of a mirror, for one origin.
 pub struct Sink<S: Copies> {
@@ -49,16 +42,7 @@ pub struct Sink<S: Copies> {
     channels: Channels<S>,
     session: u64,
     next_id: u64,
-    /// The last request for a round to which no whole reply of this listing came.
-    lost: u64,
-    /// The last request to which a reply came.
-    replied: u64,
-    outstanding: BTreeMap<u64, Outstanding>,
-    received: VecDeque<u64>,
-    listing: u64,
-    /// The round that completes the listing if all before it have come.
-    listed_by: Option<u64>,
-    is_listed: bool,
+    rounds: Rounds,
     transfer: Option<Transfer>,
     transfer_at: Duration,
     flow: Flow,
@@ -87,13 +71,7 @@ impl<S: Copies> Sink<S> {
             options,
             session: 0,
             next_id: 0,
-            lost: 0,
-            replied: 0,
-            outstanding: BTreeMap::new(),
-            received: VecDeque::new(),
-            listing: 0,
-            listed_by: None,
-            is_listed: false,
+            rounds: Rounds::default(),
             transfer: None,
             transfer_at: Duration::ZERO,
             flow: Flow::new(&options),
@@ -148,11 +126,8 @@ impl<S: Copies> Sink<S> {
     /// The requests that are due, and what time has brought: to be called after every reply, and at
     /// [`Sink::next_poll`].
     pub fn poll(&mut self, now: Duration) -> Vec<Request> {
-        while let Some((id, expected)) =
-            self.outstanding.iter().find_map(|(id, it)| (it.until <= now).then_some((*id, it.expected)))
-        {
-            self.outstanding.remove(&id);
-            self.flow.miss(now, expected);
+        while let Some((id, late)) = self.rounds.take_late(now) {
+            self.flow.miss(now, late.expected);
             self.fail_round(now, id, LATE);
         }
         while let Some((offset, expected)) = self.transfer.as_mut().and_then(|it| it.take_late(now)) {
@@ -176,10 +151,10 @@ impl<S: Copies> Sink<S> {
                 until: now + self.options.hold + self.options.patience,
                 expected: self.flow.expected,
             };
-            self.outstanding.insert(self.next_id, outstanding);
+            self.rounds.ask(self.next_id, outstanding);
             requests.push(self.request(Ask::Round(AskRound {
-                first: self.outstanding.first_key_value().map_or(self.next_id, |(id, _)| *id),
-                received: self.received.iter().copied().collect(),
+                first: self.rounds.first().unwrap_or(self.next_id),
+                received: self.rounds.received(),
                 max_bytes: self.flow.max_bytes,
                 hold_ms: u32::try_from(self.options.hold.as_millis()).unwrap_or(u32::MAX),
                 interest: self.interest.clone(),
@@ -206,11 +181,10 @@ impl<S: Copies> Sink<S> {
     /// When to poll at the latest.
     #[must_use]
     pub fn next_poll(&self, now: Duration) -> Duration {
-        let late = self.outstanding.values().map(|it| it.until).min();
         let silent = self.silent_since().filter(|_| !self.is_unreachable);
         let may_transfer = self.transfer.as_ref().map_or(self.channels.wants_any(), Transfer::may_ask);
         [
-            late,
+            self.rounds.late_at(),
             self.transfer.as_ref().and_then(Transfer::late_at),
             silent.map(|at| at + self.options.unreachable_after),
             self.channels.refresh_at(),
@@ -228,7 +202,7 @@ impl<S: Copies> Sink<S> {
     fn may_ask(&self) -> bool {
         let is_one = self.flow.has_failed() || self.session == 0 || self.flow.is_slow;
         let window = if is_one { 1 } else { self.options.window };
-        self.outstanding.len() < window
+        self.rounds.outstanding() < window
     }
 
     /// Since when the origin has not answered. It is not silent while the sink itself waits: for
@@ -238,7 +212,7 @@ impl<S: Copies> Sink<S> {
         if self.flow.has_failed() {
             return Some(news_at);
         }
-        let rounds = self.outstanding.first_key_value().map(|(_, it)| it.asked_at);
+        let rounds = self.rounds.asked_at();
         let pieces = self.transfer.as_ref().and_then(Transfer::asked_at);
         let oldest = rounds.into_iter().chain(pieces).min()?;
         Some(news_at.max(oldest))
@@ -259,7 +233,7 @@ impl<S: Copies> Sink<S> {
 
     /// Takes the reply to a request; `None` if the carrier knows that there will be none.
     pub fn reply(&mut self, now: Duration, id: u64, reply: Option<&[u8]>) {
-        let asked = self.outstanding.remove(&id);
+        let asked = self.rounds.take(id);
         let piece = self.transfer.as_mut().and_then(|it| it.take(id));
         let round_expected = asked.as_ref().map(|it| it.expected);
         let Some(expected) = round_expected.or_else(|| piece.map(|it| it.expected)) else {
@@ -308,14 +282,8 @@ impl<S: Copies> Sink<S> {
 
     fn fail_round(&mut self, now: Duration, id: u64, why: &str) {
         self.fail(why);
-        self.lose(id);
+        self.rounds.lose(id);
         self.flow.fail(now);
-    }
-
-    /// What this round had will be sent again: the next request tells it.
-    fn lose(&mut self, id: u64) {
-        self.lost = self.lost.max(id);
-        self.listed_by = None;
     }
 
     fn look_for_silence(&mut self, now: Duration) {
@@ -354,7 +322,7 @@ impl<S: Copies> Sink<S> {
         if round.session != self.session {
             // A reply that an earlier source sent, to a request that did not know of this one.
             if of.session != self.session {
-                return self.lose(id);
+                return self.rounds.lose(id);
             }
             self.begin_session(round.session);
         }
@@ -365,10 +333,7 @@ impl<S: Copies> Sink<S> {
         self.flow.adapt(excess, bytes, &self.options);
         self.flow.expect(excess, bytes, items.clone().next().is_none());
         self.report.rounds += 1;
-        if round.listing > self.listing {
-            self.listing = round.listing;
-            self.is_listed = false;
-            self.lose(self.replied);
+        if self.rounds.begin_listing(&round) {
             self.channels.begin_listing();
         }
         let mut is_whole = true;
@@ -376,7 +341,7 @@ impl<S: Copies> Sink<S> {
             match item {
                 Ok(item) if item.is_removed => self.channels.end(id, item.key),
                 Ok(item) => {
-                    let of = (id, round.sequence, round.listing == self.listing);
+                    let of = (id, round.sequence, round.listing == self.rounds.listing);
                     is_whole &= self.channels.apply(now, of, &item, &mut self.report);
                 }
                 Err(error) => {
@@ -389,46 +354,20 @@ impl<S: Copies> Sink<S> {
                 }
             }
         }
-        self.replied = self.replied.max(id);
-        if round.listing < self.listing {
-            self.lose(id);
+        self.rounds.receive(id, &round, is_whole);
+        self.channels.forget_gone(self.rounds.first().unwrap_or(u64::MAX));
+        // What the rounds of a listing did not have is gone.
+        if self.rounds.finish_listing() {
+            self.channels.finish_listing();
         }
-        if is_whole {
-            self.received.push_back(round.sequence);
-            if self.received.len() > MAX_RECEIVED {
-                self.received.pop_front();
-            }
-        } else {
-            self.lose(id);
-        }
-        if round.is_listed
-            && self.lost < round.first
-            && round.listing == self.listing
-            && self.listed_by.is_none()
-        {
-            self.listed_by = Some(id);
-        }
-        let first = self.outstanding.first_key_value().map_or(u64::MAX, |(id, _)| *id);
-        self.channels.forget_gone(first);
-        self.finish_listing();
     }
 
     /// The source has restarted.
     fn begin_session(&mut self, session: u64) {
         self.session = session;
-        self.received.clear();
-        (self.listing, self.listed_by, self.is_listed) = (0, None, false);
+        self.rounds.begin_session();
         self.channels.begin_session();
         self.transfer = None;
-    }
-
-    /// Once all rounds of a listing have come, what they did not have is gone.
-    fn finish_listing(&mut self) {
-        let Some(last) = self.listed_by.filter(|_| !self.is_listed) else { return };
-        if self.outstanding.range(..last).next().is_none() {
-            self.is_listed = true;
-            self.channels.finish_listing();
-        }
     }
 
     /// Gives a large state up, for now or for good.
@@ -477,8 +416,7 @@ impl<S: Copies> Sink<S> {
     /// one would be of another listing.
     fn begin_again(&mut self) {
         self.id = self.id.wrapping_add(1);
-        self.outstanding.clear();
-        self.lose(self.next_id);
+        self.rounds.drop_until(self.next_id);
     }
 
     /// Ends the mirror of this origin: its copies are removed.

@@ -1,0 +1,205 @@
+//! A namespace of this host: a thread tells the source which channels it has, what changes, and how
+//! their writers are.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread;
+use std::time::Duration;
+
+use tearless::hub::Pattern;
+use tearless::inspect::{ChannelInfo, WriterState};
+use tearless::mirror::{MirrorReader, OriginStatus};
+use tearless::{Bytes, Namespace, accept};
+
+use super::now;
+use super::published::{PublishedChannel, SLICE, Shared, lock, send};
+use crate::message::{Description, Status, Writer, nanos};
+use crate::source::Limits;
+
+/// How often the writers' states are looked at: the kernel announces no death.
+const LOOK: Duration = Duration::from_secs(1);
+/// A channel that is published, or why it is not.
+pub(super) enum Known {
+    Published {
+        key: u32,
+        reader: MirrorReader,
+        status: OriginStatus,
+        read_at: Duration,
+    },
+    /// A mirrored one: it is read where it comes from.
+    Mirrored(MirrorReader),
+}
+
+/// Watches one namespace.
+pub(super) struct Watching {
+    pub(super) source: Arc<Shared>,
+    pub(super) namespace: Namespace,
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) known: HashMap<Arc<str>, Known>,
+}
+
+impl Watching {
+    pub(super) fn run(&mut self, orders: &Receiver<Vec<Pattern>>) {
+        let hub = self.namespace.hub_builder().codec::<Bytes>().accept(accept::Any).open();
+        let mut watch = hub.watch(&self.watched());
+        let mut looked_at = Duration::ZERO;
+        loop {
+            match orders.try_recv() {
+                Ok(patterns) => {
+                    self.patterns = patterns;
+                    watch = hub.watch(&self.watched());
+                    looked_at = Duration::ZERO;
+                    let left: Vec<Arc<str>> =
+                        self.known.keys().filter(|name| !self.is_wanted(name)).cloned().collect();
+                    left.iter().for_each(|name| self.forget(name));
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => break,
+            }
+            match watch.wait_any(SLICE) {
+                Ok(changed) => changed.into_iter().for_each(|name| self.update(&name)),
+                Err(_) => thread::sleep(SLICE),
+            }
+            if now() >= looked_at + LOOK {
+                looked_at = now();
+                if let Ok(listed) = self.namespace.channels() {
+                    self.look(&listed);
+                }
+            }
+            let replies = lock(&self.source).replies(now());
+            send(replies);
+        }
+        for (_, known) in self.known.drain() {
+            if let Known::Published { key, .. } = known {
+                lock(&self.source).remove(key);
+            }
+        }
+        let replies = lock(&self.source).replies(now());
+        send(replies);
+    }
+
+    /// The pattern of the channels to watch: a single one leaves the others alone.
+    fn watched(&self) -> String {
+        if let [pattern] = &*self.patterns { pattern.to_string() } else { "*".into() }
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// The channel has changed, or ended, or is new.
+    fn update(&mut self, name: &Arc<str>) {
+        if !self.is_wanted(name) {
+            return;
+        }
+        match self.known.get(name) {
+            Some(Known::Published { key, reader, .. }) if !reader.is_closed() => {
+                lock(&self.source).changed(*key);
+            }
+            Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
+            _ => self.open(name),
+        }
+    }
+
+    /// Looks at a wanted channel that is new, or has ended.
+    fn open(&mut self, name: &Arc<str>) {
+        let Ok(reader) = MirrorReader::open(&self.namespace, name) else { return self.forget(name) };
+        if let Some(Known::Published { reader: former, .. }) = self.known.get(name) {
+            if former.instance() == reader.instance() {
+                return self.tell_status(name);
+            }
+            self.forget(name);
+        }
+        if reader.is_mirrored() {
+            self.known.insert(Arc::clone(name), Known::Mirrored(reader));
+            return;
+        }
+        let Ok(status) = reader.status() else { return };
+        let format = reader.format();
+        let is_large = format.capacity > u64::from(Limits::default().inline);
+        let description = Description {
+            namespace: self.namespace.name().into(),
+            channel: name.to_string(),
+            instance: reader.instance(),
+            format,
+        };
+        let channel = PublishedChannel { reader: reader.clone(), is_large };
+        let key = lock(&self.source).add(now(), description, message_status(&status), channel);
+        self.known.insert(Arc::clone(name), Known::Published { key, reader, status, read_at: now() });
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(Known::Published { key, .. }) = self.known.remove(name) {
+            lock(&self.source).remove(key);
+        }
+    }
+
+    /// Looks at all channels: whether they are there, and how their writers are.
+    fn look(&mut self, listed: &[ChannelInfo]) {
+        let listed_names: HashSet<&str> = listed.iter().map(|info| &*info.name).collect();
+        let gone: Vec<Arc<str>> =
+            self.known.keys().filter(|name| !listed_names.contains(&***name)).cloned().collect();
+        for name in gone {
+            self.forget(&name);
+        }
+        for info in listed {
+            if !self.is_wanted(&info.name) {
+                continue;
+            }
+            let name: Arc<str> = info.name.as_str().into();
+            match self.known.get(&name) {
+                // A channel of another instance has its name: it was removed by hand, for example.
+                Some(Known::Published { reader, .. }) if reader.instance() == info.instance => {
+                    self.tell_status(&name);
+                }
+                Some(Known::Mirrored(reader)) if reader.instance() == info.instance => {}
+                _ => self.open(&name),
+            }
+        }
+    }
+
+    fn tell_status(&mut self, name: &str) {
+        let Some(Known::Published { key, reader, status, read_at }) = self.known.get_mut(name) else {
+            return;
+        };
+        let Ok(latest) = reader.status() else { return };
+        let (now, before) = (now(), *read_at);
+        if is_news(status, &latest, now.saturating_sub(before)) {
+            lock(&self.source).set_status(now, *key, message_status(&latest));
+            (*status, *read_at) = (latest, now);
+        }
+    }
+}
+
+/// Whether a status tells more than an earlier one and the time since then.
+fn is_news(earlier: &OriginStatus, later: &OriginStatus, time: Duration) -> bool {
+    let facts = |it: &OriginStatus| {
+        (it.incarnation, it.pid, it.writer, it.heartbeat_interval, it.ended_ago.is_some())
+    };
+    let has_beaten = match (earlier.heartbeat_age, later.heartbeat_age) {
+        (Some(earlier), Some(later)) => later + Duration::from_millis(10) < earlier + time,
+        (None, later) => later.is_some(),
+        (Some(_), None) => true,
+    };
+    facts(earlier) != facts(later) || has_beaten
+}
+
+fn message_status(status: &OriginStatus) -> Status {
+    Status {
+        incarnation: status.incarnation,
+        pid: status.pid,
+        writer: match status.writer {
+            WriterState::Alive => Writer::Alive,
+            WriterState::Stopped => Writer::Stopped,
+            WriterState::Dead => Writer::Dead,
+            WriterState::Exited => Writer::Exited,
+            WriterState::Closed => Writer::Closed,
+            _ => Writer::Unknown,
+        },
+        heartbeat_interval: status.heartbeat_interval.map(nanos),
+        heartbeat_age: status.heartbeat_age.map(nanos),
+        opened_ago: status.opened_ago.map(nanos),
+        ended_ago: status.ended_ago.map(nanos),
+    }
+}
