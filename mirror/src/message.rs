@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tearless::hub::Pattern;
 use tearless::mirror::ChannelFormat;
 
@@ -261,7 +261,7 @@ pub struct State<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content<'a> {
     /// Here it is.
-    Whole(&'a [u8]),
+    Whole(#[serde(serialize_with = "as_bytes")] &'a [u8]),
     /// To be asked for in pieces: so many bytes.
     Large(u64),
 }
@@ -284,6 +284,7 @@ pub struct Piece<'a> {
     /// Where the piece begins.
     pub offset: u64,
     /// The piece.
+    #[serde(serialize_with = "as_bytes")]
     pub bytes: &'a [u8],
 }
 
@@ -311,8 +312,15 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+/// At once. Serde writes a slice byte by byte, to the same effect.
+fn as_bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
 fn encoder() -> Vec<u8> {
-    vec![VERSION]
+    let mut message = Vec::with_capacity(128);
+    message.push(VERSION);
+    message
 }
 
 fn append(into: Vec<u8>, message: &impl Serialize) -> Vec<u8> {
@@ -495,6 +503,12 @@ mod tests {
         assert_eq!(head, round());
         assert_eq!(items.map(Result::unwrap).collect::<Vec<_>>(), [item(b"one"), item(b"two")]);
         assert_eq!(Reply::decode(&Reply::refused("no")), Ok(Reply::Refused("no")));
+    }
+
+    #[test]
+    fn a_payload_is_its_length_and_its_bytes() {
+        let bytes = postcard::to_stdvec(&Content::Whole(b"abc")).unwrap();
+        assert_eq!(bytes, [0, 3, b'a', b'b', b'c']);
     }
 
     #[test]

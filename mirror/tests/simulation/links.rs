@@ -49,6 +49,7 @@ pub struct Links<E> {
     pub links: Vec<Link>,
     order: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     events: Vec<Option<What<E>>>,
+    /// Places in `events`.
     free: Vec<usize>,
     next: u64,
 }
@@ -71,13 +72,13 @@ impl<E> Links<E> {
     }
 
     fn push(&mut self, time: Duration, what: What<E>) {
-        let key = self.free.pop().unwrap_or_else(|| {
-            self.events.push(None);
-            self.events.len() - 1
-        });
-        self.events[key] = Some(what);
         self.next += 1;
-        self.order.push(Reverse((time.max(self.now), self.next, key)));
+        let place = self.free.pop().unwrap_or(self.events.len());
+        if place == self.events.len() {
+            self.events.push(None);
+        }
+        self.events[place] = Some(what);
+        self.order.push(Reverse((time.max(self.now), self.next, place)));
     }
 
     /// Sends a message of so many bytes: `event` happens once it is there.
@@ -100,10 +101,10 @@ impl<E> Links<E> {
     /// The next event until `end`, to whose time the clock goes on.
     pub fn pop(&mut self, end: Duration) -> Option<E> {
         while self.order.peek().is_some_and(|Reverse((time, _, _))| *time <= end) {
-            let Reverse((time, _, key)) = self.order.pop()?;
+            let Reverse((time, _, place)) = self.order.pop()?;
             self.now = time;
-            self.free.push(key);
-            match self.events[key].take()? {
+            self.free.push(place);
+            match self.events[place].take()? {
                 What::Event(event) => return Some(event),
                 What::Hop { path, at, len, event } => {
                     self.links[path[at - 1]].bytes += len as u64;

@@ -21,6 +21,8 @@ mod world;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use channels::{MISTAKES, Mistake};
 use world::World;
@@ -79,16 +81,27 @@ fn copies_are_never_torn_never_go_back_and_become_current() {
     let steps = number("TEARLESS_STEPS", 20_000);
     let only = std::env::var("TEARLESS_SEED").is_ok().then(|| number("TEARLESS_SEED", 0));
     let seeds = only.map_or(0..number("TEARLESS_SEEDS", 40), |seed| seed..seed + 1);
-    let mut faults = 0;
-    for seed in seeds.clone() {
-        if run(seed, steps, None).is_err() {
-            let (step, why) = shrink(seed, steps);
-            panic!(
-                "seed {seed} fails after {step} steps: {why}\nTEARLESS_SEED={seed} TEARLESS_STEPS={step} repeats it"
-            );
+    let next = AtomicU64::new(seeds.start);
+    let run_some = || {
+        let mut faults = 0;
+        // Relaxed: a seed depends on no other.
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|it| seeds.contains(it)) {
+            if run(seed, steps, None).is_err() {
+                next.store(seeds.end, Ordering::Relaxed);
+                let (step, why) = shrink(seed, steps);
+                panic!(
+                    "seed {seed} fails after {step} steps: {why}\nTEARLESS_SEED={seed} TEARLESS_STEPS={step} repeats it"
+                );
+            }
+            faults += World::faults_of_last_run();
         }
-        faults += World::faults_of_last_run();
-    }
+        faults
+    };
+    let faults: u64 = thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run_some)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("see above")).sum()
+    });
     println!(
         "{} seeds of {steps} steps, {faults} faults: 0 torn, 0 backward, 0 stuck",
         seeds.end - seeds.start

@@ -58,14 +58,16 @@ pub struct Network {
     pub count: u64,
     /// When a narrow link has sent all that was given to it.
     free_at: BTreeMap<(usize, usize), Duration>,
-    order: BinaryHeap<Reverse<(Duration, u64)>>,
-    events: BTreeMap<u64, Event>,
+    order: BinaryHeap<Reverse<(Duration, u64, usize)>>,
+    events: Vec<Option<Event>>,
+    /// Places in `events`.
+    free: Vec<usize>,
     next: u64,
 }
 
 impl Network {
     pub fn new(faults: Faults) -> Network {
-        let (cut, order, events) = (HashSet::new(), BinaryHeap::new(), BTreeMap::new());
+        let (cut, order, events, free) = (HashSet::new(), BinaryHeap::new(), Vec::new(), Vec::new());
         Network {
             now: Duration::ZERO,
             faults,
@@ -74,14 +76,19 @@ impl Network {
             free_at: BTreeMap::new(),
             order,
             events,
+            free,
             next: 0,
         }
     }
 
     pub fn at(&mut self, time: Duration, event: Event) {
         self.next += 1;
-        self.order.push(Reverse((time.max(self.now), self.next)));
-        self.events.insert(self.next, event);
+        let place = self.free.pop().unwrap_or(self.events.len());
+        if place == self.events.len() {
+            self.events.push(None);
+        }
+        self.events[place] = Some(event);
+        self.order.push(Reverse((time.max(self.now), self.next, place)));
     }
 
     /// Sends between two hosts, maybe never, twice or damaged.
@@ -89,13 +96,14 @@ impl Network {
         &mut self,
         random: &mut Random,
         (from, to): (usize, usize),
-        len: usize,
-        mut make: impl FnMut(Option<u64>) -> Event,
+        mut bytes: Vec<u8>,
+        event: impl Fn(Vec<u8>) -> Event,
     ) {
         let mut sent_at = self.now;
         if let Some(rate) = self.faults.rate {
             let free_at = self.free_at.entry((from, to)).or_default();
-            *free_at = (*free_at).max(self.now) + Duration::from_micros(len as u64 * 1_000_000 / rate);
+            *free_at =
+                (*free_at).max(self.now) + Duration::from_micros(bytes.len() as u64 * 1_000_000 / rate);
             sent_at = *free_at;
         }
         if self.cut.contains(&(from.min(to), from.max(to))) || random.percent(self.faults.drop) {
@@ -104,21 +112,27 @@ impl Network {
         }
         let times = 1 + u64::from(random.percent(self.faults.repeat));
         self.count += times - 1;
-        for _ in 0..times {
+        for time in 1..=times {
+            let mut bytes = if time < times { bytes.clone() } else { std::mem::take(&mut bytes) };
             let damage = random.percent(self.faults.damage).then(|| random.next());
-            self.count += u64::from(damage.is_some());
+            if let Some(by) = damage {
+                self.count += 1;
+                let at = usize::try_from(by).unwrap_or(0) % bytes.len();
+                bytes[at] ^= 1 + (by >> 56) as u8 % 255;
+            }
             let micros = u64::try_from(self.faults.max_delay.as_micros()).unwrap_or(u64::MAX);
             // Now and then something takes a hundred times as long, and others overtake it.
             let factor = if self.faults.drop > 0 && random.percent(1) { 100 } else { 1 };
             let delay = Duration::from_micros(random.below(micros * factor) + 50);
-            self.at(sent_at + delay, make(damage));
+            self.at(sent_at + delay, event(bytes));
         }
     }
 
     /// The next event, to whose time the clock goes on.
     pub fn pop(&mut self) -> Option<Event> {
-        let Reverse((time, key)) = self.order.pop()?;
+        let Reverse((time, _, place)) = self.order.pop()?;
         self.now = self.now.max(time);
-        self.events.remove(&key)
+        self.free.push(place);
+        self.events[place].take()
     }
 }

@@ -228,7 +228,7 @@ impl World {
                     let asker = Asker { host: from, sink, life, id };
                     let reply = self.hosts[to].source.ask(now, &request, asker);
                     if let Some((asker, bytes)) = reply {
-                        self.answer(to, &asker, &bytes);
+                        self.answer(to, &asker, bytes);
                     }
                     self.poll_source(to);
                 }
@@ -261,14 +261,8 @@ impl World {
         let to = *origin;
         for request in sink.poll(now) {
             let (id, bytes) = (request.id, request.encode());
-            self.network.send(&mut self.random, (at, to), bytes.len(), |damage| Event::Request {
-                from: at,
-                sink: of,
-                life,
-                to,
-                id,
-                bytes: damaged(&bytes, damage),
-            });
+            let event = |bytes| Event::Request { from: at, sink: of, life, to, id, bytes };
+            self.network.send(&mut self.random, (at, to), bytes, event);
         }
         let next = sink.next_poll(now);
         if next < host.polls_at[of] {
@@ -280,13 +274,13 @@ impl World {
     fn poll_source(&mut self, at: usize) {
         let now = self.network.now;
         for (asker, bytes) in self.hosts[at].source.replies(now) {
-            self.answer(at, &asker, &bytes);
+            self.answer(at, &asker, bytes);
         }
         let host = &mut self.hosts[at];
         let mut next = host.source.next_reply().unwrap_or(Duration::MAX);
         if let Some(reading) = host.reading.take() {
             let (asker, bytes) = host.source.finish(now, reading);
-            self.answer(at, &asker, &bytes);
+            self.answer(at, &asker, bytes);
         }
         let host = &mut self.hosts[at];
         host.reading = host.source.reading();
@@ -300,18 +294,13 @@ impl World {
         }
     }
 
-    fn answer(&mut self, from: usize, asker: &Asker, bytes: &[u8]) {
-        if let Ok(Reply::Round(round, _)) = Reply::decode(bytes) {
+    fn answer(&mut self, from: usize, asker: &Asker, bytes: Vec<u8>) {
+        if let Ok(Reply::Round(round, _)) = Reply::decode(&bytes) {
             self.hosts[from].sequence = round.sequence;
         }
         let Asker { host: to, sink, life, id } = *asker;
-        self.network.send(&mut self.random, (from, to), bytes.len(), |damage| Event::Reply {
-            to,
-            sink,
-            life,
-            id,
-            bytes: damaged(bytes, damage),
-        });
+        let event = |bytes| Event::Reply { to, sink, life, id, bytes };
+        self.network.send(&mut self.random, (from, to), bytes, event);
     }
 
     /// Something that happens on a host or to the network.
@@ -444,13 +433,4 @@ impl World {
 /// The clock of a host.
 fn epoch_of(host: usize) -> Duration {
     Duration::from_secs(1_700_000_000 + 7 * host as u64)
-}
-
-fn damaged(bytes: &[u8], by: Option<u64>) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    if let Some(by) = by {
-        let at = usize::try_from(by).unwrap_or(0) % bytes.len();
-        bytes[at] ^= 1 + (by >> 56) as u8 % 255;
-    }
-    bytes
 }
