@@ -67,9 +67,11 @@ fn measure(others: bool, quick: bool) {
         return;
     }
     let address = format!("{}:7451", a.address());
-    if let Some(_server) =
-        server(&a, "redis-server", &["--bind", &a.address(), "--port", "7451", "--save", ""])
-    {
+    if let Some(_server) = server(
+        &a,
+        "redis-server",
+        &["--bind", &a.address(), "--port", "7451", "--save", "", "--protected-mode", "no"],
+    ) {
         let redis = latencies([&a, &b], &["redis-publish", &address], &["redis-subscribe", &address], count);
         report("redis SET, PUBLISH, then GET", &redis, Some(&zenoh));
     }

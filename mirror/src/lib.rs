@@ -10,6 +10,8 @@ pub mod config;
 mod lag;
 pub mod local;
 pub mod message;
+#[cfg(feature = "zenoh")]
+mod origin;
 pub mod pace;
 #[cfg(feature = "zenoh")]
 pub mod run;

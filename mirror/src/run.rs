@@ -2,24 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tearless::Namespace;
 use tearless::hub::Pattern;
 
+use crate::carrier::Carrier;
 use crate::carrier::zenoh::Zenoh;
-use crate::carrier::{Carrier, OnReply};
 use crate::config::{Config, Log};
-use crate::local::{CopyOptions, LocalCopies, Published, epoch, now};
-use crate::message::{Interest, micros};
+use crate::local::{CopyOptions, LocalCopies, Published, now};
+use crate::message::Interest;
+use crate::origin::Mirroring;
 use crate::pace::Pace;
-use crate::sink::{Options, Sink};
+use crate::sink::Sink;
 use crate::source::Limits;
-use crate::status::{self, MirrorState, OriginState};
+use crate::status::{self, MirrorState};
 
 /// Maximum number of hosts that are mirrored.
 const MAX_ORIGINS: usize = 1024;
@@ -28,10 +26,6 @@ const MAX_ORIGINS: usize = 1024;
 const FORGET: Duration = Duration::from_secs(60);
 /// How long an origin with copies keeps its place, and they stay, after its host has vanished.
 const FORGET_COPIES: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a sink waits until it looks whether it shall end.
-const TICK: Duration = Duration::from_millis(250);
-/// How often a sink looks after its copies.
-const CHECK: Duration = Duration::from_secs(1);
 
 /// Writes events to stderr.
 #[derive(Clone, Copy)]
@@ -59,22 +53,6 @@ impl Events {
             }
         }
     }
-}
-
-/// What the thread of an origin gets.
-enum Order {
-    Reply(u64, Option<Vec<u8>>),
-    Reload(Vec<Interest>, Options),
-}
-
-/// The thread of an origin.
-struct Mirroring {
-    thread: JoinHandle<()>,
-    ends: Arc<AtomicBool>,
-    report: Arc<Mutex<OriginState>>,
-    orders: mpsc::Sender<Order>,
-    /// Since when its host has not been there.
-    vanished_at: Option<Duration>,
 }
 
 /// A running mirror. Dropped without [`Running::stop`], it leaves its copies as a killed one does.
@@ -152,7 +130,7 @@ impl Running {
         };
         let missing = (self.origins.len() + hosts.iter().filter(is_new).count()).saturating_sub(MAX_ORIGINS);
         let vanished = self.origins.iter_mut().filter_map(|(host, origin)| {
-            let report = lock(&origin.report);
+            let report = origin.report();
             let is_here =
                 hosts.binary_search(host).is_ok() || (report.silent.is_some() && !report.unreachable);
             origin.vanished_at = origin.vanished_at.or(Some(now)).filter(|_| !is_here);
@@ -171,7 +149,7 @@ impl Running {
     fn end(&mut self, hosts: &[String], why: &str) {
         let ended: Vec<_> = hosts.iter().filter_map(|host| self.origins.remove_entry(host)).collect();
         // All of them first: each takes a moment. Relaxed: nothing but the end follows from it.
-        ended.iter().for_each(|(_, origin)| origin.ends.store(true, Ordering::Relaxed));
+        ended.iter().for_each(|(_, origin)| origin.end());
         for (host, origin) in ended {
             self.events.tell("mirrors no longer", &[("origin", &host), ("reason", &why)]);
             origin.stop();
@@ -186,25 +164,10 @@ impl Running {
     }
 
     fn mirror(&self, host: &str, interest: Vec<Interest>) -> Result<Mirroring, String> {
-        let (ends, report) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(OriginState::default())));
         let patterns: Vec<Pattern> = interest.iter().map(|it| it.patterns().0).collect();
         let copies = LocalCopies::new(self.config.copies.clone()).with_former(&patterns);
         let sink = Sink::new(&self.config.carrier.host, host, random()?, interest, self.config.sink, copies);
-        let sink = sink.paced(self.pace.clone());
-        let (orders, received) = mpsc::channel();
-        let carrier: Arc<dyn Carrier> = self.carrier.clone();
-        let origin = Origin {
-            sink,
-            carrier,
-            orders: orders.clone(),
-            events: self.events,
-            ends: Arc::clone(&ends),
-            report: Arc::clone(&report),
-        };
-        let thread = thread::Builder::new().name(format!("mirror {host}"));
-        let thread = thread.spawn(move || origin.run(&received));
-        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(Mirroring { thread, ends, report, orders, vanished_at: None })
+        Mirroring::start(sink.paced(self.pace.clone()), self.carrier.clone(), self.events)
     }
 
     /// Takes over what a new configuration says of the channels to publish and to mirror, and of
@@ -229,8 +192,7 @@ impl Running {
             if interest.is_empty() {
                 ended.push(host.clone());
             } else {
-                // It fails only if the thread has ended.
-                let _ = origin.orders.send(Order::Reload(interest, self.config.sink));
+                origin.reload(interest, self.config.sink);
             }
         }
         self.end(&ended, "it is not wanted");
@@ -240,7 +202,7 @@ impl Running {
     /// What the mirror does at this moment.
     #[must_use]
     pub fn state(&self) -> MirrorState {
-        let reports = self.origins.values().map(|origin| lock(&origin.report).clone());
+        let reports = self.origins.values().map(Mirroring::report);
         MirrorState {
             host: self.config.carrier.host.clone(),
             up: (now() - self.began).as_secs_f64(),
@@ -256,19 +218,9 @@ impl Running {
 
     /// Ends the mirror: the copies are removed.
     pub fn stop(self) {
-        for origin in self.origins.values() {
-            origin.ends.store(true, Ordering::Relaxed);
-        }
+        self.origins.values().for_each(Mirroring::end);
         self.origins.into_values().for_each(Mirroring::stop);
         self.events.tell("stopped", &[]);
-    }
-}
-
-impl Mirroring {
-    fn stop(self) {
-        // Relaxed: nothing but the end follows from it.
-        self.ends.store(true, Ordering::Relaxed);
-        let _ = self.thread.join();
     }
 }
 
@@ -304,66 +256,6 @@ fn namespaces(
 
 fn interest_in(mirror: &[(Pattern, Interest)], host: &str) -> Vec<Interest> {
     mirror.iter().filter(|(pattern, _)| pattern.matches(host)).map(|(_, interest)| interest.clone()).collect()
-}
-
-/// What the thread of an origin has.
-struct Origin {
-    sink: Sink<LocalCopies>,
-    carrier: Arc<dyn Carrier>,
-    orders: mpsc::Sender<Order>,
-    events: Events,
-    ends: Arc<AtomicBool>,
-    report: Arc<Mutex<OriginState>>,
-}
-
-impl Origin {
-    /// Mirrors the origin until the end.
-    fn run(mut self, received: &mpsc::Receiver<Order>) {
-        let (mut checked_at, mut reported_at) = (now(), Duration::ZERO);
-        while !self.ends.load(Ordering::Relaxed) {
-            for request in self.sink.poll(now()) {
-                let (id, orders) = (request.id, self.orders.clone());
-                let on_reply: OnReply = Arc::new(move |reply| drop(orders.send(Order::Reply(id, reply))));
-                let patience = self.sink.patience(&request);
-                self.carrier.ask(self.sink.origin(), request.encode(), patience, on_reply);
-            }
-            let wait = self.sink.next_poll(now()).saturating_sub(now()).min(TICK);
-            let first = received.recv_timeout(wait).ok();
-            for order in first.into_iter().chain(received.try_iter()) {
-                match order {
-                    Order::Reply(id, reply) => self.sink.reply(now(), id, reply.as_deref()),
-                    Order::Reload(interest, options) => self.sink.reload(interest, options),
-                }
-            }
-            if now() >= reported_at + TICK {
-                reported_at = now();
-                self.report();
-            }
-            if now() >= checked_at + CHECK {
-                checked_at = now();
-                self.sink.check(now());
-            }
-        }
-        self.sink.close();
-    }
-
-    fn report(&self) {
-        let clock = self.sink.clock().map(|(_, there)| there.saturating_sub(micros(epoch()).cast_signed()));
-        let clock_ahead = clock.map(|micros| micros as f64 / 1e6);
-        let latest = OriginState { clock_ahead, ..self.sink.report(now()) };
-        let former = std::mem::replace(&mut *lock(&self.report), latest.clone());
-        if latest.unreachable != former.unreachable {
-            let event = if latest.unreachable { "unreachable" } else { "reachable again" };
-            self.events.tell(event, &[("origin", &latest.host)]);
-        }
-        for why in latest.refused.iter().filter(|why| !former.refused.contains(why)) {
-            self.events.tell("not mirrored", &[("origin", &latest.host), ("channel", why)]);
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn random() -> Result<u64, String> {
