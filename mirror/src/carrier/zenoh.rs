@@ -1,7 +1,7 @@
 //! Zenoh as the carrier: only its stable interface, only the endpoints that are named, no scouting.
 //!
-//! A request is a Zenoh query on `tearless/1/HOST/ask`, and its reply the reply to the query, sent as
-//! late as the answering host likes. A liveliness token on `tearless/1/HOST/SESSION` says that a
+//! A request is a Zenoh query on `tearless/1/HOST/ask`, and its reply the reply to the query, sent
+//! as late as the answering host likes. A liveliness token on `tearless/1/HOST/SESSION` says that a
 //! host can be asked. Zenoh keeps one token for equal keys, so the session makes two mirrors with
 //! the same host name visible.
 

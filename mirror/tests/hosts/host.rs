@@ -175,7 +175,10 @@ impl Host {
     pub fn agent(&self, namespace: &str) -> Agent {
         let program = std::env::current_exe().unwrap();
         let mut command = self.command(program.to_str().unwrap());
-        command.args(["--exact", "agent::agent", "--nocapture"]).env(crate::agent::NAMESPACE, namespace);
+        // With one thread, the harness does not remark that the test takes long.
+        command
+            .args(["--exact", "agent::agent", "--nocapture", "--test-threads", "1"])
+            .env(crate::agent::NAMESPACE, namespace);
         Agent { host: self.name.clone(), child: Child::start_ready(command) }
     }
 }
