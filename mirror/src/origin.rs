@@ -1,5 +1,5 @@
-//! The mirror of one origin: a thread that asks and looks after the copies. A reply is applied by
-//! the thread that brings it: to wake another one would take longer than to apply it.
+//! The mirror of one origin: a thread that asks and looks after the copies. A reply that takes little
+//! time is applied by the thread of the carrier that brings it: to wake another would take longer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,25 +15,66 @@ use crate::status::OriginState;
 
 /// How long a sink waits until it looks whether it shall end.
 const TICK: Duration = Duration::from_millis(250);
+/// Longer replies take more time to apply than to wake a thread.
+const MAX_QUICK_BYTES: usize = 16 << 10;
 /// How often a sink looks after its copies.
 const CHECK: Duration = Duration::from_secs(1);
+
+/// What has come for the thread of an origin.
+#[derive(Default)]
+struct Inbox {
+    /// Replies that it applies, by the requests' numbers.
+    replies: Vec<(u64, Option<Vec<u8>>)>,
+    /// Whether the sink is another since the thread has looked.
+    is_changed: bool,
+}
 
 /// What the thread of an origin and those that bring replies share.
 struct Shared {
     /// `None` after the end.
     sink: Mutex<Option<Sink<LocalCopies>>>,
-    /// Wakes the thread: there may be something to ask for.
-    changed: Condvar,
+    /// Never locked for long.
+    inbox: Mutex<Inbox>,
+    /// Wakes the thread.
+    came: Condvar,
     ends: AtomicBool,
     report: Mutex<OriginState>,
 }
 
 impl Shared {
-    fn reply(&self, id: u64, reply: Option<&[u8]>) {
-        if let Some(sink) = &mut *lock(&self.sink) {
-            sink.reply(now(), id, reply);
+    /// Called by threads of the carrier, which must not wait.
+    fn reply(&self, id: u64, reply: Option<Vec<u8>>) {
+        let is_applied = reply.as_ref().is_some_and(|reply| self.apply_quickly(id, reply));
+        let mut inbox = lock(&self.inbox);
+        inbox.is_changed = true;
+        if !is_applied {
+            inbox.replies.push((id, reply));
         }
-        self.changed.notify_one();
+        self.came.notify_one();
+    }
+
+    fn apply_quickly(&self, id: u64, reply: &[u8]) -> bool {
+        if reply.len() > MAX_QUICK_BYTES {
+            return false;
+        }
+        let Ok(mut sink) = self.sink.try_lock() else { return false };
+        let Some(sink) = sink.as_mut().filter(|sink| sink.is_quick(reply)) else { return false };
+        sink.reply(now(), id, Some(reply));
+        true
+    }
+
+    /// Waits until something comes, and takes the replies.
+    fn wait(&self, timeout: Duration) -> Vec<(u64, Option<Vec<u8>>)> {
+        let nothing = |inbox: &mut Inbox| !inbox.is_changed;
+        let waited = self.came.wait_timeout_while(lock(&self.inbox), timeout, nothing);
+        let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *inbox).replies
+    }
+
+    /// Wakes the thread.
+    fn change(&self) {
+        lock(&self.inbox).is_changed = true;
+        self.came.notify_one();
     }
 }
 
@@ -54,7 +95,8 @@ impl Mirroring {
         let host = sink.origin().to_owned();
         let shared = Arc::new(Shared {
             sink: Mutex::new(Some(sink)),
-            changed: Condvar::new(),
+            inbox: Mutex::default(),
+            came: Condvar::new(),
             ends: AtomicBool::new(false),
             report: Mutex::default(),
         });
@@ -70,7 +112,7 @@ impl Mirroring {
         if let Some(sink) = &mut *lock(&self.shared.sink) {
             sink.reload(interest, options);
         }
-        self.shared.changed.notify_one();
+        self.shared.change();
     }
 
     pub fn report(&self) -> OriginState {
@@ -81,7 +123,7 @@ impl Mirroring {
     pub fn end(&self) {
         // Relaxed: nothing but the end follows from it.
         self.shared.ends.store(true, Ordering::Relaxed);
-        self.shared.changed.notify_one();
+        self.shared.change();
     }
 
     /// Ends the mirror of the origin: its copies are removed.
@@ -109,16 +151,13 @@ impl Origin {
                 reported_at = now();
                 self.report();
             }
-            let mut sink = lock(&self.shared.sink);
-            let Some(open) = &mut *sink else { return };
             if now() >= checked_at + CHECK {
                 checked_at = now();
-                open.check(now());
+                self.with_sink(|sink| sink.check(now()));
             }
-            // Replies that have come since it was polled count: they change this time.
-            let wait = open.next_poll(now()).saturating_sub(now()).min(TICK);
-            if !wait.is_zero() {
-                drop(self.shared.changed.wait_timeout(sink, wait));
+            let next = self.with_sink(|sink| sink.next_poll(now())).unwrap_or_default();
+            for (id, reply) in self.shared.wait(next.saturating_sub(now()).min(TICK)) {
+                self.with_sink(|sink| sink.reply(now(), id, reply.as_deref()));
             }
         }
         let sink = lock(&self.shared.sink).take();
@@ -127,29 +166,27 @@ impl Origin {
         }
     }
 
+    fn with_sink<T>(&self, work: impl FnOnce(&mut Sink<LocalCopies>) -> T) -> Option<T> {
+        lock(&self.shared.sink).as_mut().map(work)
+    }
+
     /// Asks for what is due.
     fn ask(&self) {
-        let requests = match &mut *lock(&self.shared.sink) {
-            Some(sink) => {
-                let requests = sink.poll(now()).into_iter();
-                requests.map(|request| (sink.patience(&request), request)).collect()
-            }
-            None => Vec::new(),
-        };
-        for (patience, request) in requests {
+        let requests: Option<Vec<_>> = self.with_sink(|sink| {
+            let requests = sink.poll(now()).into_iter();
+            requests.map(|request| (sink.patience(&request), request)).collect()
+        });
+        for (patience, request) in requests.unwrap_or_default() {
             // Not the carrier, which must not be dropped by a thread that it waits for.
             let (id, shared) = (request.id, Arc::clone(&self.shared));
-            let on_reply: OnReply = Arc::new(move |reply| shared.reply(id, reply.as_deref()));
+            let on_reply: OnReply = Arc::new(move |reply| shared.reply(id, reply));
             self.carrier.ask(&self.host, request.encode(), patience, on_reply);
         }
     }
 
     fn report(&self) {
-        let Some((report, clock)) =
-            lock(&self.shared.sink).as_ref().map(|sink| (sink.report(now()), sink.clock()))
-        else {
-            return;
-        };
+        let report = self.with_sink(|sink| (sink.report(now()), sink.clock()));
+        let Some((report, clock)) = report else { return };
         let clock = clock.map(|(_, there)| there.saturating_sub(micros(epoch()).cast_signed()));
         let latest = OriginState { clock_ahead: clock.map(|micros| micros as f64 / 1e6), ..report };
         let former = std::mem::replace(&mut *lock(&self.shared.report), latest.clone());

@@ -55,7 +55,7 @@ impl Events {
     }
 }
 
-/// A running mirror. Dropped without [`Running::stop`], it leaves its copies as a killed one does.
+/// A running mirror. [`Running::stop`] ends it; dropped, its threads go on.
 pub struct Running {
     config: Config,
     carrier: Arc<Zenoh>,

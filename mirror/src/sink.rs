@@ -18,7 +18,7 @@ pub use copies::{Copies, Mirrored};
 pub use options::Options;
 
 use crate::lag::Clock;
-use crate::message::{Ask, AskRound, Interest, Items, Piece, Reply, Request, Round};
+use crate::message::{Ask, AskRound, Interest, Item, Items, Piece, Reply, Request, Round};
 use crate::pace::Pace;
 use crate::status::OriginState;
 use channels::Channels;
@@ -229,6 +229,17 @@ impl<S: Copies> Sink<S> {
             Ask::Round(_) => self.options.hold + self.options.patience,
             Ask::Piece(_) => transfer::PATIENCE,
         }
+    }
+
+    /// Whether the reply takes little time: it has new states and statuses of copies that are there,
+    /// and nothing that makes copies, removes or looks for them.
+    #[must_use]
+    pub fn is_quick(&self, reply: &[u8]) -> bool {
+        let Ok(Reply::Round(round, mut items)) = Reply::decode(reply) else { return false };
+        let is_plain = |item: Item<'_>| item.description.is_none() && !item.is_removed;
+        round.session == self.session
+            && self.rounds.has_listing_of(&round)
+            && items.all(|item| item.is_ok_and(is_plain))
     }
 
     /// Takes the reply to a request; `None` if the carrier knows that there will be none.

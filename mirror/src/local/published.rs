@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -45,16 +45,78 @@ impl Channel for PublishedChannel {
     }
 }
 
-pub(super) type Shared = Mutex<Source<PublishedChannel, Answer>>;
+/// The source, and what wakes the threads that serve it.
+pub(super) struct Serving {
+    source: Mutex<Source<PublishedChannel, Answer>>,
+    /// Tells the thread that answers of requests that are held.
+    held: Condvar,
+    /// Tells the thread that reads large states of those to read.
+    large: Condvar,
+    ends: AtomicBool,
+}
+
+impl Serving {
+    pub(super) fn source(&self) -> MutexGuard<'_, Source<PublishedChannel, Answer>> {
+        lock(&self.source)
+    }
+
+    /// Sends the replies that are due, after `work` at the source.
+    pub(super) fn serve(
+        &self,
+        work: impl FnOnce(&mut Source<PublishedChannel, Answer>) -> Option<(Answer, Vec<u8>)>,
+    ) {
+        let mut source = self.source();
+        let before = source.next_reply();
+        let mut replies: Vec<_> = work(&mut source).into_iter().collect();
+        replies.extend(source.replies(now()));
+        // The thread waits for `before` at the latest.
+        if source.next_reply().is_some_and(|next| before.is_none_or(|before| next < before)) {
+            self.held.notify_one();
+        }
+        if source.has_reading() {
+            self.large.notify_one();
+        }
+        // The carrier may wait for the network.
+        drop(source);
+        replies.into_iter().for_each(|(answer, reply)| answer(reply));
+    }
+
+    /// Answers the requests that have been held for long enough.
+    fn answer_in_time(&self) {
+        // Relaxed: nothing but the end follows from it.
+        while !self.ends.load(Ordering::Relaxed) {
+            self.serve(|source| {
+                // The clock may have been set since.
+                source.set_epoch(epoch());
+                None
+            });
+            let source = self.source();
+            let wait = source.next_reply().map_or(SLICE, |at| at.saturating_sub(now())).min(SLICE);
+            if !wait.is_zero() {
+                drop(self.held.wait_timeout(source, wait));
+            }
+        }
+    }
+
+    /// Reads large states, one after the other, while the source serves others. Its answers come
+    /// from here: no thread of the carrier waits for a reading.
+    fn read_large_states(&self) {
+        while !self.ends.load(Ordering::Relaxed) {
+            let mut source = self.source();
+            if let Some(mut reading) = source.reading() {
+                drop(source);
+                reading.read(now());
+                self.serve(|source| Some(source.finish(now(), reading)));
+            } else {
+                drop(self.large.wait_timeout(source, SLICE));
+            }
+        }
+    }
+}
 
 /// What is published for other hosts.
 pub struct Published {
-    source: Arc<Shared>,
-    /// Tells the thread that answers of requests that are held.
-    held: Arc<Condvar>,
-    /// Tells the thread that reads large states of those to read.
-    large: Arc<Condvar>,
-    ends: Arc<AtomicBool>,
+    serving: Arc<Serving>,
     threads: Vec<JoinHandle<()>>,
     /// The threads that watch namespaces, by their names.
     watches: BTreeMap<String, Watch>,
@@ -88,29 +150,24 @@ impl Published {
     ) -> std::io::Result<Published> {
         let mut source = Source::new(session, limits);
         source.set_epoch(epoch());
-        let source = Arc::new(Mutex::new(source));
+        let serving = Arc::new(Serving {
+            source: Mutex::new(source),
+            held: Condvar::new(),
+            large: Condvar::new(),
+            ends: AtomicBool::new(false),
+        });
         let mut published = Published {
-            source,
-            held: Arc::default(),
-            large: Arc::default(),
-            ends: Arc::default(),
+            serving: Arc::clone(&serving),
             threads: Vec::new(),
             watches: BTreeMap::new(),
             refused: Arc::default(),
         };
         published.set_namespaces(namespaces)?;
-        let (source, held, large, ends) = (
-            Arc::clone(&published.source),
-            Arc::clone(&published.held),
-            Arc::clone(&published.large),
-            Arc::clone(&published.ends),
-        );
         let answers = thread::Builder::new().name("answers".into());
-        published.threads.push(answers.spawn(move || answer_in_time(&source, &held, &large, &ends))?);
-        let (source, large, ends) =
-            (Arc::clone(&published.source), Arc::clone(&published.large), Arc::clone(&published.ends));
+        let answering = Arc::clone(&serving);
+        published.threads.push(answers.spawn(move || answering.answer_in_time())?);
         let reads = thread::Builder::new().name("large states".into());
-        published.threads.push(reads.spawn(move || read_large_states(&source, &large, &ends))?);
+        published.threads.push(reads.spawn(move || serving.read_large_states())?);
         Ok(published)
     }
 
@@ -132,8 +189,10 @@ impl Published {
             }
             let name = namespace.name().to_owned();
             let (sender, receiver) = channel();
-            let (source, known) = (Arc::clone(&self.source), HashMap::new());
-            let mut watching = Watching { source, namespace, patterns, known };
+            let (serving, known) = (Arc::clone(&self.serving), HashMap::new());
+            let mut watching = Watching { serving, namespace, patterns, known };
+            // A mirror that asks at once is to be told of all channels.
+            watching.look();
             let thread = thread::Builder::new().name(format!("watch {name}"));
             let thread = thread.spawn(move || watching.run(&receiver))?;
             self.watches.insert(name, Watch { patterns: sender, thread });
@@ -144,52 +203,34 @@ impl Published {
     /// What answers the requests of other hosts.
     #[must_use]
     pub fn on_request(&self) -> OnRequest {
-        let (source, held, large, refused) = (
-            Arc::clone(&self.source),
-            Arc::clone(&self.held),
-            Arc::clone(&self.large),
-            Arc::clone(&self.refused),
-        );
-        Arc::new(move |bytes, answer| {
-            let request = match Request::decode(&bytes) {
-                Ok(request) => request,
-                Err(error) => {
-                    *lock(&refused) = Some(error);
-                    return answer(Reply::refused(&error.to_string()));
-                }
-            };
-            let mut replies = Vec::new();
-            let has_reading = {
-                let mut source = lock(&source);
-                replies.extend(source.ask(now(), &request, answer));
-                replies.extend(source.replies(now()));
-                source.has_reading()
-            };
-            // It may have to be answered earlier than all others.
-            held.notify_one();
-            if has_reading {
-                large.notify_one();
+        let (serving, refused) = (Arc::clone(&self.serving), Arc::clone(&self.refused));
+        Arc::new(move |bytes, answer| match Request::decode(&bytes) {
+            Ok(request) => serving.serve(|source| source.ask(now(), &request, answer)),
+            Err(error) => {
+                *lock(&refused) = Some(error);
+                answer(Reply::refused(&error.to_string()));
             }
-            send(replies);
         })
     }
 
     /// Sets the limit of what is sent to each mirror, in bytes a second.
     pub fn set_rate(&self, rate: Option<u64>) {
-        lock(&self.source).set_rate(rate);
-        self.held.notify_all();
+        self.serving.serve(|source| {
+            source.set_rate(rate);
+            None
+        });
     }
 
     /// What was done for each mirror that reads this host.
     #[must_use]
     pub fn reports(&self) -> Vec<SinkState> {
-        lock(&self.source).reports().collect()
+        self.serving.source().reports().collect()
     }
 
     /// Number of channels that others may read.
     #[must_use]
     pub fn channels(&self) -> usize {
-        lock(&self.source).channels()
+        self.serving.source().channels()
     }
 
     /// Why the last request could not be decoded.
@@ -201,58 +242,18 @@ impl Published {
 
 impl Drop for Published {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
-        self.held.notify_all();
-        self.large.notify_all();
-        std::mem::take(&mut self.watches).into_values().for_each(Watch::end);
-        for thread in self.threads.drain(..) {
+        self.serving.ends.store(true, Ordering::Relaxed);
+        self.serving.held.notify_all();
+        self.serving.large.notify_all();
+        let watches = std::mem::take(&mut self.watches).into_values();
+        // All of them end at the same time.
+        let threads: Vec<_> = watches.map(|watch| watch.thread).collect();
+        for thread in threads.into_iter().chain(self.threads.drain(..)) {
             let _ = thread.join();
         }
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Not while the source is locked: the carrier may wait for the network.
-pub(super) fn send(replies: Vec<(Answer, Vec<u8>)>) {
-    replies.into_iter().for_each(|(answer, reply)| answer(reply));
-}
-
-/// Answers the requests that have been held for long enough.
-fn answer_in_time(source: &Shared, held: &Condvar, large: &Condvar, ends: &AtomicBool) {
-    // Relaxed: nothing but the end follows from it.
-    while !ends.load(Ordering::Relaxed) {
-        let mut locked = lock(source);
-        // The clock may have been set since.
-        locked.set_epoch(epoch());
-        let replies = locked.replies(now());
-        if locked.has_reading() {
-            large.notify_one();
-        }
-        if replies.is_empty() {
-            let wait = locked.next_reply().map_or(SLICE, |at| at.saturating_sub(now())).min(SLICE);
-            drop(held.wait_timeout(locked, wait));
-        } else {
-            drop(locked);
-            send(replies);
-        }
-    }
-}
-
-/// Reads large states, one after the other, while the source serves others. Its answers come from
-/// here: no thread of the carrier waits for a reading.
-fn read_large_states(source: &Shared, large: &Condvar, ends: &AtomicBool) {
-    while !ends.load(Ordering::Relaxed) {
-        let mut locked = lock(source);
-        if let Some(mut reading) = locked.reading() {
-            drop(locked);
-            reading.read(now());
-            let reply = lock(source).finish(now(), reading);
-            send(vec![reply]);
-        } else {
-            drop(large.wait_timeout(locked, SLICE));
-        }
-    }
 }

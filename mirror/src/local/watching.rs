@@ -8,17 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use tearless::hub::Pattern;
-use tearless::inspect::{ChannelInfo, WriterState};
+use tearless::inspect::WriterState;
 use tearless::mirror::{MirrorReader, OriginStatus};
 use tearless::{Bytes, Namespace, accept};
 
 use super::now;
-use super::published::{PublishedChannel, SLICE, Shared, lock, send};
+use super::published::{PublishedChannel, SLICE, Serving};
 use crate::message::{Description, Status, Writer, nanos};
 use crate::source::Limits;
 
 /// How often the writers' states are looked at: the kernel announces no death.
 const LOOK: Duration = Duration::from_secs(1);
+
 /// A channel that is published, or why it is not.
 pub(super) enum Known {
     Published {
@@ -33,7 +34,7 @@ pub(super) enum Known {
 
 /// Watches one namespace.
 pub(super) struct Watching {
-    pub(super) source: Arc<Shared>,
+    pub(super) serving: Arc<Serving>,
     pub(super) namespace: Namespace,
     pub(super) patterns: Vec<Pattern>,
     pub(super) known: HashMap<Arc<str>, Known>,
@@ -63,20 +64,16 @@ impl Watching {
             }
             if now() >= looked_at + LOOK {
                 looked_at = now();
-                if let Ok(listed) = self.namespace.channels() {
-                    self.look(&listed);
-                }
+                self.look();
             }
-            let replies = lock(&self.source).replies(now());
-            send(replies);
+            self.serving.serve(|_| None);
         }
         for (_, known) in self.known.drain() {
             if let Known::Published { key, .. } = known {
-                lock(&self.source).remove(key);
+                self.serving.source().remove(key);
             }
         }
-        let replies = lock(&self.source).replies(now());
-        send(replies);
+        self.serving.serve(|_| None);
     }
 
     /// The pattern of the channels to watch: a single one leaves the others alone.
@@ -95,7 +92,7 @@ impl Watching {
         }
         match self.known.get(name) {
             Some(Known::Published { key, reader, .. }) if !reader.is_closed() => {
-                lock(&self.source).changed(*key);
+                self.serving.source().changed(*key);
             }
             Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
             _ => self.open(name),
@@ -125,25 +122,26 @@ impl Watching {
             format,
         };
         let channel = PublishedChannel { reader: reader.clone(), is_large };
-        let key = lock(&self.source).add(now(), description, message_status(&status), channel);
+        let key = self.serving.source().add(now(), description, message_status(&status), channel);
         self.known.insert(Arc::clone(name), Known::Published { key, reader, status, read_at: now() });
     }
 
     fn forget(&mut self, name: &str) {
         if let Some(Known::Published { key, .. }) = self.known.remove(name) {
-            lock(&self.source).remove(key);
+            self.serving.source().remove(key);
         }
     }
 
     /// Looks at all channels: whether they are there, and how their writers are.
-    fn look(&mut self, listed: &[ChannelInfo]) {
+    pub(super) fn look(&mut self) {
+        let Ok(listed) = self.namespace.channels() else { return };
         let listed_names: HashSet<&str> = listed.iter().map(|info| &*info.name).collect();
         let gone: Vec<Arc<str>> =
             self.known.keys().filter(|name| !listed_names.contains(&***name)).cloned().collect();
         for name in gone {
             self.forget(&name);
         }
-        for info in listed {
+        for info in &listed {
             if !self.is_wanted(&info.name) {
                 continue;
             }
@@ -166,7 +164,7 @@ impl Watching {
         let Ok(latest) = reader.status() else { return };
         let (now, before) = (now(), *read_at);
         if is_news(status, &latest, now.saturating_sub(before)) {
-            lock(&self.source).set_status(now, *key, message_status(&latest));
+            self.serving.source().set_status(now, *key, message_status(&latest));
             (*status, *read_at) = (latest, now);
         }
     }

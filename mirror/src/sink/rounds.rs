@@ -120,6 +120,11 @@ impl Rounds {
         }
     }
 
+    /// Whether the round's listing is the current one, and was whole before.
+    pub(super) fn has_listing_of(&self, round: &Round) -> bool {
+        self.is_listed && round.listing == self.listing
+    }
+
     /// Whether all rounds of the listing have come now, and had not before.
     pub(super) fn finish_listing(&mut self) -> bool {
         let last = self.listed_by.filter(|_| !self.is_listed);
