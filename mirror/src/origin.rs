@@ -1,5 +1,6 @@
-//! The mirror of one origin: a thread that asks and looks after the copies. A reply that takes little
-//! time is applied by the thread of the carrier that brings it: to wake another would take longer.
+//! The mirror of one origin: a thread that asks and looks after the copies. A reply that takes
+//! little time is applied by the thread of the carrier that brings it: to wake another would take
+//! longer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

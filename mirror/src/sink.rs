@@ -231,8 +231,8 @@ impl<S: Copies> Sink<S> {
         }
     }
 
-    /// Whether the reply takes little time: it has new states and statuses of copies that are there,
-    /// and nothing that makes copies, removes or looks for them.
+    /// Whether the reply takes little time: it has new states and statuses of copies that are
+    /// there, and nothing that makes copies, removes or looks for them.
     #[must_use]
     pub fn is_quick(&self, reply: &[u8]) -> bool {
         let Ok(Reply::Round(round, mut items)) = Reply::decode(reply) else { return false };
