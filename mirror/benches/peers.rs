@@ -1,6 +1,7 @@
 //! Figures of the mirror beside the engine alone: from a publication on one host to the state that
 //! a reader of the other has, beside Zenoh's put and the subscriber's callback, between the same
-//! two hosts in the same run; and what a thousand channels cost. Needs root. `--others` adds Redis
+//! two hosts in the same run; what a publication costs the worker, without and with a mirror, and a
+//! snapshot of a copy beside one of a local channel; and what a thousand channels cost. Needs root. `--others` adds Redis
 //! (SET, PUBLISH, then GET) and NATS (PUB and SUB), if their servers are installed.
 //!
 //! The hosts are namespaces of this machine, so their clocks are one clock.
@@ -40,6 +41,8 @@ fn main() {
         ["zenoh-sub", endpoint] => zenoh_sub(endpoint),
         ["write", channels, hertz] => write(channels.parse().unwrap(), hertz.parse().unwrap()),
         ["read", channel] => read(channel),
+        ["cost-of-publish"] => cost_of_publish(),
+        ["cost-of-read"] => cost_of_read(),
         ["redis-publish", address] => redis_publish(address),
         ["redis-subscribe", address] => redis_subscribe(address),
         ["nats-publish", address] => nats_publish(address),
@@ -58,9 +61,15 @@ fn measure(others: bool, quick: bool) {
     let endpoint = format!("tcp/{}:7450", a.address());
     let zenoh = latencies([&a, &b], &["zenoh-put", &endpoint], &["zenoh-sub", &endpoint], count);
     report("zenoh put to callback", &zenoh, None);
+    let alone = output(&a, "cost-of-publish");
     let mirrors = mirrors(&a, &b);
     let mirror = latencies([&a, &b], &["write", "1", "100"], &["read", "a/c0"], count);
     report("mirror, publish to readable", &mirror, Some(&zenoh));
+    println!("publishing at 1 kHz without a mirror: {alone}");
+    println!("with one: {}", output(&a, "cost-of-publish"));
+    let writer = a.spawn(&this_program(), &owned(&["write", "1", "100"]));
+    println!("reading on the other host: {}", output(&b, "cost-of-read"));
+    drop(writer);
     share(&a, &mirrors, seconds);
     drop(mirrors);
     if !others {
@@ -111,6 +120,12 @@ fn latencies([from, to]: [&Host; 2], send: &[&str], receive: &[&str], count: usi
     assert_eq!(nanos.len(), count, "{receive:?} ended early");
     nanos.sort_unstable();
     nanos
+}
+
+/// What this program prints on a host.
+fn output(host: &Host, word: &str) -> String {
+    let output = host.command(&this_program()).arg(word).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn micros_at(nanos: &[u64], percent: usize) -> f64 {
@@ -173,9 +188,13 @@ fn tell(received: u64, state: &[u8]) {
     }
 }
 
-fn paced(hertz: u64, mut send: impl FnMut()) {
+fn paced(hertz: u64, send: impl FnMut()) {
+    paced_until(hertz, u64::MAX, send);
+}
+
+fn paced_until(hertz: u64, count: u64, mut send: impl FnMut()) {
     let begin = Instant::now();
-    for number in 1.. {
+    for number in 1..=count {
         send();
         let due = Duration::from_nanos(number * 1_000_000_000 / hertz);
         thread::sleep(due.saturating_sub(begin.elapsed()));
@@ -223,6 +242,46 @@ fn write(channels: usize, hertz: u64) {
             writer.publish(&stamped()[..]).unwrap();
         }
     });
+}
+
+/// Each publication by itself, as a worker with other work has them.
+fn cost_of_publish() {
+    let namespace = Namespace::open(NAMESPACE).unwrap();
+    let mut writer = namespace.writer_builder::<[u8]>("cost").codec::<Bytes>().open().unwrap();
+    let mut nanos = Vec::new();
+    paced_until(1000, 3000, || {
+        let begin = Instant::now();
+        writer.publish(&[7; LEN][..]).unwrap();
+        nanos.push(u64::try_from(begin.elapsed().as_nanos()).unwrap());
+    });
+    nanos.sort_unstable();
+    println!("p50 {:.2}  p99 {:.2} µs", micros_at(&nanos, 50), micros_at(&nanos, 99));
+}
+
+/// Snapshots of a copy, and of a channel of this host, in turn.
+fn cost_of_read() {
+    let namespace = Namespace::open(NAMESPACE).unwrap();
+    let mut writer = namespace.writer_builder::<[u8]>("local").codec::<Bytes>().open().unwrap();
+    writer.publish(&stamped()[..]).unwrap();
+    let mut readers = ["a/c0", "local"].map(|channel| {
+        let reader = namespace.reader_builder::<Vec<u8>>(channel).codec::<Bytes>();
+        reader.attach_within(Duration::from_secs(60)).open().unwrap()
+    });
+    let mut payload = Vec::new();
+    let mut nanos = [Vec::new(), Vec::new()];
+    for _ in 0..1000 {
+        for (reader, nanos) in readers.iter_mut().zip(&mut nanos) {
+            let begin = Instant::now();
+            for _ in 0..1000 {
+                reader.snapshot_into(&mut payload).unwrap();
+            }
+            nanos.push(u64::try_from(begin.elapsed().as_nanos()).unwrap());
+        }
+    }
+    nanos.iter_mut().for_each(|nanos| nanos.sort_unstable());
+    // Of a thousand snapshots each: so many nanoseconds of one.
+    let [copy, local] = [0, 1].map(|which: usize| micros_at(&nanos[which], 50));
+    println!("a copy {copy:.1} ns, a local channel {local:.1} ns");
 }
 
 fn read(channel: &str) {

@@ -17,6 +17,10 @@ use super::published::{PublishedChannel, SLICE, Serving};
 use crate::message::{Description, Status, Writer, nanos};
 use crate::source::Limits;
 
+/// For so long after a change the thread looks for others by itself, every so often. A writer that
+/// finds it waiting wakes it, by a system call.
+const BUSY: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_micros(100);
 /// How often the writers' states are looked at: the kernel announces no death.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -44,7 +48,7 @@ impl Watching {
     pub(super) fn run(&mut self, orders: &Receiver<Vec<Pattern>>) {
         let hub = self.namespace.hub_builder().codec::<Bytes>().accept(accept::Any).open();
         let mut watch = hub.watch(&self.watched());
-        let mut looked_at = Duration::ZERO;
+        let (mut looked_at, mut changed_at) = (Duration::ZERO, None);
         loop {
             match orders.try_recv() {
                 Ok(patterns) => {
@@ -58,8 +62,18 @@ impl Watching {
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => break,
             }
-            match watch.wait_any(SLICE) {
-                Ok(changed) => changed.into_iter().for_each(|name| self.update(&name)),
+            let is_busy = changed_at.is_some_and(|at| now() < at + BUSY);
+            let changed = if is_busy {
+                thread::sleep(POLL);
+                watch.changed()
+            } else {
+                watch.wait_any(SLICE)
+            };
+            match changed {
+                Ok(changed) => {
+                    changed_at = if changed.is_empty() { changed_at } else { Some(now()) };
+                    changed.into_iter().for_each(|name| self.update(&name));
+                }
                 Err(_) => thread::sleep(SLICE),
             }
             if now() >= looked_at + LOOK {
