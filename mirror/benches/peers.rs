@@ -1,8 +1,9 @@
 //! Figures of the mirror beside the engine alone: from a publication on one host to the state that
 //! a reader of the other has, beside Zenoh's put and the subscriber's callback, between the same
 //! two hosts in the same run; what a publication costs the worker, without and with a mirror, and a
-//! snapshot of a copy beside one of a local channel; and what a thousand channels cost. Needs root. `--others` adds Redis
-//! (SET, PUBLISH, then GET) and NATS (PUB and SUB), if their servers are installed.
+//! snapshot of a copy beside one of a local channel; and what a thousand channels cost. Needs root.
+//! `--others` adds Redis (SET, PUBLISH, then GET) and NATS (PUB and SUB), if their servers are
+//! installed.
 //!
 //! The hosts are namespaces of this machine, so their clocks are one clock.
 
