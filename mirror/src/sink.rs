@@ -367,6 +367,11 @@ impl<S: Copies> Sink<S> {
         }
         self.rounds.receive(id, &round, is_whole);
         self.channels.forget_gone(self.rounds.first().unwrap_or(u64::MAX));
+        if self.channels.has_many_gone() {
+            // An earlier round may bring none of them back: none is waited for any more.
+            self.rounds.drop_until(self.next_id);
+            self.channels.forget_gone(u64::MAX);
+        }
         // What the rounds of a listing did not have is gone.
         if self.rounds.finish_listing() {
             self.channels.finish_listing();
@@ -435,3 +440,6 @@ impl<S: Copies> Sink<S> {
         self.channels.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,14 @@ struct Channel<C> {
     bytes: u64,
 }
 
+/// A copy of the former session.
+struct Orphan<C> {
+    instance: u64,
+    copy: C,
+    /// Memory of this host that it counts for.
+    bytes: u64,
+}
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Name {
     namespace: String,
@@ -44,12 +52,14 @@ pub(super) struct Channels<S: Copies> {
     copies: S,
     channels: BTreeMap<u32, Channel<S::Copy>>,
     names: HashMap<Name, u32>,
-    /// Copies of the former session, until the new one has told which channels there are.
-    orphans: BTreeMap<Name, (u64, S::Copy)>,
+    /// Copies of the former session, until the new one has told which channels there are, or needs
+    /// their room.
+    orphans: BTreeMap<Name, Orphan<S::Copy>>,
     /// Removed channels, and the round that said so: an earlier one may still come.
     gone: HashMap<u32, u64>,
-    /// Memory of this host that the copies count for.
+    /// Memory of this host that the copies count for, and the orphans.
     bytes: u64,
+    orphaned: u64,
     /// Large states that are to be transferred: of each channel, the latest publication.
     wanted: BTreeMap<u32, u64>,
     /// The channel whose large state was transferred last: the next ones come first.
@@ -75,6 +85,7 @@ impl<S: Copies> Channels<S> {
             orphans: BTreeMap::new(),
             gone: HashMap::new(),
             bytes: 0,
+            orphaned: 0,
             wanted: BTreeMap::new(),
             last_wanted: 0,
             refresh_at: None,
@@ -95,7 +106,7 @@ impl<S: Copies> Channels<S> {
 
     /// Memory of this host that the copies count for.
     pub(super) fn memory(&self) -> u64 {
-        self.bytes
+        self.bytes + self.orphaned
     }
 
     /// Number of the copies.
@@ -126,7 +137,7 @@ impl<S: Copies> Channels<S> {
 
     pub(super) fn set_unreachable(&mut self, since: Option<Duration>) {
         let copies = self.channels.values_mut().filter_map(|channel| channel.copy.as_mut().ok());
-        let orphans = self.orphans.values_mut().map(|(_, copy)| copy);
+        let orphans = self.orphans.values_mut().map(|orphan| &mut orphan.copy);
         copies.chain(orphans).for_each(|copy| copy.set_unreachable(since));
     }
 
@@ -150,7 +161,9 @@ impl<S: Copies> Channels<S> {
     pub(super) fn begin_session(&mut self) {
         for channel in std::mem::take(&mut self.channels).into_values() {
             if let Ok(copy) = channel.copy {
-                self.orphans.insert(channel.name, (channel.instance, copy));
+                let orphan = Orphan { instance: channel.instance, copy, bytes: channel.bytes };
+                self.orphaned += orphan.bytes;
+                self.orphans.insert(channel.name, orphan);
             }
         }
         self.names.clear();
@@ -171,7 +184,8 @@ impl<S: Copies> Channels<S> {
         if self.refresh_at.is_none() {
             self.refresh_after = FIRST_REFRESH;
         }
-        std::mem::take(&mut self.orphans).into_values().for_each(|(_, copy)| copy.remove());
+        self.orphaned = 0;
+        std::mem::take(&mut self.orphans).into_values().for_each(|orphan| orphan.copy.remove());
         let gone: Vec<u32> =
             self.channels.iter().filter(|(_, channel)| !channel.is_listed).map(|(key, _)| *key).collect();
         gone.into_iter().for_each(|key| self.remove(key));
@@ -185,6 +199,11 @@ impl<S: Copies> Channels<S> {
     pub(super) fn end(&mut self, id: u64, key: u32) {
         self.remove(key);
         self.gone.insert(key, id);
+    }
+
+    /// Whether more removed channels are remembered than there may be channels.
+    pub(super) fn has_many_gone(&self) -> bool {
+        self.gone.len() > self.options.max_channels
     }
 
     /// No round before `first` will come.
@@ -259,11 +278,15 @@ impl<S: Copies> Channels<S> {
         (publication, age): (u64, Option<Duration>),
         report: &mut OriginState,
     ) {
-        let Some(channel) = self.channels.get_mut(&key) else { return };
-        let Ok(copy) = &mut channel.copy else { return };
+        let Some(channel) = self.channels.get(&key) else { return };
         // A segment of each side has at least two slots.
         let bytes = channel.bytes.max(4 * payload.len() as u64);
         let all = self.bytes + bytes - channel.bytes;
+        if all <= self.options.max_memory {
+            self.make_room(0, all - self.bytes);
+        }
+        let Some(channel) = self.channels.get_mut(&key) else { return };
+        let Ok(copy) = &mut channel.copy else { return };
         let replaces = copy.publication() > 0;
         let published = if all > self.options.max_memory {
             Err(format!(
@@ -351,7 +374,7 @@ impl<S: Copies> Channels<S> {
                 self.refuse(&name, description).map_or_else(
                     || {
                         may_be_mended = true;
-                        self.open(&name, description)
+                        self.open(key, &name, description)
                     },
                     Err,
                 )
@@ -364,10 +387,9 @@ impl<S: Copies> Channels<S> {
             self.names.insert(name.clone(), key);
         }
         let instance = description.instance;
-        let bytes = if copy.is_ok() {
-            description.format.capacity.saturating_mul(4).min(self.options.max_memory)
-        } else {
-            0
+        let (copy, bytes) = match copy {
+            Ok((copy, bytes)) => (Ok(copy), bytes),
+            Err(why) => (Err(why), 0),
         };
         self.bytes += bytes;
         let channel =
@@ -382,13 +404,37 @@ impl<S: Copies> Channels<S> {
         }
     }
 
-    fn open(&mut self, name: &Name, description: &Description) -> Result<S::Copy, String> {
-        match self.orphans.remove(name) {
-            Some((instance, copy)) if instance == description.instance => return Ok(copy),
-            Some((_, copy)) => copy.remove(),
-            None => {}
+    /// Opens the copy of a channel, and says for how much memory of this host it counts.
+    fn open(&mut self, key: u32, name: &Name, description: &Description) -> Result<(S::Copy, u64), String> {
+        let mut bytes = description.format.capacity.saturating_mul(4);
+        let former = self.orphans.remove(name);
+        self.orphaned -= former.as_ref().map_or(0, |orphan| orphan.bytes);
+        let resumed = match former {
+            Some(orphan) if orphan.instance == description.instance => {
+                bytes = bytes.max(orphan.bytes);
+                Some(orphan.copy)
+            }
+            Some(orphan) => {
+                orphan.copy.remove();
+                None
+            }
+            None => None,
+        };
+        self.make_room(usize::from(!self.channels.contains_key(&key)), bytes);
+        let copy = resumed.map_or_else(|| self.copies.open(&self.origin, description), Ok)?;
+        Ok((copy, bytes))
+    }
+
+    /// Removes orphans until there is room for so many channels and bytes more.
+    fn make_room(&mut self, channels: usize, bytes: u64) {
+        let Options { max_channels, max_memory, .. } = self.options;
+        while self.channels.len() + self.orphans.len() + channels > max_channels
+            || self.memory().saturating_add(bytes) > max_memory
+        {
+            let Some((_, orphan)) = self.orphans.pop_first() else { return };
+            self.orphaned -= orphan.bytes;
+            orphan.copy.remove();
         }
-        self.copies.open(&self.origin, description)
     }
 
     /// Why there shall be no copy of this channel.
@@ -408,7 +454,7 @@ impl<S: Copies> Channels<S> {
 
     /// Removes all copies.
     pub(super) fn close(self) {
-        self.orphans.into_values().for_each(|(_, copy)| copy.remove());
+        self.orphans.into_values().for_each(|orphan| orphan.copy.remove());
         self.channels.into_values().filter_map(|channel| channel.copy.ok()).for_each(Mirrored::remove);
     }
 }
