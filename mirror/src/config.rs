@@ -292,6 +292,9 @@ fn split_origin(text: &str) -> Result<(Pattern, Interest), ConfigError> {
     match (parts.next(), parts.next(), parts.next()) {
         (Some(host), Some(namespace), Some(channel)) => {
             let interest = Interest { namespace: namespace.into(), channel: channel.into() };
+            if !interest.is_short() {
+                return Err(format!("a pattern in {text:?} is longer than any name: shorten it"));
+            }
             Ok((Pattern::new(host), interest))
         }
         _ => {
@@ -311,12 +314,14 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
+        let long = format!("a/b/{}", "x".repeat(257));
         for (arguments, text) in [
             (&[][..], "nothing to do"),
             (&["--publish", "fleet"], "NAMESPACE/PATTERN"),
             (&["--publish", "fl*/x"], "by its name"),
             (&["--mirror", "a/fleet"], "HOST/NAMESPACE/PATTERN"),
             (&["--mirror", "a//x"], "HOST/NAMESPACE/PATTERN"),
+            (&["--mirror", &long], "longer than any name"),
             (&["--mirror", "a/b/c", "--host", "x/y"], "--host"),
             (&["--mirror", "a/b/c", "--name", "{channel}"], "{host}"),
             (&["--mirror", "a/b/c", "--tls-ca", "x"], "--tls-key"),

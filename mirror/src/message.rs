@@ -18,6 +18,14 @@ pub const MAX_REQUEST_BYTES: usize = 64 << 10;
 pub const MAX_REPLY_BYTES: usize = 2 << 20;
 /// Maximum bytes of a host's name: as the library's.
 pub const MAX_HOST_BYTES: usize = 64;
+/// Maximum bytes of a namespace's name, or of a pattern of them: as the library's.
+pub const MAX_NAMESPACE_BYTES: usize = 128;
+/// Maximum bytes of a channel's name, or of a pattern of them: as the library's.
+pub const MAX_CHANNEL_BYTES: usize = 256;
+/// Maximum bytes of a codec's name: as the library's.
+pub const MAX_CODEC_BYTES: usize = 64;
+/// Maximum bytes of a type's name: as the library's.
+pub const MAX_TYPE_NAME_BYTES: usize = 512;
 /// Maximum number of patterns of a request.
 pub const MAX_PATTERNS: usize = 64;
 /// Maximum number of rounds that a request says to have received.
@@ -105,6 +113,12 @@ pub struct AskPiece {
 }
 
 impl Interest {
+    /// Whether its patterns are no longer than names may be.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.namespace.len() <= MAX_NAMESPACE_BYTES && self.channel.len() <= MAX_CHANNEL_BYTES
+    }
+
     /// Its patterns, of namespaces and of channels.
     #[must_use]
     pub fn patterns(&self) -> (Pattern, Pattern) {
@@ -180,6 +194,16 @@ pub struct Description {
     /// What its states are.
     #[serde(with = "Format")]
     pub format: ChannelFormat,
+}
+
+impl Description {
+    /// Whether its names are no longer than names may be.
+    fn is_short(&self) -> bool {
+        self.namespace.len() <= MAX_NAMESPACE_BYTES
+            && self.channel.len() <= MAX_CHANNEL_BYTES
+            && self.format.codec.len() <= MAX_CODEC_BYTES
+            && self.format.type_name.len() <= MAX_TYPE_NAME_BYTES
+    }
 }
 
 /// The order of the fields in messages.
@@ -299,16 +323,13 @@ impl<'a> Iterator for Items<'a> {
         if self.0.is_empty() {
             return None;
         }
-        Some(match postcard::take_from_bytes(self.0) {
-            Ok((item, rest)) => {
-                self.0 = rest;
-                Ok(item)
-            }
-            Err(_) => {
-                self.0 = &[];
-                Err(MessageError::Invalid("an item can't be decoded"))
-            }
-        })
+        let (item, rest) = match postcard::take_from_bytes::<Item<'a>>(self.0) {
+            Ok((item, rest)) if item.description.as_ref().is_none_or(|it| it.is_short()) => (Ok(item), rest),
+            Ok(_) => (Err(MessageError::Invalid("a name is longer than any")), &[][..]),
+            Err(_) => (Err(MessageError::Invalid("an item can't be decoded")), &[][..]),
+        };
+        self.0 = rest;
+        Some(item)
     }
 }
 
@@ -370,6 +391,9 @@ impl Request {
                 if round.interest.len() > MAX_PATTERNS || round.received.len() > MAX_RECEIVED =>
             {
                 Err(MessageError::Invalid("a request has too many patterns, or rounds"))
+            }
+            Ask::Round(round) if !round.interest.iter().all(Interest::is_short) => {
+                Err(MessageError::Invalid("a pattern is longer than any name"))
             }
             _ if request.host.len() > MAX_HOST_BYTES => {
                 Err(MessageError::Invalid("the name of a host is too long"))
@@ -466,6 +490,8 @@ pub fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use tearless::mirror::MirrorWriter;
+
     use super::*;
 
     fn request() -> Request {
@@ -527,6 +553,40 @@ mod tests {
         let mut bytes = request().encode();
         bytes[0] = VERSION + 1;
         assert_eq!(Request::decode(&bytes), Err(MessageError::Version(VERSION + 1)));
+    }
+
+    #[test]
+    fn names_are_at_most_as_long_as_in_the_library() {
+        let maxima = [MAX_NAMESPACE_BYTES, MAX_CHANNEL_BYTES, MAX_CODEC_BYTES, MAX_TYPE_NAME_BYTES];
+        for (which, by) in [(0, 0), (0, 1), (1, 1), (2, 1), (3, 1)] {
+            let mut lens = maxima;
+            lens[which] += by;
+            let [namespace, channel, codec, type_name] = lens.map(|len| "n".repeat(len));
+            let format = ChannelFormat {
+                codec,
+                type_name,
+                fingerprint: 1,
+                schema: None,
+                max_state_len: 9,
+                capacity: 9,
+            };
+            let there = tearless::Namespace::in_process(&namespace);
+            let opened = there.is_ok_and(|it| MirrorWriter::open(&it, &channel, "a", 1, &format).is_ok());
+            assert_eq!(opened, by == 0, "the library, {lens:?}");
+
+            let interest = vec![Interest { namespace: namespace.clone(), channel: channel.clone() }];
+            let ask = AskRound { first: 6, received: vec![], max_bytes: 9, hold_ms: 500, interest };
+            let bytes = Request { ask: Ask::Round(ask), ..request() }.encode();
+            assert_eq!(Request::decode(&bytes).is_ok(), by == 0 || which > 1, "{lens:?}");
+
+            let description = Description { namespace, channel, instance: 1, format };
+            let mut encoder = ItemEncoder::default();
+            encoder.push(&Item { description: Some(Cow::Owned(description)), ..item(b"one") }, 1 << 16);
+            let bytes = encoder.finish(round());
+            let Ok(Reply::Round(_, mut items)) = Reply::decode(&bytes) else { panic!("a round") };
+            assert_eq!(items.next().unwrap().is_ok(), by == 0, "{lens:?}");
+            assert!(items.next().is_none());
+        }
     }
 
     #[test]

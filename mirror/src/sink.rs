@@ -269,7 +269,7 @@ impl<S: Copies> Sink<S> {
                 return self.piece(now, of.offset, &piece);
             }
             (Some(Ok(Reply::Refused(reason))), ..) => {
-                format!("refused: {}", reason.chars().take(200).collect::<String>())
+                format!("refused: {}", beginning(reason))
             }
             (Some(Ok(_)), ..) => "the reply is not to what was asked".into(),
             (Some(Err(error)), ..) => error.to_string(),
@@ -439,6 +439,11 @@ impl<S: Copies> Sink<S> {
     pub fn close(self) {
         self.channels.close();
     }
+}
+
+/// What a report has of a reason.
+fn beginning(reason: &str) -> String {
+    reason.chars().take(400).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tearless::hub::Pattern;
 
-use super::{Copies, Mirrored, Options};
+use super::{Copies, Mirrored, Options, beginning};
 use crate::lag::Lag;
 use crate::message::{Content, Description, Interest, Item, State};
 use crate::status::OriginState;
@@ -148,7 +148,7 @@ impl<S: Copies> Channels<S> {
             if let Ok(copy) = &mut channel.copy
                 && let Err(why) = copy.check()
             {
-                channel.copy = Err(why);
+                channel.copy = Err(beginning(&why));
                 is_missing = true;
             }
         }
@@ -306,7 +306,7 @@ impl<S: Copies> Channels<S> {
                 }
             }
             Err(why) => {
-                report.trouble = Some(why);
+                report.trouble = Some(beginning(&why));
                 self.refresh_later(now);
             }
         }
@@ -389,7 +389,7 @@ impl<S: Copies> Channels<S> {
         let instance = description.instance;
         let (copy, bytes) = match copy {
             Ok((copy, bytes)) => (Ok(copy), bytes),
-            Err(why) => (Err(why), 0),
+            Err(why) => (Err(beginning(&why)), 0),
         };
         self.bytes += bytes;
         let channel =
