@@ -132,11 +132,7 @@ impl<S: Copies> Sink<S> {
         }
         while let Some((offset, expected)) = self.transfer.as_mut().and_then(|it| it.take_late(now)) {
             self.flow.miss(now, expected);
-            self.fail(LATE);
-            self.transfer_at = self.transfer_at.max(now + PAUSE);
-            if !self.transfer.as_mut().is_some_and(|it| it.retry(offset)) {
-                self.drop_transfer(now, true);
-            }
+            self.fail_piece(now, offset, LATE);
         }
         self.look_for_silence(now);
         if self.channels.take_refresh(now) {
@@ -278,11 +274,9 @@ impl<S: Copies> Sink<S> {
         if !is_refusal {
             self.flow.shrink();
         }
-        if piece.is_some() {
-            self.fail(&why);
-            self.drop_transfer(now, true);
-        } else {
-            self.fail_round(now, id, &why);
+        match piece {
+            Some(of) => self.fail_piece(now, of.offset, &why),
+            None => self.fail_round(now, id, &why),
         }
     }
 
@@ -295,6 +289,15 @@ impl<S: Copies> Sink<S> {
         self.fail(why);
         self.rounds.lose(id);
         self.flow.fail(now);
+    }
+
+    /// A piece did not come: it is asked for again, or all of its state.
+    fn fail_piece(&mut self, now: Duration, offset: u64, why: &str) {
+        self.fail(why);
+        self.transfer_at = self.transfer_at.max(now + PAUSE);
+        if !self.transfer.as_mut().is_some_and(|it| it.retry(offset)) {
+            self.drop_transfer(now, true);
+        }
     }
 
     fn look_for_silence(&mut self, now: Duration) {

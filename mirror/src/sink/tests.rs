@@ -7,7 +7,9 @@ use std::time::Duration;
 use tearless::mirror::ChannelFormat;
 
 use super::{Copies, Mirrored, Options, Sink};
-use crate::message::{Ask, Content, Description, Interest, Item, ItemEncoder, Request, Round, State, Status};
+use crate::message::{
+    Ask, Content, Description, Interest, Item, ItemEncoder, Piece, Reply, Request, Round, State, Status,
+};
 
 /// The copies that there are, by the channels' names: the bytes of their states.
 #[derive(Clone, Default)]
@@ -179,4 +181,49 @@ fn removed_channels_that_are_remembered_are_bounded_and_none_comes_back() {
     assert!(scene.names().is_empty(), "{:?} came back", scene.names());
     scene.round(7, false, &[item(6, "y", b"1")]);
     assert_eq!(scene.names(), ["y"], "later ones are applied");
+}
+
+#[test]
+fn a_long_transfer_goes_on_after_each_piece_that_fails() {
+    let state: Vec<u8> = (0..600_000_u32).map(|at| (at % 251) as u8).collect();
+    for failure in 0..4 {
+        let mut scene = Scene::new(Options::default());
+        let content = Content::Large(state.len() as u64);
+        let large = State { publication: 1, age: None, content };
+        scene.round(7, false, &[Item { state: Some(large), ..item(0, "w", &[]) }]);
+        let (mut pieces, mut begun) = (0_usize, 0);
+        for _ in 0..2000 {
+            scene.poll();
+            let at = scene.asked.iter().position(|request| matches!(request.ask, Ask::Piece(_)));
+            let Some(request) = at.map(|at| scene.asked.remove(at)) else { continue };
+            let Ask::Piece(ask) = request.ask else { unreachable!() };
+            begun += u64::from(ask.publication == 0);
+            pieces += 1;
+            let offset = usize::try_from(ask.offset).unwrap();
+            let until = state.len().min(offset + ask.max_bytes as usize);
+            let reply = Reply::piece(Piece {
+                session: 7,
+                key: 0,
+                publication: 1,
+                age: None,
+                len: state.len() as u64,
+                checksum: crc32c::crc32c(&state),
+                offset: ask.offset,
+                bytes: &state[offset..until],
+            });
+            if !pieces.is_multiple_of(3) {
+                scene.sink.reply(scene.now, request.id, Some(&reply));
+                continue;
+            }
+            match failure {
+                0 => scene.sink.reply(scene.now, request.id, None),
+                1 => scene.sink.reply(scene.now, request.id, Some(&Reply::refused("too fast"))),
+                2 => scene.sink.reply(scene.now, request.id, Some(&reply[1..])),
+                // It is late.
+                _ => scene.now += Duration::from_secs(10),
+            }
+        }
+        assert!(pieces > 3 * 8, "{pieces} pieces");
+        assert_eq!((scene.memory.0.borrow()["w"], begun), (state.len(), 1), "{failure}");
+    }
 }

@@ -9,8 +9,8 @@ use crate::message::{AskPiece, Piece};
 pub(super) const WINDOW: usize = 2;
 /// How long a piece may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// How many pieces may be late before the transfer is begun again.
-const MAX_LATE: u32 = 4;
+/// How many pieces may fail one after the other before the transfer is begun again.
+const MAX_FAILED: u32 = 4;
 
 /// A piece that is outstanding.
 #[derive(Clone, Copy)]
@@ -41,7 +41,8 @@ pub(super) struct Transfer {
     next: u64,
     /// Pieces that were lost.
     again: Vec<u64>,
-    late: u32,
+    /// Pieces that have failed since the last one came.
+    failed: u32,
     /// Bytes that have come.
     received: u64,
 }
@@ -60,7 +61,7 @@ impl Transfer {
             outstanding: BTreeMap::new(),
             next: 0,
             again: Vec::new(),
-            late: 0,
+            failed: 0,
             received: 0,
         }
     }
@@ -110,11 +111,12 @@ impl Transfer {
         Some((late.offset, late.expected))
     }
 
-    /// Asks for a late piece again, unless it is better to begin again: then with smaller pieces.
+    /// Asks for a piece again that did not come, unless it is better to begin again: then with
+    /// smaller pieces.
     pub(super) fn retry(&mut self, offset: u64) -> bool {
-        let may_retry = self.publication != 0 && self.late < MAX_LATE;
+        let may_retry = self.publication != 0 && self.failed < MAX_FAILED;
         if may_retry {
-            self.late += 1;
+            self.failed += 1;
             self.again.push(offset);
         }
         may_retry
@@ -146,6 +148,7 @@ impl Transfer {
         let Some(into) = into else { return false };
         into.copy_from_slice(piece.bytes);
         self.received += piece.bytes.len() as u64;
+        self.failed = 0;
         true
     }
 

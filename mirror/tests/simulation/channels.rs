@@ -139,9 +139,11 @@ struct Payload {
 impl Payload {
     fn of(instance: u64, publication: u64) -> Payload {
         let mut random = Random(instance ^ publication.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        let len = match random.below(40) {
-            0 => 0,
-            1 => 600 + random.below(20_000),
+        let len = match random.below(400) {
+            0..10 => 0,
+            10..18 => 600 + random.below(20_000),
+            // Of several pieces.
+            18..20 => 20_000 + random.below(80_000),
             _ => random.below(200),
         };
         Payload { random, len: usize::try_from(len).unwrap() }
