@@ -105,7 +105,7 @@ impl Serving {
             let mut source = self.source();
             if let Some(mut reading) = source.reading() {
                 drop(source);
-                reading.read(now());
+                reading.read(now);
                 self.serve(|source| Some(source.finish(now(), reading)));
             } else {
                 drop(self.large.wait_timeout(source, SLICE));

@@ -1,23 +1,32 @@
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tearless::mirror::ChannelFormat;
 
 use super::{Channel, Latest, Limits, Read, Source};
-use crate::message::{Ask, AskPiece, AskRound, Description, Interest, Reply, Request, Status, Writer};
+use crate::message::{Ask, AskPiece, AskRound, Description, Interest, Reply, Request, Status, Writer, nanos};
 
-/// States of so many bytes.
+/// The age of states once they are read.
+const AGE: Duration = Duration::from_secs(3);
+
+/// States of so many bytes, which take a second to be read.
 #[derive(Clone)]
-struct Worker(usize);
+struct Worker {
+    len: usize,
+    now: Rc<Cell<Duration>>,
+}
 
 impl Channel for Worker {
     fn latest(&mut self) -> Option<Latest> {
-        Some(Latest { publication: 1, len: self.0 as u64 })
+        Some(Latest { publication: 1, len: self.len as u64 })
     }
 
     fn read(&mut self, payload: &mut Vec<u8>) -> Option<Read> {
         payload.clear();
-        payload.resize(self.0, 7);
-        Some(Read { publication: 1, age: None })
+        payload.resize(self.len, 7);
+        self.now.set(self.now.get() + Duration::from_secs(1));
+        Some(Read { publication: 1, age: Some(AGE) })
     }
 }
 
@@ -42,7 +51,7 @@ fn source(limits: Limits) -> (Source<Worker, u64>, u32) {
         capacity: 1 << 20,
     };
     let description = Description { namespace: "fleet".into(), channel: "w".into(), instance: 1, format };
-    let key = source.add(Duration::ZERO, description, status, Worker(1 << 20));
+    let key = source.add(Duration::ZERO, description, status, Worker { len: 1 << 20, now: Rc::default() });
     (source, key)
 }
 
@@ -74,10 +83,13 @@ fn while_a_large_state_is_read_others_are_answered() {
     assert_eq!(source.replies(now + Duration::from_secs(1))[0].0, 20);
     let (_, refusal) = source.ask(now, &piece(1, 3, key), 3).expect("a refusal");
     assert!(matches!(Reply::decode(&refusal), Ok(Reply::Refused(_))), "one large state at a time");
-    reading.read(now);
-    let (answer, bytes) = source.finish(now, reading);
+    let clock = Rc::clone(&source.channel(key).expect("it is there").now);
+    clock.set(now);
+    reading.read(|| clock.get());
+    let (answer, bytes) = source.finish(clock.get(), reading);
     assert_eq!(answer, 2);
-    assert!(matches!(Reply::decode(&bytes), Ok(Reply::Piece(piece)) if piece.bytes.len() == 1 << 16));
+    let Ok(Reply::Piece(piece)) = Reply::decode(&bytes) else { panic!("a piece") };
+    assert_eq!((piece.bytes.len(), piece.age), (1 << 16, Some(nanos(AGE))), "the reading counts once");
 }
 
 fn is_refused(reply: Option<(u64, Vec<u8>)>) -> bool {
@@ -114,7 +126,7 @@ fn large_states_that_are_kept_are_bounded_and_idle_ones_make_room() {
     let mut is_refused_at = |now, sink, id| {
         let is_refused = is_refused(source.ask(now, &piece(sink, id, key), id));
         if let Some(mut reading) = source.reading() {
-            reading.read(now);
+            reading.read(|| now);
             source.finish(now, reading);
         }
         is_refused

@@ -36,9 +36,9 @@ impl<C: Channel, A> Reading<C, A> {
         Reading { sink, id, answer, ask, channel, payload, read: None, checksum: 0 }
     }
 
-    /// Reads the latest state.
-    pub fn read(&mut self, now: Duration) {
-        self.read = self.channel.read(&mut self.payload).map(|read| (read, now));
+    /// Reads the latest state. `now` is asked afterwards: the age of the state is of that time.
+    pub fn read(&mut self, now: impl FnOnce() -> Duration) {
+        self.read = self.channel.read(&mut self.payload).map(|read| (read, now()));
         self.checksum = crc32c::crc32c(&self.payload);
     }
 

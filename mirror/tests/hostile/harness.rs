@@ -145,7 +145,7 @@ pub fn to_a_source(requests: &[Vec<u8>]) {
             replies.extend(source.ask(now, &request, false));
         }
         while let Some(mut reading) = source.reading() {
-            reading.read(now);
+            reading.read(|| now);
             replies.push(source.finish(now, reading));
         }
         source.changed(key);

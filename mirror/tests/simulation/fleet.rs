@@ -322,7 +322,7 @@ impl World {
             self.answer(origin, asker, bytes);
         }
         while let Some(mut reading) = self.origins[origin].source.reading() {
-            reading.read(now);
+            reading.read(|| now);
             let (asker, bytes) = self.origins[origin].source.finish(now, reading);
             self.answer(origin, asker, bytes);
         }

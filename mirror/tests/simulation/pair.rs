@@ -156,7 +156,7 @@ impl Pair {
             let replies = self.source.replies(now);
             self.send(replies);
             while let Some(mut reading) = self.source.reading() {
-                reading.read(now);
+                reading.read(|| now);
                 let reply = self.source.finish(now, reading);
                 self.send([reply]);
             }

@@ -285,7 +285,7 @@ impl World {
         let host = &mut self.hosts[at];
         host.reading = host.source.reading();
         if let Some(reading) = &mut host.reading {
-            reading.read(now);
+            reading.read(|| now);
             next = next.min(now + Duration::from_millis(self.random.below(50)));
         }
         if next < host.polls_source_at {
