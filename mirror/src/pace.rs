@@ -123,13 +123,18 @@ impl Pace {
         self.lock(now).adapt(now, true, MAX_STAY);
     }
 
-    /// Nothing has come from an origin that does not answer.
-    pub fn refund(&self, now: Duration, expected: usize) {
-        self.lock(now).position += expected as f64;
+    /// What has come says nothing about the link, or nothing will come: of the bytes that were
+    /// expected, the others may be asked for.
+    pub fn refund(&self, (expected, bytes): (usize, usize)) {
+        self.state().position += expected as f64 - bytes as f64;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self, now: Duration) -> MutexGuard<'_, State> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         // Another thread may have read the clock later.
         state.position += state.rate * now.saturating_sub(state.at).as_secs_f64();
         state.at = state.at.max(now);

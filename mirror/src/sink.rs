@@ -247,9 +247,6 @@ impl<S: Copies> Sink<S> {
             // One that has come twice, or too late: it was asked for again.
             return;
         };
-        if reply.is_none() {
-            self.flow.pace.refund(now, expected);
-        }
         let len = reply.map_or(0, <[u8]>::len);
         self.report.bytes += len as u64;
         self.flow.pay(now, len, self.options.rate);
@@ -271,6 +268,7 @@ impl<S: Copies> Sink<S> {
             (Some(Err(error)), ..) => error.to_string(),
             (None, ..) => "the host did not answer".into(),
         };
+        self.flow.pace.refund((expected, len));
         if !is_refusal {
             self.flow.shrink();
         }
@@ -336,6 +334,7 @@ impl<S: Copies> Sink<S> {
         if round.session != self.session {
             // A reply that an earlier source sent, to a request that did not know of this one.
             if of.session != self.session {
+                self.flow.pace.refund((of.expected, bytes));
                 return self.rounds.lose(id);
             }
             self.begin_session(round.session);
@@ -372,7 +371,7 @@ impl<S: Copies> Sink<S> {
         self.channels.forget_gone(self.rounds.first().unwrap_or(u64::MAX));
         if self.channels.has_many_gone() {
             // An earlier round may bring none of them back: none is waited for any more.
-            self.rounds.drop_until(self.next_id);
+            self.drop_rounds();
             self.channels.forget_gone(u64::MAX);
         }
         // What the rounds of a listing did not have is gone.
@@ -386,13 +385,26 @@ impl<S: Copies> Sink<S> {
         self.session = session;
         self.rounds.begin_session();
         self.channels.begin_session();
-        self.transfer = None;
+        self.take_transfer();
+    }
+
+    /// No outstanding round is waited for any more.
+    fn drop_rounds(&mut self) {
+        let expected = self.rounds.drop_until(self.next_id);
+        self.flow.pace.refund((expected, 0));
+    }
+
+    /// Ends the transfer.
+    fn take_transfer(&mut self) -> Option<Transfer> {
+        let mut transfer = self.transfer.take()?;
+        self.flow.pace.refund((transfer.drop_outstanding(), 0));
+        Some(transfer)
     }
 
     /// Gives a large state up, for now or for good.
     fn drop_transfer(&mut self, now: Duration, is_again: bool) {
         self.transfer_at = self.transfer_at.max(now + PAUSE);
-        if let Some(transfer) = self.transfer.take().filter(|_| is_again) {
+        if let Some(transfer) = self.take_transfer().filter(|_| is_again) {
             self.channels.want(transfer.key, transfer.wanted);
         }
     }
@@ -405,6 +417,10 @@ impl<S: Copies> Sink<S> {
         let is_newer = self.channels.publication(piece.key).is_some_and(|here| piece.publication > here);
         if piece.len > self.options.max_state_len || !is_newer {
             return self.drop_transfer(now, false);
+        }
+        if let Some(of) = self.transfer.as_mut().filter(|it| it.publication != piece.publication) {
+            // The other pieces are asked for again.
+            self.flow.pace.refund((of.drop_outstanding(), 0));
         }
         if !self.transfer.as_mut().is_some_and(|it| it.receive(now, offset, piece)) {
             return self.drop_transfer(now, true);
@@ -435,7 +451,7 @@ impl<S: Copies> Sink<S> {
     /// one would be of another listing.
     fn begin_again(&mut self) {
         self.id = self.id.wrapping_add(1);
-        self.rounds.drop_until(self.next_id);
+        self.drop_rounds();
     }
 
     /// Ends the mirror of this origin: its copies are removed.

@@ -113,7 +113,7 @@ impl Flow {
     /// No reply has come in time.
     pub(super) fn miss(&mut self, now: Duration, expected: usize) {
         if self.has_failed() {
-            self.pace.refund(now, expected);
+            self.pace.refund((expected, 0));
         } else {
             self.pace.missed(now);
         }

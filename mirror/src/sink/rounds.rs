@@ -86,10 +86,11 @@ impl Rounds {
         (self.listing, self.listed_by, self.is_listed) = (0, None, false);
     }
 
-    /// No reply to the requests until `last` is waited for.
-    pub(super) fn drop_until(&mut self, last: u64) {
-        self.outstanding.clear();
+    /// No reply to the requests until `last` is waited for. Returns the bytes that these should have
+    /// had.
+    pub(super) fn drop_until(&mut self, last: u64) -> usize {
         self.lose(last);
+        std::mem::take(&mut self.outstanding).into_values().map(|it| it.expected).sum()
     }
 
     /// Takes note of the round's listing. Returns whether it is a new one.

@@ -103,6 +103,11 @@ impl Transfer {
         self.outstanding.remove(&id)
     }
 
+    /// No piece is waited for any more. Returns the bytes that those outstanding should have had.
+    pub(super) fn drop_outstanding(&mut self) -> usize {
+        std::mem::take(&mut self.outstanding).into_values().map(|it| it.expected).sum()
+    }
+
     /// A late piece, which is waited for no more: where it begins, and the bytes that it should
     /// have had.
     pub(super) fn take_late(&mut self, now: Duration) -> Option<(u64, usize)> {
@@ -122,7 +127,8 @@ impl Transfer {
         may_retry
     }
 
-    /// Takes the piece that was to begin at `offset`. Returns whether it fits.
+    /// Takes the piece that was to begin at `offset`. Returns whether it fits. Of another
+    /// publication than before, no piece may be outstanding.
     pub(super) fn receive(&mut self, now: Duration, offset: u64, piece: &Piece<'_>) -> bool {
         if self.publication != piece.publication {
             // The first piece, or that of a later publication: the others are asked for again.
@@ -138,7 +144,6 @@ impl Transfer {
             let sent = u32::try_from(piece.bytes.len()).unwrap_or(u32::MAX);
             self.max_bytes = self.max_bytes.min(sent.max(1 << 10));
             self.again.clear();
-            self.outstanding.clear();
         } else if piece.offset != offset {
             return false;
         }

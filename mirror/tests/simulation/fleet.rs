@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tearless_mirror::message::{Interest, Request};
+use tearless_mirror::message::{Interest, Reply, Request};
 use tearless_mirror::pace::Pace;
 use tearless_mirror::sink::{Options, Sink};
 use tearless_mirror::source::{Limits, Source};
@@ -24,8 +24,9 @@ const SAMPLE: Duration = Duration::from_millis(50);
 pub struct Fleet {
     pub readers: usize,
     pub origins: usize,
-    /// So many of the origins never answer.
+    /// So many of the origins never answer, or refuse all that is asked.
     pub dead: usize,
+    pub refuses: bool,
     /// Levels of routers between them.
     pub routers: usize,
     /// Channels of each origin.
@@ -51,6 +52,7 @@ impl Default for Fleet {
             readers: 1,
             origins: 10,
             dead: 0,
+            refuses: false,
             routers: 0,
             channels: 10,
             state: 256,
@@ -271,7 +273,12 @@ impl World {
                         self.links.at(now + period, Event::Publish { origin });
                     }
                 }
-                Event::Request { origin, .. } if origin < self.fleet.dead => {}
+                Event::Request { reader, origin, request } if origin < self.fleet.dead => {
+                    if self.fleet.refuses {
+                        let reply = Reply::refused("this host has too many mirrors already");
+                        self.answer(origin, (reader, request.id), reply);
+                    }
+                }
                 Event::Request { reader, origin, request } => {
                     let of = &mut self.origins[origin];
                     if let Some((asker, bytes)) = of.source.ask(now, &request, (reader, request.id)) {

@@ -110,7 +110,9 @@ fn a_mirror_carries_what_the_formula_says() {
         let narrow = Fleet { period: Some(milliseconds(100)), reader_link: MBYTE, ..busy };
         let figures = narrow.measure("10 Hz, reader at 1 MB/s");
         assert!(narrow.load() < 1.0 || figures.down > 0.6e6, "the link is not used: {}", figures.down);
-        Fleet { dead: origins / 2, ..narrow.clone() }.measure("half of them dead");
+        let dead = Fleet { dead: origins / 2, ..narrow.clone() };
+        dead.measure("half of them dead");
+        Fleet { refuses: true, ..dead }.measure("half of them refuse");
         let router = Fleet { router_link: MBYTE, routers: 2, ..narrow };
         Fleet { reader_link: 125 * MBYTE, ..router }.measure("10 Hz, routers at 1 MB/s");
     }
