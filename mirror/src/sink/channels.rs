@@ -149,6 +149,7 @@ impl<S: Copies> Channels<S> {
                 && let Err(why) = copy.check()
             {
                 channel.copy = Err(beginning(&why));
+                self.bytes -= std::mem::take(&mut channel.bytes);
                 is_missing = true;
             }
         }

@@ -227,3 +227,15 @@ fn a_long_transfer_goes_on_after_each_piece_that_fails() {
         assert_eq!((scene.memory.0.borrow()["w"], begun), (state.len(), 1), "{failure}");
     }
 }
+
+#[test]
+fn a_copy_that_was_removed_by_hand_makes_room_for_its_successor() {
+    let mut scene = Scene::new(Options { max_memory: 500, ..Options::default() });
+    scene.round(7, true, &[item(0, "w", &[7; 100])]);
+    scene.memory.0.borrow_mut().clear();
+    scene.sink.check(scene.now);
+    assert_eq!(scene.sink.report(scene.now).memory, 0);
+    scene.now += Duration::from_secs(6);
+    scene.round(7, true, &[item(0, "w", &[7; 100])]);
+    assert_eq!((scene.names().len(), scene.sink.report(scene.now).memory), (1, 400));
+}
