@@ -111,12 +111,13 @@ impl Copies for LocalCopies {
     fn remove_others(&mut self, origin: &str, is_there: &dyn Fn(&str, &str) -> bool) {
         for (name, namespace) in &self.namespaces {
             for listed in namespace.channels().unwrap_or_default() {
-                let Ok(inspection) = namespace.inspect(&listed.name) else { continue };
-                let is_of_origin = inspection.origin.as_ref().is_some_and(|it| it.host == origin);
-                let Some(channel) = self.channel_of(origin, &listed.name).filter(|_| is_of_origin) else {
+                let Some(channel) = self.channel_of(origin, &listed.name) else { continue };
+                if is_there(name, &channel) {
                     continue;
-                };
-                if !is_there(name, &channel) {
+                }
+                // To inspect a channel takes longer than to compare its name.
+                let Ok(inspection) = namespace.inspect(&listed.name) else { continue };
+                if inspection.origin.is_some_and(|it| it.host == origin) {
                     // A copy that another process writes stays: the removal is refused.
                     let _ = namespace.remove_channel(&listed.name);
                 }
