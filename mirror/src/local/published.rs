@@ -25,18 +25,18 @@ pub(super) const SLICE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct PublishedChannel {
     pub(super) reader: MirrorReader,
-    /// Whether its states were larger than any that is sent whole.
-    pub(super) is_large: bool,
+    /// Bytes of its latest state, as they were last known: at first, what it has room for.
+    pub(super) len: u64,
 }
 
 impl Channel for PublishedChannel {
     fn latest(&mut self) -> Option<Latest> {
         let publication = self.reader.publication();
-        // Of a writer that is faster than the look, the length is not known.
-        let unknown = if self.is_large { u64::MAX } else { 0 };
-        let len = self.reader.latest().map_or(unknown, |info| info.payload_len() as u64);
-        self.is_large = len > u64::from(Limits::default().inline);
-        (publication > 0).then_some(Latest { publication, len })
+        // Not of a writer that is faster than the look.
+        if let Some(info) = self.reader.latest() {
+            self.len = info.payload_len() as u64;
+        }
+        (publication > 0).then_some(Latest { publication, len: self.len })
     }
 
     fn read(&mut self, payload: &mut Vec<u8>) -> Option<Read> {

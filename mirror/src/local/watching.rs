@@ -15,7 +15,6 @@ use tearless::{Bytes, Namespace, accept};
 use super::now;
 use super::published::{PublishedChannel, SLICE, Serving};
 use crate::message::{Description, Status, Writer, nanos};
-use crate::source::Limits;
 
 /// For so long after a change the thread looks for others by itself, every so often. A writer that
 /// finds it waiting wakes it, by a system call.
@@ -128,14 +127,14 @@ impl Watching {
         }
         let Ok(status) = reader.status() else { return };
         let format = reader.format();
-        let is_large = format.capacity > u64::from(Limits::default().inline);
+        let len = format.capacity;
         let description = Description {
             namespace: self.namespace.name().into(),
             channel: name.to_string(),
             instance: reader.instance(),
             format,
         };
-        let channel = PublishedChannel { reader: reader.clone(), is_large };
+        let channel = PublishedChannel { reader: reader.clone(), len };
         let key = self.serving.source().add(now(), description, message_status(&status), channel);
         self.known.insert(Arc::clone(name), Known::Published { key, reader, status, read_at: now() });
     }
