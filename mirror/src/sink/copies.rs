@@ -1,4 +1,4 @@
-//! The mirrored channels of this host, as a sink writes them.
+//! What a sink needs of the host that it runs on.
 
 use std::time::Duration;
 

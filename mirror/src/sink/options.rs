@@ -1,4 +1,4 @@
-//! What a sink may be told.
+//! The times and limits of a sink.
 
 use std::time::Duration;
 
