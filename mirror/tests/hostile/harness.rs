@@ -2,6 +2,7 @@
 //! sink.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tearless::mirror::ChannelFormat;
@@ -33,9 +34,16 @@ impl Channel for Worker {
 
 /// Copies in a map, which accept every channel.
 #[derive(Default)]
-struct Map(BTreeMap<String, u64>);
+struct Map {
+    opened: BTreeMap<String, u64>,
+    /// Counts those that there are.
+    alive: Rc<()>,
+}
 
-struct Entry(u64);
+struct Entry {
+    publication: u64,
+    _alive: Rc<()>,
+}
 
 impl Copies for Map {
     type Copy = Entry;
@@ -43,23 +51,23 @@ impl Copies for Map {
     fn open(&mut self, origin: &str, description: &Description) -> Result<Entry, String> {
         assert_eq!(origin, "a", "a peer speaks for its host only");
         assert!(description.namespace == "fleet" && description.channel.starts_with('w'), "not asked for");
-        *self.0.entry(description.channel.clone()).or_default() += 1;
-        Ok(Entry(0))
+        *self.opened.entry(description.channel.clone()).or_default() += 1;
+        Ok(Entry { publication: 0, _alive: Rc::clone(&self.alive) })
     }
 
     fn remove_others(&mut self, _: &str, is_there: &dyn Fn(&str, &str) -> bool) {
-        self.0.retain(|channel, _| is_there("fleet", channel));
+        self.opened.retain(|channel, _| is_there("fleet", channel));
     }
 }
 
 impl Mirrored for Entry {
     fn publication(&self) -> u64 {
-        self.0
+        self.publication
     }
 
     fn publish(&mut self, _: &[u8], publication: u64, _: Option<Duration>) -> Result<(), String> {
-        assert!(publication > self.0, "back");
-        self.0 = publication;
+        assert!(publication > self.publication, "back");
+        self.publication = publication;
         Ok(())
     }
 
@@ -82,8 +90,10 @@ fn interest() -> Vec<Interest> {
 
 /// A sink gets these replies, one after the other, to what it asks.
 pub fn to_a_sink(replies: &[Vec<u8>]) {
-    let options = Options { max_channels: 8, max_state_len: 1 << 16, ..Options::default() };
-    let mut sink = Sink::new("b", "a", 1, interest(), options, Map::default());
+    let options = Options { max_channels: 4, max_state_len: 1 << 16, max_memory: 300, ..Options::default() };
+    let map = Map::default();
+    let alive = Rc::clone(&map.alive);
+    let mut sink = Sink::new("b", "a", 1, interest(), options, map);
     let mut now = Duration::ZERO;
     let mut asked = Vec::new();
     for reply in replies {
@@ -92,7 +102,8 @@ pub fn to_a_sink(replies: &[Vec<u8>]) {
         if let Some(id) = asked.pop() {
             sink.reply(now, id, Some(&sealed(reply)));
         }
-        assert!(sink.report(now).channels <= 8);
+        assert!(sink.report(now).channels <= 4 && Rc::strong_count(&alive) <= 4 + 2);
+        assert!(sink.report(now).memory <= 300);
         assert!(sink.next_poll(now) >= now || !sink.poll(now).is_empty(), "it would turn in circles");
     }
     sink.close();

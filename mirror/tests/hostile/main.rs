@@ -13,12 +13,12 @@ use tearless_mirror::message::{
 };
 
 /// Valid messages, to be changed: the body between version and checksum.
-fn bodies() -> Vec<Vec<u8>> {
+fn bodies(session: u64) -> Vec<Vec<u8>> {
     let interest = vec![Interest { namespace: "*".into(), channel: "*".into() }];
     let ask = AskRound { first: 1, received: vec![1], max_bytes: 4096, hold_ms: 9, interest };
     let request = Request { sink: 5, host: "x".into(), id: 1, session: 7, ask: Ask::Round(ask) };
     let mut items = ItemEncoder::default();
-    for (key, channel) in [(0, "w1"), (1, "other"), (2, "w1")] {
+    for (key, channel) in [(0, "w1"), (1, "other"), (2, "w1"), (3, &format!("w{session}"))] {
         let description = Description {
             namespace: "fleet".into(),
             channel: channel.into(),
@@ -39,10 +39,10 @@ fn bodies() -> Vec<Vec<u8>> {
         items.push(&item, 1 << 16);
     }
     let round = Round {
-        session: 7,
+        session,
         sequence: u64::MAX,
         listing: 1,
-        is_listed: true,
+        is_listed: session == 7,
         first: 2,
         held_us: u64::MAX,
         clock_us: u64::MAX,
@@ -55,13 +55,14 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         vec(any::<u8>(), 0..200),
         changed.prop_map(|(which, changes)| {
-            let mut body = bodies().swap_remove(which);
+            let mut body = bodies(7).swap_remove(which);
             for (at, byte) in changes {
                 let at = at.index(body.len());
                 body[at] = byte;
             }
             body
         }),
+        (1..100_u64).prop_map(|session| bodies(session).swap_remove(1)),
     ]
 }
 
