@@ -182,7 +182,7 @@ impl Settings {
         }
     }
 
-    /// Checks all of it.
+    /// Checks all of it, without any effect: what is refused here would be refused at each start.
     ///
     /// # Errors
     ///
@@ -266,6 +266,10 @@ impl Settings {
         if let Some(text) = self.unreachable_after {
             sink.unreachable_after = duration("unreachable-after", &text)?.max(2 * sink.hold);
         }
+        carrier.check().map_err(|error| error.to_string())?;
+        for namespace in publish.iter().map(|(name, _)| &**name).chain([crate::status::NAMESPACE]) {
+            copies.namespace(namespace)?;
+        }
         let (send_rate, log) = (self.max_send_rate, self.log.unwrap_or_default());
         Ok(Config { carrier, publish, mirror, copies, sink, send_rate, log })
     }
@@ -338,7 +342,8 @@ mod tests {
     #[test]
     fn the_command_line_is_stronger_than_the_file() {
         let file: Settings = toml::from_str(
-            "host = \"f\"\npublish = [\"fleet/*\"]\nmax-rate = 70000\nmax-send-rate = 80000\n",
+            "host = \"f\"\nlisten = [\"tcp/[::1]:1\"]\npublish = [\"fleet/*\"]\nmax-rate = 70000\n\
+             max-send-rate = 80000\n",
         )
         .expect("valid");
         let settings = Settings::parse_from(["mirror", "--host", "c"]).or(file);

@@ -108,7 +108,6 @@ fn failed(text: String) -> Failure {
 fn run(run: &Run) -> Result<(), Failure> {
     let config = run.config().map_err(wrong)?;
     if run.check {
-        config.carrier.check().map_err(|error| wrong(error.to_string()))?;
         println!("the configuration is valid: host {}", config.carrier.host);
         return Ok(());
     }
