@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tearless::hub::Hub;
 use tearless::{Bytes, Namespace, Writer};
 use tearless_mirror::carrier::Carrier;
-use tearless_mirror::carrier::zenoh::{Zenoh, ZenohOptions};
+use tearless_mirror::carrier::zenoh::{Tls, Zenoh, ZenohOptions};
 
 use crate::host::PATIENCE;
 
@@ -91,8 +91,8 @@ impl Agent {
                     Ok(true)
                 })
             }
-            ["carrier", host, "listen", endpoint] => self.carrier(host, Some(endpoint), None),
-            ["carrier", host, "connect", endpoint] => self.carrier(host, None, Some(endpoint)),
+            ["carrier", host, "listen", endpoint, tls @ ..] => self.carrier(host, Some(endpoint), None, tls),
+            ["carrier", host, "connect", endpoint, tls @ ..] => self.carrier(host, None, Some(endpoint), tls),
             ["reach", host] => self.wait(|agent| agent.reach(host)),
             ["unreachable", host] => self.wait(|agent| agent.reach(host).map(|reached| !reached)),
             ["count", pattern] => Ok(self.hub.channels(pattern).map_err(text)?.len().to_string()),
@@ -108,13 +108,19 @@ impl Agent {
     }
 
     /// Opens a carrier, which echoes.
-    fn carrier(&mut self, host: &str, listen: Option<&str>, connect: Option<&str>) -> Answer {
+    fn carrier(&mut self, host: &str, listen: Option<&str>, connect: Option<&str>, tls: &[&str]) -> Answer {
         let endpoints = |endpoint: Option<&str>| endpoint.map(str::to_owned).into_iter().collect();
         let options = ZenohOptions {
             host: host.to_owned(),
             listen: endpoints(listen),
             connect: endpoints(connect),
-            allow_insecure: true,
+            tls: match tls {
+                [ca, certificate, key] => {
+                    Some(Tls { root_ca: ca.into(), certificate: certificate.into(), key: key.into() })
+                }
+                _ => None,
+            },
+            allow_insecure: tls.is_empty(),
             ..ZenohOptions::default()
         };
         self.carrier =

@@ -1,9 +1,13 @@
 use super::*;
+use authority::Authority;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+
+#[path = "../../../tests/hosts/authority.rs"]
+mod authority;
 
 /// For what must happen at some time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -293,49 +297,6 @@ fn wrong_options_are_refused_in_words() {
     assert!(matches!(error, CarrierError::Open { .. }), "{error}");
 }
 
-/// An authority, and what it has signed, in files.
-struct Authority {
-    directory: PathBuf,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("tearless-mirror-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let mut parameters = rcgen::CertificateParams::new(vec![]).unwrap();
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = parameters.self_signed(&key).unwrap();
-        std::fs::write(directory.join("ca.pem"), certificate.pem()).unwrap();
-        Self { directory, issuer: rcgen::Issuer::new(parameters, key) }
-    }
-
-    /// A certificate for `address`.
-    fn sign(&self, address: &str) -> Tls {
-        self.sign_for("host", address)
-    }
-
-    /// A certificate for `address`, with a common name.
-    fn sign_for(&self, name: &str, address: &str) -> Tls {
-        let mut parameters = rcgen::CertificateParams::new(vec![address.to_owned()]).unwrap();
-        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        let file = |end: &str| self.directory.join(format!("{name}-{address}.{end}"));
-        std::fs::write(file("pem"), certificate.pem()).unwrap();
-        std::fs::write(file("key"), key.serialize_pem()).unwrap();
-        Tls { root_ca: self.directory.join("ca.pem"), certificate: file("pem"), key: file("key") }
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
 fn with_tls(options: ZenohOptions, tls: &Tls) -> ZenohOptions {
     let encrypted =
         |endpoints: &[String]| endpoints.iter().map(|text| text.replace("tcp/", "quic/")).collect();
@@ -350,7 +311,7 @@ fn with_tls(options: ZenohOptions, tls: &Tls) -> ZenohOptions {
 #[test]
 fn tls_admits_hosts_with_the_right_certificates_only() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let (right, foreign) = (ours.sign("127.0.0.1"), theirs.sign("127.0.0.1"));
+    let (right, foreign) = (ours.sign("host", "127.0.0.1"), theirs.sign("host", "127.0.0.1"));
     let port = free_port();
     let server = open(&with_tls(peer("server", at(port), vec![]), &right));
     let friend = open(&with_tls(peer("friend", vec![], at(port)), &right));
@@ -365,7 +326,7 @@ fn tls_admits_hosts_with_the_right_certificates_only() {
     let suspicious = open(&with_tls(peer("suspicious", vec![], at(port)), &suspicious));
     // A server whose certificate is for another address.
     let elsewhere = free_port();
-    let _misnamed = open(&with_tls(peer("misnamed", at(elsewhere), vec![]), &ours.sign("10.9.9.9")));
+    let _misnamed = open(&with_tls(peer("misnamed", at(elsewhere), vec![]), &ours.sign("host", "10.9.9.9")));
     let careful = open(&with_tls(peer("careful", vec![], at(elsewhere)), &right));
     // As long as a connection takes, several times: all of these would have been reached by then.
     for _ in 0..5 {
@@ -381,7 +342,7 @@ fn tls_admits_hosts_with_the_right_certificates_only() {
 #[test]
 fn a_host_has_no_name_but_that_of_its_certificate_if_names_are_given() {
     let authority = Authority::new("names");
-    let certified = |name: &str, options| with_tls(options, &authority.sign_for(name, "127.0.0.1"));
+    let certified = |name: &str, options| with_tls(options, &authority.sign(name, "127.0.0.1"));
     for hosts in [vec![], ["a", "b", "c"].map(str::to_owned).to_vec()] {
         let given = !hosts.is_empty();
         let port = free_port();
@@ -426,7 +387,7 @@ fn a_router_that_is_named_speaks_for_hosts_with_the_names_of_their_certificates(
     let certified = |name: &str, options: ZenohOptions| ZenohOptions {
         hosts: ["one", "two", "router"].map(str::to_owned).to_vec(),
         routers: if options.mode == Mode::Router { vec![] } else { vec!["router".into()] },
-        ..with_tls(options, &authority.sign_for(name, "127.0.0.1"))
+        ..with_tls(options, &authority.sign(name, "127.0.0.1"))
     };
     let port = free_port();
     let router = ZenohOptions { mode: Mode::Router, ..peer("router", at(port), vec![]) };
@@ -447,7 +408,7 @@ fn a_host_may_come_and_go_while_it_is_asked() {
     let authority = Authority::new("coming");
     let certified = |name: &str, options| ZenohOptions {
         hosts: ["a", "b"].map(str::to_owned).to_vec(),
-        ..with_tls(options, &authority.sign_for(name, "127.0.0.1"))
+        ..with_tls(options, &authority.sign(name, "127.0.0.1"))
     };
     let port = free_port();
     let a = open(&certified("a", peer("a", at(port), vec![])));
@@ -473,7 +434,7 @@ fn a_host_may_come_and_go_while_it_is_asked() {
 #[test]
 fn files_without_certificates_are_refused() {
     let authority = Authority::new("files");
-    let tls = authority.sign("127.0.0.1");
+    let tls = authority.sign("host", "127.0.0.1");
     let mixed_up = Tls { key: tls.certificate.clone(), ..tls.clone() };
     let missing = Tls { root_ca: "/nowhere/ca.pem".into(), ..tls };
     for (tls, text) in [(mixed_up, "no PEM block with a private key"), (missing, "No such file")] {
