@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::process::{Child as StdChild, Command, Stdio};
+use std::process::{Child as StdChild, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -222,6 +222,13 @@ impl Process {
         let _ = self.nsenter.wait();
     }
 
+    /// Sends SIGTERM, and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        eventually("a program ends by SIGTERM", || !self.is_running());
+        self.nsenter.wait().unwrap()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.nsenter.try_wait().unwrap().is_none()
     }
@@ -295,6 +302,11 @@ impl Agent {
             // `nsenter` stops when its child does.
             self.child.signal(signal);
         }
+    }
+
+    /// Lets the process exit, with its channels open.
+    pub fn exit(self) {
+        self.child.finish();
     }
 
     /// Sends SIGKILL, and waits for the end.

@@ -142,6 +142,18 @@ fn a_stopped_worker_is_stopped_on_the_other_host() {
 }
 
 #[test]
+fn a_worker_that_exits_is_exited_on_the_other_host() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.writer.tell("open c");
+    pair.passes("c", 1, 256);
+    std::mem::replace(&mut pair.writer, pair.a.agent(NAMESPACE)).exit();
+    let health =
+        pair.reader.until("health a/c", |health| ["exited", "dead"].iter().any(|it| health.contains(it)));
+    assert!(health.contains("exited"), "{health}");
+    assert_eq!(pair.reader.tell("read a/c"), "1", "the last state stays readable");
+}
+
+#[test]
 fn a_channel_that_is_closed_disappears() {
     let Some(mut pair) = Pair::new() else { return };
     for round in 1..4 {
@@ -154,6 +166,71 @@ fn a_channel_that_is_closed_disappears() {
         pair.passes("stays", 100 * round + 10, 64);
         pair.writer.tell("close stays");
         pair.reader.until("count *", |count| count == "0");
+    }
+}
+
+#[test]
+fn a_channel_that_is_removed_while_a_mirror_is_down_disappears() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.writer.tell("open stays");
+    for round in 1..3 {
+        pair.writer.tell("open c");
+        pair.passes("c", 10 * round, 256);
+        pair.passes("stays", 10 * round, 256);
+        if round == 1 {
+            pair.source.kill();
+        } else {
+            pair.sink.kill();
+        }
+        pair.writer.tell("close c");
+        assert_eq!(pair.reader.ask("count a/c"), "1");
+        if round == 1 {
+            pair.source = source(&pair.a);
+        } else {
+            pair.sink = sink(&pair.b, &pair.a);
+        }
+        pair.reader.until("count a/c", |count| count == "0");
+        pair.passes("stays", 10 * round + 1, 256);
+    }
+    assert_eq!(pair.reader.ask("publications a/stays"), "4", "the copy that stays was not made again");
+}
+
+#[test]
+fn sigterm_ends_a_mirror_and_its_copies_with_it() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.writer.tell("open c");
+    for number in 1..3 {
+        pair.passes("c", number, 256);
+        assert!(pair.sink.terminate().success());
+        assert_eq!(pair.reader.ask("count *"), "0");
+        pair.sink = sink(&pair.b, &pair.a);
+    }
+    assert!(pair.source.terminate().success());
+    assert_eq!(pair.writer.ask("count *"), "1", "the channels of this host stay");
+}
+
+/// A copy that was mirrored again would be here within a few rounds.
+#[test]
+fn two_hosts_that_mirror_each_other_make_no_loops() {
+    if !host::available() {
+        return;
+    }
+    let net = Net::new();
+    let [a, b] = ["a", "b"].map(|name| Host::new(&net, name));
+    let both = ["--publish", "fleet/*", "--mirror", "*/fleet/*"];
+    let _mirrors = [("--listen", &a), ("--connect", &b)]
+        .map(|(how, host)| mirror(host, &[&[how, &endpoint(&a)][..], &both].concat()));
+    let (mut at_a, mut at_b) = (a.agent(NAMESPACE), b.agent(NAMESPACE));
+    at_a.tell("open c");
+    at_b.tell("open d");
+    for number in 1..30 {
+        at_a.tell(&format!("publish c {number} 256"));
+        at_b.tell(&format!("await a/c {number}"));
+        at_b.tell(&format!("publish d {number} 256"));
+        at_a.tell(&format!("await b/d {number}"));
+    }
+    for agent in [&mut at_a, &mut at_b] {
+        assert_eq!(agent.ask("count *"), "2");
     }
 }
 
