@@ -1,8 +1,9 @@
 //! Channels of other hosts in this host's shared memory, read there at the speed of memory.
 //!
 //! `docs/mirror.md` says what a mirror guarantees, and how it is run. [`source`] and [`sink`] are
-//! the protocol, without time, threads or sockets, at a [`pace`]; [`carrier`] brings their
-//! [`message`]s; [`local`] has the channels of this host; [`run`] puts them together.
+//! the protocol, without time, threads or sockets; all sinks of a host ask at one [`pace`], and
+//! `lag` is how late states come. [`carrier`] brings their [`message`]s, and [`local`] has the
+//! channels of this host. `origin` is the work for one origin, and [`run`] puts all together.
 
 pub mod carrier;
 #[cfg(feature = "zenoh")]
