@@ -86,8 +86,8 @@ impl Rounds {
         (self.listing, self.listed_by, self.is_listed) = (0, None, false);
     }
 
-    /// No reply to the requests until `last` is waited for. Returns the bytes that these should have
-    /// had.
+    /// No reply to the requests until `last` is waited for. Returns the bytes that these should
+    /// have had.
     pub(super) fn drop_until(&mut self, last: u64) -> usize {
         self.lose(last);
         std::mem::take(&mut self.outstanding).into_values().map(|it| it.expected).sum()
