@@ -44,7 +44,7 @@ docs/mirror.md says what is guaranteed.";
 
 #[derive(Args)]
 struct Run {
-    /// A file of these options, in TOML: host = \"a\", listen = [\"…\"], …
+    /// A file of these options, in TOML: host = "a", listen = ["…"], …
     #[arg(long, env = "TEARLESS_MIRROR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Only says whether the configuration is valid
