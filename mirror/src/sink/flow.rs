@@ -140,7 +140,7 @@ impl Flow {
     ) -> Duration {
         let passed = now.saturating_sub(std::mem::replace(&mut self.measured_at, now));
         // Slowly forgotten: the way to the origin may have changed.
-        let fastest = self.round_trip.map(|fastest| fastest + passed / 200);
+        let fastest = self.round_trip.map(|fastest| fastest + passed / 50);
         let fastest = self.pace.replied(now, (expected, bytes), took, fastest);
         self.round_trip = Some(fastest);
         took - fastest
