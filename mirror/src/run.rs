@@ -148,7 +148,7 @@ impl Running {
     /// Ends origins: their copies are removed.
     fn end(&mut self, hosts: &[String], why: &str) {
         let ended: Vec<_> = hosts.iter().filter_map(|host| self.origins.remove_entry(host)).collect();
-        // All of them first: each takes a moment. Relaxed: nothing but the end follows from it.
+        // All of them first: each takes a moment.
         ended.iter().for_each(|(_, origin)| origin.end());
         for (host, origin) in ended {
             self.events.tell("mirrors no longer", &[("origin", &host), ("reason", &why)]);

@@ -90,19 +90,17 @@ impl Scene {
 
     fn reply(&mut self, request: &Request, session: u64, is_listed: bool, items: &[Item<'_>]) {
         let Ask::Round(ask) = &request.ask else { panic!("not for a round") };
+        let reply = self.encoded(ask.first, session, is_listed, items);
+        self.sink.reply(self.now, request.id, Some(&reply));
+    }
+
+    fn encoded(&mut self, first: u64, session: u64, is_listed: bool, items: &[Item<'_>]) -> Vec<u8> {
         self.sequence += 1;
         let mut encoder = ItemEncoder::default();
         items.iter().for_each(|item| assert!(encoder.push(item, 1 << 20)));
-        let round = Round {
-            session,
-            sequence: self.sequence,
-            listing: 1,
-            is_listed,
-            first: ask.first,
-            held_us: 0,
-            clock_us: 0,
-        };
-        self.sink.reply(self.now, request.id, Some(&encoder.finish(round)));
+        let round =
+            Round { session, sequence: self.sequence, listing: 1, is_listed, first, held_us: 0, clock_us: 0 };
+        encoder.finish(round)
     }
 
     fn names(&self) -> Vec<String> {
@@ -152,6 +150,27 @@ fn an_origin_that_only_restarts_gets_no_more_than_its_limits() {
         }
         assert_eq!((scene.names().len(), scene.sink.report(scene.now).memory), (5, 2000));
     }
+}
+
+#[test]
+fn a_reply_is_quick_only_if_it_has_news_of_copies_that_are_there() {
+    let mut scene = Scene::new(Options::default());
+    let news = || Item { description: None, ..item(0, "w", b"2") };
+    let quick = |scene: &mut Scene, session, items: &[Item<'_>]| {
+        let reply = scene.encoded(1, session, true, items);
+        scene.sink.is_quick(&reply)
+    };
+    assert!(!quick(&mut scene, 7, &[news()]), "nothing is known");
+    scene.round(7, true, &[item(0, "w", b"1")]);
+    for _ in 0..10 {
+        scene.now += Duration::from_millis(500);
+        scene.round(7, true, &[]);
+    }
+    assert!(quick(&mut scene, 7, &[news()]) && quick(&mut scene, 7, &[]));
+    assert!(!quick(&mut scene, 8, &[news()]), "the source has restarted");
+    assert!(!quick(&mut scene, 7, &[news(), item(1, "x", b"1")]), "a copy is to be made");
+    assert!(!quick(&mut scene, 7, &[news(), removed(0)]), "a copy is to be removed");
+    assert!(!scene.sink.is_quick(&Reply::refused("no")) && !scene.sink.is_quick(b"?"));
 }
 
 #[test]

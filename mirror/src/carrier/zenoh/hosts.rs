@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The number is the version of the messages.
+/// The number is the version of the keys; messages have one of their own.
 pub(super) const PREFIX: &str = "tearless/1/";
 pub(super) const MAX_HOST_LEN: usize = 64;
 /// More tokens are ignored.
