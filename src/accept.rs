@@ -118,7 +118,28 @@ impl<S: crate::codec::Plain<Data: crate::schema::DescribePod>> Accept<S, crate::
     for MatchingFields
 {
     fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
-        candidate.has_fields::<S::Data>()
+        candidate.has_fields_of::<S::Data>()
+    }
+}
+
+/// Of payloads that the program decodes itself, by the schema that
+/// [`ReaderBuilder::schema`](crate::ReaderBuilder::schema) names.
+#[cfg(feature = "schema")]
+impl Accept<Vec<u8>, crate::codec::Bytes> for SameSchema {
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
+        candidate.has_schema(candidate.own_schema()?).map(|()| None)
+    }
+}
+
+/// Of payloads that the program decodes itself: MessagePack, or plain data by the schema that
+/// [`ReaderBuilder::schema`](crate::ReaderBuilder::schema) names.
+#[cfg(feature = "schema")]
+impl Accept<Vec<u8>, crate::codec::Bytes> for MatchingFields {
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
+        if candidate.is_of_message_pack() {
+            return candidate.reader.has_codec(candidate.expected).map(|()| None);
+        }
+        candidate.has_fields(candidate.own_schema()?)
     }
 }
 

@@ -53,6 +53,15 @@ macro_rules! any_of {
 
         debug_as_display!(Error);
 
+        impl Error {
+            /// What kind of error it is.
+            #[must_use]
+            #[allow(unused_doc_comments, reason = "those of the variants are repeated")]
+            pub fn kind(&self) -> ErrorKind {
+                match self { $($(#[$attribute])* Error::$variant(error) => error.kind(),)* }
+            }
+        }
+
         $($(#[$attribute])* impl From<$error> for Error {
             fn from(error: $error) -> Error {
                 Error::$variant(Box::new(error))
@@ -100,4 +109,145 @@ any_of! {
     /// A text is not a path of a field.
     #[cfg(feature = "dynamic")]
     Path(PathError),
+}
+
+/// What kind of error it is: what a program branches on that handles errors of several operations
+/// alike, or shows them to another language. The precise errors have more to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// None of the others; often an error of the system.
+    Other,
+    /// There is no such channel, block, or file, or it is not ready yet.
+    NotFound,
+    /// Nothing has been published yet.
+    Empty,
+    /// Another process has it: a channel has one writer.
+    InUse,
+    /// The channel, or what was called, has ended.
+    Closed,
+    /// The caller is a fork of the process that it belongs to.
+    Forked,
+    /// The states are of another type, schema, codec or version.
+    TypeMismatch,
+    /// A state can't be encoded.
+    Encode,
+    /// A payload can't be decoded, or memory holds what no writer stores.
+    Decode,
+    /// There is no memory, or a limit or budget does not allow it.
+    Limit,
+    /// The system does not permit it.
+    Access,
+    /// An argument or option is wrong.
+    Argument,
+    /// The writer was faster than every attempt to copy its state.
+    Contended,
+}
+
+/// First the variants that have another error of the library as their cause, which has the kind;
+/// then the kinds of the others.
+macro_rules! kinds {
+    ($($(#[$attribute:meta])* $error:ident, $name:literal:
+        $($cause:pat => $of:expr,)*; $($variant:ident $kind:ident,)*;)*) => {$(
+        $(#[$attribute])*
+        impl $error {
+            /// What kind of error it is. The kind of an error that has another one as its cause is
+            /// the cause's.
+            #[must_use]
+            pub fn kind(&self) -> ErrorKind {
+                self.kind_and_name().0
+            }
+
+            /// The precise error by name, as `Attach.NotFound`: for logs and other languages. The
+            /// name of an error that has another one as its cause is the cause's.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                self.kind_and_name().1
+            }
+
+            fn kind_and_name(&self) -> (ErrorKind, &'static str) {
+                match self {
+                    $($cause => $of.kind_and_name(),)*
+                    $($error::$variant { .. } => {
+                        (ErrorKind::$kind, concat!($name, ".", stringify!($variant)))
+                    })*
+                }
+            }
+        }
+    )*};
+}
+
+kinds! {
+    NameError, "Name":;
+        Empty Argument, TooLong Argument, ControlCharacter Argument, Directory Argument, UnknownGroup Argument,;
+    ObjectError, "Object":;
+        NotFound NotFound, Exists InUse, Unfinished InUse, Claimed InUse, NoSpace Limit, PermissionDenied Access,
+        NotOwner Access, NotMember Access, OtherGroup Access, OtherOwner Access, Limit Limit, Full Limit,
+        NoHugePages Limit, Foreign Other, OtherVersion Other, OtherNamespace Other, NotSealed Other, Unusable Other,
+        Recorded Other, Os Other,;
+    CreateError, "Create":
+        CreateError::Name(error) => error, CreateError::Object { source, .. } => source,;
+        AlreadyOwned InUse, Mirrored InUse, NotMirrored InUse, InvalidOrigin Argument, CapacityAboveLimit Argument,
+        TooManyPins Argument, InvalidSize Argument, OverBudget Limit, InvalidPermissions Argument,
+        SchemaRefused TypeMismatch, SchemaOfAnotherCodec Argument, NameCollision InUse, LayoutVersion TypeMismatch,
+        NoRandomness Other,;
+    AttachError, "Attach":
+        AttachError::Name(error) => error, AttachError::Object { source, .. } => source,;
+        NotFound NotFound, NotReady NotFound, FormatMismatch TypeMismatch, SchemaDiffers TypeMismatch,
+        NoSchema TypeMismatch, SchemaCorrupt Decode, SchemaUnknown TypeMismatch, NameCollision InUse,
+        LayoutVersion TypeMismatch, UnknownFeatures TypeMismatch, OtherBoot Other,;
+    PublishError, "Publish":
+        PublishError::Growth { source, .. } => source, PublishError::NamesNotRestored { source, .. } => source,
+        PublishError::RegistryNotRestored { source, .. } => source,;
+        TooLarge Limit, InvalidNumber Argument, Encode Encode, NamesRemoved Other, Forked Forked, Exhausted Limit, Closed Closed,;
+    SnapshotError, "Snapshot":
+        SnapshotError::Object { source, .. } => source,;
+        Empty Empty, Contended Contended, Closed Closed, Corrupt Decode, WrongLength TypeMismatch,
+        BufferTooSmall Limit, OutOfRange Argument, Decode Decode,;
+    RemoveError, "Remove":
+        RemoveError::Name(error) => error, RemoveError::Left { source, .. } => source,
+        RemoveError::Entry { source, .. } => source, RemoveError::Object { source, .. } => source,;
+        AlreadyOwned InUse,;
+    BlockError, "Block":
+        BlockError::Name(error) => error, BlockError::Object { source, .. } => source,;
+        AlreadyOwned InUse, NotFound NotFound, OwnerDied NotFound, NotReady NotFound, InvalidSize Argument,
+        LabelTooLong Limit, InvalidPermissions Argument, OverBudget Limit, NameCollision InUse,
+        LayoutVersion TypeMismatch, UnknownFeatures TypeMismatch, NoRandomness Other,;
+    QueryError, "Query":
+        QueryError::Attach(error) => error, QueryError::Snapshot(error) => error,
+        QueryError::List { source, .. } => source, QueryError::Writer { source, .. } => source,;;
+    SpawnError, "Spawn":
+        SpawnError::Create(error) => error, SpawnError::Resume(error) => error, SpawnError::Publish(error) => error,;
+        IntervalTooShort Argument, Thread Limit,;
+    ShutdownError, "Shutdown":
+        ShutdownError::Publish { source, .. } => source, ShutdownError::Close { source, .. } => source,;
+        AlreadyShutDown Closed,;
+    SavedError, "Saved":
+        SavedError::Object(error) => error, SavedError::Attach(error) => error,
+        SavedError::Create(error) => error, SavedError::Publish(error) => error, SavedError::Close(error) => error,;
+        File Other, NoLocks Other, Busy InUse, Foreign Decode, OtherVersion TypeMismatch, Cut Decode, Damaged Decode,
+        NoSuchChannel NotFound, NothingToSave NotFound, NoState NotFound,;
+    DescriptorError, "Descriptor":;
+        Closed Closed, Lost Other, Unexpected Other, Refused Access, Os Other,;
+    #[cfg(feature = "schema")]
+    SchemaError, "Schema":;
+        TooLong Decode, Version Decode, Truncated Decode, Malformed Decode, UnknownTag Decode, LongName Decode,
+        SameName Decode, TooDeep Decode, TooManyTypes Decode, NotPlain Decode, Left Decode,;
+    #[cfg(feature = "dynamic")]
+    DecodeError, "Decode":;
+        NoSchema TypeMismatch, Schema Decode, OtherEncoding TypeMismatch, UnknownCodec TypeMismatch, Payload Decode,
+        TooDeep Decode, TooManyElements Decode, TooLarge Decode, Left Decode,;
+    #[cfg(feature = "dynamic")]
+    DynamicError, "Dynamic":
+        DynamicError::Snapshot(error) => error, DynamicError::Decode { source, .. } => source,;
+        NoSuchField NotFound,;
+}
+
+#[cfg(feature = "dynamic")]
+impl PathError {
+    /// [`ErrorKind::Argument`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
 }

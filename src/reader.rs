@@ -383,11 +383,7 @@ impl<T, C: Decode<T>> Iterator for History<'_, T, C> {
     type Item = Result<Snapshot<T>, SnapshotError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The first attempt on each side maps the segment that has replaced its mapped one. Until
-        // both are mapped, the reach may be too short, so two publications are always tried.
-        while let Some(publication) = Publication::new(self.next)
-            && self.latest - self.next < self.reader.channel.reach().max(2)
-        {
+        while let Some(publication) = self.reader.channel.within_reach(self.next, self.latest) {
             self.next -= 1;
             match self.reader.read_old(publication) {
                 Ok(None) => {}

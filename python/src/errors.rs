@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tearless::error::{
-    AttachError, BlockError, CreateError, DecodeError, DynamicError, NameError, ObjectError, PublishError,
-    QueryError, RemoveError, SavedError, ShutdownError, SnapshotError, SpawnError,
+    AttachError, BlockError, CreateError, DecodeError, DynamicError, ErrorKind, NameError, ObjectError,
+    PublishError, QueryError, RemoveError, SavedError, ShutdownError, SnapshotError, SpawnError,
 };
 
 /// What a program may want to tell apart.
@@ -39,6 +39,23 @@ impl Class {
             Class::Limit => "LimitError",
             Class::Access => "AccessError",
             Class::Argument => "ArgumentError",
+        }
+    }
+
+    fn of(kind: ErrorKind) -> Class {
+        match kind {
+            ErrorKind::NotFound => Class::NotFound,
+            ErrorKind::Empty => Class::Empty,
+            ErrorKind::InUse => Class::InUse,
+            ErrorKind::Closed => Class::Closed,
+            ErrorKind::Forked => Class::Forked,
+            ErrorKind::TypeMismatch => Class::TypeMismatch,
+            ErrorKind::Encode => Class::Encode,
+            ErrorKind::Decode => Class::Decode,
+            ErrorKind::Limit => Class::Limit,
+            ErrorKind::Access => Class::Access,
+            ErrorKind::Argument => Class::Argument,
+            _ => Class::Error,
         }
     }
 
@@ -79,6 +96,19 @@ pub(crate) trait ToPython: std::fmt::Display {
     fn class(&self) -> (Class, &'static str);
 }
 
+macro_rules! classes {
+    ($($error:ident)*) => {$(
+        impl ToPython for $error {
+            fn class(&self) -> (Class, &'static str) {
+                (Class::of(self.kind()), self.name())
+            }
+        }
+    )*};
+}
+
+classes!(NameError ObjectError CreateError AttachError PublishError SnapshotError RemoveError BlockError
+    QueryError SpawnError ShutdownError SavedError DecodeError DynamicError);
+
 /// What the library names in Rust, and its name in Python.
 const NAMES: &[(&str, &str)] = &[
     (
@@ -110,73 +140,3 @@ pub(crate) fn raise<E: ToPython>(error: E) -> PyErr {
     let (class, kind) = error.class();
     class.error(kind, &in_python(error.to_string()))
 }
-
-/// First the variants that have another error of the library as their cause, which has the class;
-/// then the classes of the others.
-macro_rules! classes {
-    ($error:ident, $name:literal: $($cause:pat => $of:expr,)*; $($variant:ident $class:ident,)*) => {
-        impl ToPython for $error {
-            fn class(&self) -> (Class, &'static str) {
-                #[allow(unreachable_patterns, reason = "some errors have no causes, or no others")]
-                match self {
-                    $($cause => $of.class(),)*
-                    $($error::$variant { .. } => (Class::$class, concat!($name, ".", stringify!($variant))),)*
-                    _ => (Class::Error, $name),
-                }
-            }
-        }
-    };
-}
-
-classes!(NameError, "Name":;
-    Empty Argument, TooLong Argument, ControlCharacter Argument, Directory Argument, UnknownGroup Argument,);
-classes!(ObjectError, "Object":;
-    NotFound NotFound, Exists InUse, Unfinished InUse, Claimed InUse, NoSpace Limit, PermissionDenied Access,
-    NotOwner Access, NotMember Access, OtherGroup Access, OtherOwner Access, Limit Limit, Full Limit,
-    NoHugePages Limit, Foreign Error, OtherVersion Error, OtherNamespace Error, NotSealed Error, Unusable Error,
-    Os Error,);
-classes!(CreateError, "Create":
-    CreateError::Name(error) => error, CreateError::Object { source, .. } => source,;
-    AlreadyOwned InUse, Mirrored InUse, CapacityAboveLimit Argument, TooManyPins Argument, InvalidSize Argument, OverBudget Limit,
-    InvalidPermissions Argument, SchemaRefused TypeMismatch, SchemaOfAnotherCodec Argument, NameCollision InUse,
-    LayoutVersion TypeMismatch,);
-classes!(AttachError, "Attach":
-    AttachError::Name(error) => error, AttachError::Object { source, .. } => source,;
-    NotFound NotFound, NotReady NotFound, FormatMismatch TypeMismatch, SchemaDiffers TypeMismatch,
-    NoSchema TypeMismatch, SchemaCorrupt Decode, SchemaUnknown TypeMismatch, NameCollision InUse,
-    LayoutVersion TypeMismatch, UnknownFeatures TypeMismatch, OtherBoot Error,);
-classes!(PublishError, "Publish":
-    PublishError::Growth { source, .. } => source, PublishError::NamesNotRestored { source, .. } => source,
-    PublishError::RegistryNotRestored { source, .. } => source,;
-    TooLarge Limit, Encode Encode, NamesRemoved Error, Forked Forked, Exhausted Limit, Closed Closed,);
-classes!(SnapshotError, "Snapshot":
-    SnapshotError::Object { source, .. } => source,;
-    Empty Empty, Contended Error, Closed Closed, Corrupt Decode, WrongLength TypeMismatch, OutOfRange Decode,
-    Decode Decode,);
-classes!(RemoveError, "Remove":
-    RemoveError::Name(error) => error, RemoveError::Left { source, .. } => source,
-    RemoveError::Entry { source, .. } => source, RemoveError::Object { source, .. } => source,;
-    AlreadyOwned InUse,);
-classes!(BlockError, "Block":
-    BlockError::Name(error) => error, BlockError::Object { source, .. } => source,;
-    AlreadyOwned InUse, NotFound NotFound, OwnerDied NotFound, NotReady NotFound, InvalidSize Argument,
-    LabelTooLong Limit, InvalidPermissions Argument, OverBudget Limit, NameCollision InUse,
-    LayoutVersion TypeMismatch, UnknownFeatures TypeMismatch,);
-classes!(QueryError, "Query":
-    QueryError::Attach(error) => error, QueryError::Snapshot(error) => error,
-    QueryError::List { source, .. } => source, QueryError::Writer { source, .. } => source,;);
-classes!(SpawnError, "Spawn":
-    SpawnError::Create(error) => error, SpawnError::Resume(error) => error, SpawnError::Publish(error) => error,;
-    IntervalTooShort Argument, Thread Limit,);
-classes!(ShutdownError, "Shutdown":
-    ShutdownError::Publish { source, .. } => source,;
-    AlreadyShutDown Closed,);
-classes!(SavedError, "Saved":;
-    File Error, Busy InUse, Foreign Decode, OtherVersion TypeMismatch, Cut Decode, Damaged Decode,
-    NoSuchChannel NotFound, NothingToSave NotFound,);
-classes!(DecodeError, "Decode":;
-    NoSchema TypeMismatch, Schema Decode, OtherEncoding TypeMismatch, UnknownCodec TypeMismatch, Payload Decode,
-    TooDeep Decode, TooManyElements Decode, TooLarge Decode, Left Decode,);
-classes!(DynamicError, "Dynamic":
-    DynamicError::Snapshot(error) => error, DynamicError::Decode { source, .. } => source,;
-    NoSuchField NotFound,);

@@ -499,6 +499,21 @@ pub enum SnapshotError {
         /// The length of the reader's type.
         expected: usize,
     },
+    /// The payload is whole, but longer than the buffer that was to receive it.
+    #[error(
+        "publication {publication} of channel {channel:?} has {len} bytes, but the buffer has {capacity}: \
+         read it into a larger one"
+    )]
+    BufferTooSmall {
+        /// The channel.
+        channel: String,
+        /// Number of the publication.
+        publication: u64,
+        /// Its payload's length in bytes.
+        len: usize,
+        /// The buffer's length in bytes.
+        capacity: usize,
+    },
     /// The payload is whole, but lacks the requested bytes.
     #[error(
         "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} bytes from \

@@ -81,6 +81,22 @@ impl SnapshotInfo {
         Some(self.time).filter(|time| time.cast_signed() > 0)
     }
 
+    /// The timestamp of the publication in nanoseconds since the machine's boot; negative for a
+    /// [restored](crate::saved) state from before the boot, `None` if the writer gives none.
+    /// [`SnapshotInfo::age_of`] has its age.
+    #[inline]
+    #[must_use]
+    pub fn boot_nanos(&self) -> Option<i64> {
+        Some(self.time.cast_signed()).filter(|time| *time != 0)
+    }
+
+    /// The age of a publication with this [timestamp](SnapshotInfo::boot_nanos), as of now: for a
+    /// program that keeps the number instead of the `SnapshotInfo`.
+    #[must_use]
+    pub fn age_of(boot_nanos: i64) -> Duration {
+        clock::age_at(boot_nanos.cast_unsigned()).unwrap_or_default()
+    }
+
     /// The timestamp as it was stored; 0 for none.
     pub(crate) fn timestamp(&self) -> u64 {
         self.time

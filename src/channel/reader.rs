@@ -350,9 +350,12 @@ impl ChannelReader {
         None
     }
 
-    /// Upper bound on how far behind the latest a publication can be and still be in a mapped ring.
-    pub(crate) fn reach(&self) -> u64 {
-        self.reader.reach()
+    /// The publication of this number, if the channel may still hold it while `latest` is the
+    /// latest one.
+    pub(crate) fn within_reach(&self, number: u64, latest: u64) -> Option<Publication> {
+        // The first attempt on each side maps the segment that has replaced its mapped one. Until
+        // both are mapped, the reach may be too short, so two publications are always tried.
+        Publication::new(number).filter(|_| latest - number < self.reader.reach().max(2))
     }
 
     /// c1 of a cut: see `seqlock::reader`.

@@ -116,6 +116,13 @@ impl ChannelWriter {
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
     #[inline(always)]
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
+        self.publish_usual(payload).or_else(|read| self.publish_unusual(payload, read))
+    }
+
+    /// Publishes what needs no more than a copy into the next slot. Otherwise it has changed
+    /// nothing, and returns the time and the count of announcements (p1), if it has read them.
+    #[inline(always)]
+    pub(crate) fn publish_usual(&mut self, payload: &[u8]) -> Result<u64, Option<(u64, u64)>> {
         let mut read = None;
         if let Some(publication) = self.writer.next()
             && self.owner.is_shown_ours()
@@ -128,7 +135,7 @@ impl ChannelWriter {
             }
             read = Some((time, waiting));
         }
-        self.publish_unusual(payload, read)
+        Err(read)
     }
 
     /// Publishes what needs more: a checksum, another segment, a fence; or returns why not. `read`

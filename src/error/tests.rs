@@ -159,6 +159,7 @@ fn snapshots() -> Vec<SnapshotError> {
         E::Closed { channel: channel(), last: 7 },
         E::Corrupt { channel: channel(), publication: 7, reason: text() },
         E::WrongLength { channel: channel(), publication: 7, len: 1, expected: 2 },
+        E::BufferTooSmall { channel: channel(), publication: 7, len: 2, capacity: 1 },
         E::OutOfRange { channel: channel(), publication: 7, len: 1, offset: 2, wanted: 3 },
         E::Decode { channel: channel(), publication: 7, codec: "own", source: of_codec() },
         E::Object { channel: channel(), source: cause() },
@@ -288,7 +289,7 @@ fn every_error_says_all_in_one_line_and_nothing_twice() {
         Exhausted Closed;
         &publications(), 4);
     check_all!(SnapshotError:
-        Empty Contended Closed Corrupt WrongLength OutOfRange Decode Object;
+        Empty Contended Closed Corrupt WrongLength BufferTooSmall OutOfRange Decode Object;
         &snapshots(), 2);
     check_all!(RemoveError: Name AlreadyOwned Left Entry Object; &removals(), 4);
     check_all!(BlockError:
@@ -417,20 +418,43 @@ fn so_do_those_of_reading_without_a_type() {
 }
 
 #[test]
-fn any_error_has_the_text_of_the_error_inside() {
+fn any_error_has_the_text_and_the_kind_of_the_error_inside() {
     for error in creations() {
-        let text = error.to_string();
-        assert_eq!(check(&Error::from(error)), text);
+        let (text, kind) = (error.to_string(), error.kind());
+        let error = Error::from(error);
+        assert_eq!((check(&error), error.kind()), (text, kind));
     }
     for error in snapshots() {
-        let text = error.to_string();
-        assert_eq!(check(&Error::from(error)), text);
+        let (text, kind) = (error.to_string(), error.kind());
+        let error = Error::from(error);
+        assert_eq!((check(&error), error.kind()), (text, kind));
     }
 }
 
 #[test]
+fn the_kind_and_the_name_of_an_error_are_those_of_its_cause() {
+    let names =
+        |errors: &[AttachError]| -> Vec<_> { errors.iter().map(|it| (it.kind(), it.name())).collect() };
+    assert_eq!(
+        names(&attachments())[..4],
+        [
+            (ErrorKind::Argument, "Name.UnknownGroup"),
+            (ErrorKind::NotFound, "Attach.NotFound"),
+            (ErrorKind::NotFound, "Attach.NotReady"),
+            (ErrorKind::TypeMismatch, "Attach.FormatMismatch"),
+        ]
+    );
+    let object = AttachError::Object { channel: channel(), source: cause() };
+    assert_eq!((object.kind(), object.name()), (ErrorKind::InUse, "Object.Exists"));
+    let of_three = QueryError::from(object);
+    assert_eq!((of_three.kind(), of_three.name()), (ErrorKind::InUse, "Object.Exists"));
+    let contended = SnapshotError::Contended { channel: channel(), attempts: 4, waited: Duration::ZERO };
+    assert_eq!((contended.kind(), contended.name()), (ErrorKind::Contended, "Snapshot.Contended"));
+}
+
+#[test]
 fn the_error_of_a_codec_comes_with_what_caused_it() {
-    for text in [publications().remove(2).to_string(), snapshots().remove(6).to_string()] {
+    for text in [publications().remove(2).to_string(), snapshots().remove(7).to_string()] {
         assert!(text.contains("a key is missing: tl_cause"), "{text}");
     }
 }

@@ -9,10 +9,12 @@ use super::Reader;
 use crate::accept::{Accept, Candidate, SameType};
 use crate::catalog;
 use crate::channel::{self, AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
-use crate::codec::{Decode, MessagePack};
+use crate::codec::{Bytes, Decode, MessagePack};
 use crate::memory::TrustedWriters;
 use crate::object::Sealed;
 use crate::registry::Registry;
+#[cfg(feature = "schema")]
+use crate::schema::Schema;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 /// Options of a [`Reader`]. Made by
@@ -27,6 +29,10 @@ pub struct ReaderBuilder<T, C = MessagePack, A = SameType> {
     type_name: Option<String>,
     options: ReaderOptions,
     wait: WaitPolicy,
+    /// The codec of payloads that the program decodes itself.
+    codec_name: Option<String>,
+    #[cfg(feature = "schema")]
+    schema: Option<Schema>,
     types: Types<T, C, A>,
 }
 
@@ -57,6 +63,9 @@ impl<T> ReaderBuilder<T> {
             type_name: None,
             options: ReaderOptions::default(),
             wait: WaitPolicy::default(),
+            codec_name: None,
+            #[cfg(feature = "schema")]
+            schema: None,
             types: PhantomData,
         }
     }
@@ -64,7 +73,8 @@ impl<T> ReaderBuilder<T> {
 
 impl<T, C, A> ReaderBuilder<T, C, A> {
     /// Decodes states by another codec.
-    pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D, A> {
+    pub fn codec<D: Decode<T>>(mut self) -> ReaderBuilder<T, D, A> {
+        self.codec_name = None;
         self.of_types()
     }
 
@@ -76,8 +86,17 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     }
 
     fn of_types<D, B>(self) -> ReaderBuilder<T, D, B> {
-        let ReaderBuilder { handle, channel, type_name, options, wait, types: _ } = self;
-        ReaderBuilder { handle, channel, type_name, options, wait, types: PhantomData }
+        ReaderBuilder {
+            handle: self.handle,
+            channel: self.channel,
+            type_name: self.type_name,
+            options: self.options,
+            wait: self.wait,
+            codec_name: self.codec_name,
+            #[cfg(feature = "schema")]
+            schema: self.schema,
+            types: PhantomData,
+        }
     }
 
     /// Waits up to `timeout` for the channel to exist and to be ready. Default: see
@@ -103,7 +122,8 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
         A: Accept<T, C>,
     {
         let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
-        let expected = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
+        let codec = self.codec_name.as_deref().unwrap_or(C::NAME);
+        let expected = Format::new(codec, &self.type_name.unwrap_or_else(C::type_name));
         let backend = self.handle.backend();
         let mut attached = Registry::of(backend, &name.namespace).attach(&name, &self.options);
         if let Err(AttachError::NotFound { known, .. }) = &mut attached
@@ -112,8 +132,34 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
             known.1 = catalog::similar_namespaces(backend, &name.namespace);
         }
         let channel = attached?;
-        let plan = A::check(&Candidate::new(&channel, &expected))?;
+        let candidate = Candidate::new(&channel, &expected);
+        #[cfg(feature = "schema")]
+        let candidate = candidate.with_schema(self.schema.as_ref());
+        let plan = A::check(&candidate)?;
         Ok(Reader::new(channel, plan, self.handle, self.wait))
+    }
+}
+
+/// For payloads that the program decodes itself, as a codec of this library would: the counterpart
+/// of [`WriterBuilder::encoded_by`](crate::WriterBuilder::encoded_by).
+impl<A> ReaderBuilder<Vec<u8>, Bytes, A> {
+    /// Names the codec of the payloads: that of the channels which the reader
+    /// [accepts](crate::accept).
+    pub fn encoded_by(mut self, codec: impl Into<String>) -> Self {
+        self.codec_name = Some(codec.into());
+        self
+    }
+
+    /// The schema that the program knows, for [`SameSchema`](crate::accept::SameSchema) and
+    /// [`MatchingFields`](crate::accept::MatchingFields). With the latter, and plain data
+    /// ([`Pod::NAME`](crate::Pod::NAME)), the reader returns states in the layout of this schema,
+    /// wherever the channel has its fields; they have [`Schema::fixed_len`] bytes.
+    ///
+    /// Only with the feature `schema`.
+    #[cfg(feature = "schema")]
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
     }
 }
 
@@ -139,9 +185,15 @@ setters! {
 
 impl<T, C, A> Clone for ReaderBuilder<T, C, A> {
     fn clone(&self) -> Self {
-        let ReaderBuilder { handle, channel, type_name, .. } = self;
-        let (handle, channel, type_name) = (handle.clone(), channel.clone(), type_name.clone());
-        ReaderBuilder { handle, channel, type_name, ..*self }
+        ReaderBuilder {
+            handle: self.handle.clone(),
+            channel: self.channel.clone(),
+            type_name: self.type_name.clone(),
+            codec_name: self.codec_name.clone(),
+            #[cfg(feature = "schema")]
+            schema: self.schema.clone(),
+            ..*self
+        }
     }
 }
 

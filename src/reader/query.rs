@@ -13,7 +13,7 @@ use crate::clock::TimestampSource;
 use crate::codec::{Bytes, Decode, Plain, Pod};
 use crate::health::{Health, Signs, Thresholds, look_at_one_writer};
 use crate::object::ObjectError;
-use crate::seqlock::Part;
+use crate::seqlock::{Beginning, Destination, Part};
 use crate::snapshot::Snapshot;
 use crate::view::{self, View};
 
@@ -77,6 +77,88 @@ where
     /// As [`Reader::snapshot`].
     pub fn view(&mut self) -> Result<View<[u8]>, SnapshotError> {
         self.view_of(None)
+    }
+}
+
+impl<T> Reader<T, Bytes> {
+    /// Copies the payload of the latest state to the beginning of `into`;
+    /// [`SnapshotInfo::payload_len`] is its length. For a program that has memory of its own for
+    /// states, as one that binds another language.
+    ///
+    /// Progress and cost: as [`Reader::snapshot`]; no allocation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`]; [`SnapshotError::BufferTooSmall`] if the payload is longer than
+    /// `into`. After an error `into` holds unspecified bytes.
+    #[inline(always)]
+    pub fn snapshot_into_slice(&mut self, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
+        let fast = self.channel.snapshot_fast(&mut Beginning::of(into));
+        match fast {
+            Ok(info) => Ok(self.remember(info)),
+            Err(torn) => match self.slow_into(&mut Beginning::of(into), torn) {
+                Ok(info) => Ok(info.by_field()),
+                Err(error) => Err(too_small(error)),
+            },
+        }
+    }
+
+    /// The one attempt of [`Reader::snapshot_into_slice`] that mostly succeeds; `None` if that took
+    /// more, or ends in an error. For bindings: it neither allocates nor panics.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn try_snapshot_into_slice(&mut self, into: &mut [u8]) -> Option<SnapshotInfo> {
+        self.try_snapshot(Beginning::of(into))
+    }
+
+    /// The same for states of `N` bytes.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn try_snapshot_into_array<const N: usize>(&mut self, into: &mut [u8; N]) -> Option<SnapshotInfo> {
+        self.try_snapshot(&mut into[..])
+    }
+
+    #[inline(always)]
+    fn try_snapshot(&mut self, mut into: impl Destination) -> Option<SnapshotInfo> {
+        let info = self.channel.snapshot_fast(&mut into).ok()?;
+        self.seen = info.publication();
+        Some(info)
+    }
+
+    /// Copies the payload of the newest publication before number `before` that the channel still
+    /// holds to the beginning of `into`; `None` if it holds none. [`u64::MAX`] begins with the
+    /// latest, and the number of each publication leads to the one before it, as
+    /// [`Reader::history`] does.
+    ///
+    /// Progress: wait-free, once the segments are mapped. Cost: as a snapshot, for each publication
+    /// that is tried.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot_into_slice`].
+    pub fn history_into_slice(
+        &mut self,
+        before: u64,
+        into: &mut [u8],
+    ) -> Result<Option<SnapshotInfo>, SnapshotError> {
+        let latest = self.channel.page().publication_acquired();
+        let mut number = before.saturating_sub(1).min(latest);
+        while let Some(publication) = self.channel.within_reach(number, latest) {
+            number -= 1;
+            let read = match &self.plan {
+                None => self.channel.read_publication(publication, &mut Beginning::of(into)),
+                Some(plan) => match self.channel.read_publication(publication, &mut &mut self.scratch)? {
+                    Some(info) => plan
+                        .copy(self.channel.channel(), info, &self.scratch, &mut Beginning::of(into))
+                        .map(Some),
+                    None => Ok(None),
+                },
+            };
+            if let Some(info) = read.map_err(too_small)? {
+                return Ok(Some(self.remember(info)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -161,7 +243,7 @@ impl<T, C> Reader<T, C> {
     /// Progress: bounded. Cost: some loads, however large the state is.
     #[must_use]
     pub fn latest_info(&mut self) -> Option<SnapshotInfo> {
-        self.channel.latest_info()
+        if self.channel.is_removed() { None } else { self.channel.latest_info() }
     }
 
     #[cold]
@@ -361,6 +443,17 @@ impl<S: Plain> Reader<S, Pod> {
             Some(_) => self.slow_into(&mut Part { offset: field.offset(), into: bytes }, 0)?,
         };
         Ok(Snapshot::new(value, info))
+    }
+}
+
+/// The error for a payload that does not fit in a buffer.
+#[cold]
+fn too_small(error: SnapshotError) -> SnapshotError {
+    match error {
+        SnapshotError::WrongLength { channel, publication, len, expected: capacity } if len > capacity => {
+            SnapshotError::BufferTooSmall { channel, publication, len, capacity }
+        }
+        error => error,
     }
 }
 

@@ -17,7 +17,7 @@ use super::{SavedChannel, SavedError, SavedOrigin, SavedState, Unsaved};
 use crate::channel::{AttachError, ChannelName, ChannelReader, ReaderOptions, SnapshotError, SnapshotInfo};
 use crate::hub::Pattern;
 use crate::inspect::{self, SchemaInspection};
-use crate::layout::{self, Publication};
+use crate::layout;
 use crate::liveness::ProcessIdentity;
 use crate::object::Backend;
 use crate::registry::Registry;
@@ -180,11 +180,7 @@ impl Snapshots {
         let Some(latest) = self.latest else { return Ok(0) };
         output.state(latest, buffer)?;
         let (mut states, mut number) = (1, latest.publication() - 1);
-        // The first attempt on the other side maps its segment. Before that, the reach is not
-        // known.
-        while let Some(publication) = Publication::new(number)
-            && latest.publication() - number < self.reader.reach().max(2)
-        {
+        while let Some(publication) = self.reader.within_reach(number, latest.publication()) {
             number -= 1;
             // One that can't be read is left out, as one that is overwritten.
             if let Ok(Some(info)) = self.reader.read_publication(publication, &mut buffer) {

@@ -140,6 +140,10 @@ fn encodings(channel: &Schema, reader: &Schema) -> Difference {
     Difference { path: String::new(), kind }
 }
 
+/// The name of a field of plain data whose bytes mean nothing: those at the end of a struct that
+/// belong to no member. A plan does not look for a reader's field of this name.
+pub const PADDING: &str = "_padding";
+
 /// A part of each schema: the channel's, and the reader's, which is compared with it.
 type Both<V> = [V; 2];
 
@@ -271,7 +275,11 @@ impl Comparison {
                 self.positions(parts_of_tuple(channel), parts_of_tuple(reader), at, trail);
             }
             (Fields::Named(channel), Fields::Named(reader)) => {
-                let members = [channel, reader].map(|it| it.iter().map(Field::member).collect());
+                let mut members: Both<Vec<_>> =
+                    [channel, reader].map(|it| it.iter().map(Field::member).collect());
+                if self.moves.is_some() {
+                    members[1].retain(|(name, _)| *name != PADDING);
+                }
                 let summary = |(_, node): Part<'_>| node.to_string();
                 self.members(members, trail, summary, |found, parts, trail| {
                     found.part(parts, at, trail);

@@ -55,7 +55,7 @@ mod tests;
 pub use describe::assembly;
 pub(crate) use describe::samples;
 pub use describe::{Describe, DescribePod};
-pub use difference::{Difference, DifferenceKind};
+pub use difference::{Difference, DifferenceKind, PADDING};
 pub(crate) use difference::{Move, plan};
 pub use fields::{FieldInfo, Located};
 #[cfg(feature = "dynamic")]

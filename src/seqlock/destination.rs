@@ -42,6 +42,33 @@ impl Destination for Part<'_> {
     }
 }
 
+/// A buffer whose beginning receives a payload of any length up to its own.
+#[derive(Debug)]
+pub(crate) struct Beginning<'a> {
+    into: &'a mut [u8],
+    /// Length of the last payload; of one that was too long, that of the buffer.
+    len: usize,
+}
+
+impl<'a> Beginning<'a> {
+    #[inline]
+    pub(crate) fn of(into: &'a mut [u8]) -> Beginning<'a> {
+        Beginning { into, len: 0 }
+    }
+}
+
+impl Destination for Beginning<'_> {
+    #[inline]
+    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.len = len.min(self.into.len());
+        self.into.get_mut(..len)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.into[..self.len]
+    }
+}
+
 impl Destination for &mut Vec<u8> {
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         if len > self.capacity() {

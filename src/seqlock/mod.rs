@@ -40,7 +40,7 @@ mod ring;
 mod waiting;
 mod writer;
 
-pub(crate) use destination::{Destination, Part};
+pub(crate) use destination::{Beginning, Destination, Part};
 pub(crate) use pins::Pins;
 pub use published::ChannelState;
 pub(crate) use published::{Generations, Published};

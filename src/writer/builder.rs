@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{LastPayload, Writer};
 use crate::channel::{ChannelName, CreateError, Format, WriterOptions};
 use crate::clock::TimestampSource;
-use crate::codec::{Encode, MessagePack};
+use crate::codec::{Bytes, Encode, MessagePack};
 use crate::object::HugePages;
 use crate::registry::Session;
 use crate::seqlock::WakeMode;
@@ -26,6 +26,8 @@ pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
     pub(crate) channel: String,
     capacity: Option<usize>,
     type_name: Option<String>,
+    /// The name of the codec of payloads that the program encodes itself.
+    codec_name: Option<String>,
     options: WriterOptions,
     /// Whether `with_schema` was called for another codec.
     has_lost_schema: bool,
@@ -39,6 +41,7 @@ impl<T: ?Sized> WriterBuilder<T> {
             channel: channel.into(),
             capacity: None,
             type_name: None,
+            codec_name: None,
             options,
             has_lost_schema: false,
             types: PhantomData,
@@ -53,7 +56,8 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         let WriterBuilder { handle, channel, capacity, type_name, mut options, .. } = self;
         let has_lost_schema = self.has_lost_schema || options.schema.take().is_some();
         let types = PhantomData;
-        WriterBuilder { handle, channel, capacity, type_name, options, has_lost_schema, types }
+        let codec_name = None;
+        WriterBuilder { handle, channel, capacity, type_name, codec_name, options, has_lost_schema, types }
     }
 
     /// Lets the channel carry the [`Schema`] of its states, for programs that don't know `T`: see
@@ -184,6 +188,32 @@ setters! {
     pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }
 }
 
+/// For payloads that the program encodes itself, as a codec of this library would: a program that
+/// has no type to give, because it binds another language or forwards states.
+impl<T: AsRef<[u8]> + ?Sized> WriterBuilder<T, Bytes> {
+    /// Names the codec of the payloads: [`MessagePack::NAME`], [`Pod::NAME`](crate::Pod::NAME),
+    /// [`Postcard::NAME`](crate::Postcard::NAME) or one of another library. Readers that ask for
+    /// that codec and this [`type_name`](Self::type_name) decode the payloads by it.
+    ///
+    /// The payloads are published as they are: a wrong one is an error of the reader that decodes
+    /// it.
+    pub fn encoded_by(mut self, codec: impl Into<String>) -> Self {
+        self.codec_name = Some(codec.into());
+        self
+    }
+
+    /// Lets the channel carry the schema of the payloads, as [`with_schema`](Self::with_schema)
+    /// does for a type.
+    ///
+    /// Only with the feature `schema`.
+    #[cfg(feature = "schema")]
+    pub fn schema(mut self, schema: &Schema) -> Self {
+        self.options.schema = SchemaBytes::new(&schema.to_bytes());
+        self.has_lost_schema = false;
+        self
+    }
+}
+
 impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     /// Creates the channel, or resumes it if a former writer died or closed it with `linger`.
     ///
@@ -200,7 +230,8 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
             return Err(CreateError::SchemaOfAnotherCodec { channel: self.channel });
         }
         let mut options = self.options;
-        options.format = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
+        let codec = self.codec_name.as_deref().unwrap_or(C::NAME);
+        options.format = Format::new(codec, &self.type_name.unwrap_or_else(C::type_name));
         let (is_sealed, len) = (self.handle.is_none(), C::fixed_len().map(|len| len.max(1)));
         if let Some(len) = len.filter(|_| is_sealed) {
             // The limit takes addresses.
@@ -247,9 +278,10 @@ fn check_schema<T: ?Sized, C: Encode<T>>(channel: &str, options: &WriterOptions)
 
 impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
     fn clone(&self) -> Self {
-        let WriterBuilder { handle, channel, type_name, options, .. } = self;
-        let (handle, channel, type_name) = (handle.clone(), channel.clone(), type_name.clone());
-        WriterBuilder { handle, channel, type_name, options: options.clone(), ..*self }
+        let WriterBuilder { handle, channel, type_name, codec_name, options, .. } = self;
+        let (handle, channel, options) = (handle.clone(), channel.clone(), options.clone());
+        let (type_name, codec_name) = (type_name.clone(), codec_name.clone());
+        WriterBuilder { handle, channel, type_name, codec_name, options, ..*self }
     }
 }
 

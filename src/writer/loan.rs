@@ -57,6 +57,14 @@ pub struct Loan<'a, T: ?Sized, C> {
 }
 
 impl<T: AsRef<[u8]> + ?Sized> Writer<T, Bytes> {
+    /// The copy into the next slot that publishing mostly is; `None` if it takes more, or ends in
+    /// an error, and then nothing has changed. For bindings: it neither allocates nor panics.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn try_publish(&mut self, state: &T) -> Option<u64> {
+        self.session.channel.publish_usual(state.as_ref()).ok()
+    }
+
     /// Lends the next slot, for a state of `len` bytes. It may become shorter:
     /// [`Loan::truncate`], [`Loan::sink`].
     ///

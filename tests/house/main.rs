@@ -75,7 +75,7 @@ fn the_house_keeps_its_measures() {
         small_files(&library),
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
-        lines("lines of code, src", 22_500, 23_300, &library),
+        lines("lines of code, src", 22_500, 23_650, &library),
         lines("lines of code, cli/src", 7_600, 7_830, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {

@@ -245,6 +245,8 @@ fn every_part_is_exact_and_a_part_beyond_the_end_is_refused() {
                 assert!(matches!(error, SnapshotError::OutOfRange { .. }), "{error}");
             }
         }
+        writer.close().unwrap();
+        assert!(reader.latest_info().is_none(), "the channel is removed");
     }
 }
 

@@ -70,6 +70,8 @@ mod mirrored;
 mod opening_cleans;
 #[cfg(feature = "message-pack")]
 mod other_versions;
+#[cfg(feature = "dynamic")]
+mod own_encoding;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod processes;
 mod readers_that_fail;
