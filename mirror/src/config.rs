@@ -9,7 +9,7 @@ use tearless::hub::Pattern;
 
 use crate::carrier::zenoh::{Mode, Tls, ZenohOptions};
 use crate::local::CopyOptions;
-use crate::message::{Interest, MAX_HOST_BYTES, MAX_PATTERNS};
+use crate::message::{Interest, MAX_PATTERNS};
 use crate::sink::Options;
 
 /// Options of the command line. Lists replace those of the file.
@@ -27,7 +27,7 @@ pub struct Settings {
     pub connect: Vec<String>,
     /// The role among the hosts; default: peer
     #[arg(long, env = "TEARLESS_MIRROR_MODE", value_enum)]
-    pub mode: Option<Role>,
+    pub mode: Option<Mode>,
     /// Channels that others may read, as NAMESPACE/PATTERN
     #[arg(long, env = "TEARLESS_MIRROR_PUBLISH", value_name = "CHANNELS", value_delimiter = ',')]
     pub publish: Vec<String>,
@@ -88,18 +88,6 @@ pub struct Settings {
     /// How events are written to stderr; default: text
     #[arg(long, env = "TEARLESS_MIRROR_LOG", value_enum)]
     pub log: Option<Log>,
-}
-
-/// The role of a host among the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Talks with all hosts directly
-    Peer,
-    /// Carries between the hosts that connect to it, too
-    Router,
-    /// Talks through one router
-    Client,
 }
 
 /// How events are written.
@@ -192,14 +180,6 @@ impl Settings {
             Some(host) => host,
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         };
-        if host.is_empty()
-            || host.len() > MAX_HOST_BYTES
-            || host.chars().any(|it| it.is_control() || matches!(it, '/' | '*' | '?'))
-        {
-            return Err(format!(
-                "the name of this host, {host:?}, must have 1 to {MAX_HOST_BYTES} bytes, and none of / * ?: give --host"
-            ));
-        }
         let mut publish: Vec<(String, Vec<Pattern>)> = Vec::new();
         for text in &self.publish {
             let (namespace, pattern) = split_channels(text)?;
@@ -214,7 +194,7 @@ impl Settings {
                 "more than {MAX_PATTERNS} patterns of channels to mirror: use fewer, wider ones"
             ));
         }
-        if publish.is_empty() && mirror.is_empty() && self.mode != Some(Role::Router) {
+        if publish.is_empty() && mirror.is_empty() && self.mode != Some(Mode::Router) {
             return Err(
                 "nothing to do: give --publish NAMESPACE/PATTERN, or --mirror HOST/NAMESPACE/PATTERN, or \
                         --mode router"
@@ -241,11 +221,7 @@ impl Settings {
             routers: self.routers,
             allow_insecure: self.allow_insecure,
             compress: self.compress,
-            mode: match self.mode {
-                None | Some(Role::Peer) => Mode::Peer,
-                Some(Role::Router) => Mode::Router,
-                Some(Role::Client) => Mode::Client,
-            },
+            mode: self.mode.unwrap_or_default(),
             ..ZenohOptions::default()
         };
         if let Some(text) = self.connect_timeout {

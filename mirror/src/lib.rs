@@ -19,3 +19,5 @@ pub mod run;
 pub mod sink;
 pub mod source;
 pub mod status;
+#[doc(hidden)]
+pub mod testing;

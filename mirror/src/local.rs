@@ -5,7 +5,7 @@ mod published;
 mod watching;
 
 pub use copies::{CopyOptions, LocalCopies};
-pub use published::{Published, PublishedChannel};
+pub use published::{Published, PublishedChannel, Undecodable};
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, UNIX_EPOCH};

@@ -3,52 +3,31 @@
 //! Decoding takes whatever comes: it allocates no more than the message has bytes, and every text
 //! and count is bounded.
 
-use std::borrow::Cow;
+mod items;
+mod sealed;
+
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use tearless::hub::Pattern;
-use tearless::mirror::ChannelFormat;
 
-/// The version of these messages. Another one is refused.
-pub const VERSION: u8 = 2;
+pub use items::{
+    Content, Description, Item, ItemEncoder, Items, MAX_CHANNEL_BYTES, MAX_CODEC_BYTES, MAX_NAMESPACE_BYTES,
+    MAX_TYPE_NAME_BYTES, State, Status, Writer, nanos,
+};
+pub use sealed::{MessageError, VERSION};
+use sealed::{append, begin, open, seal};
+
 /// Maximum bytes of a request.
 pub const MAX_REQUEST_BYTES: usize = 64 << 10;
 /// Maximum bytes of a reply.
 pub const MAX_REPLY_BYTES: usize = 2 << 20;
 /// Maximum bytes of a host's name: as the library's.
 pub const MAX_HOST_BYTES: usize = 64;
-/// Maximum bytes of a namespace's name, or of a pattern of them: as the library's.
-pub const MAX_NAMESPACE_BYTES: usize = 128;
-/// Maximum bytes of a channel's name, or of a pattern of them: as the library's.
-pub const MAX_CHANNEL_BYTES: usize = 256;
-/// Maximum bytes of a codec's name: as the library's.
-pub const MAX_CODEC_BYTES: usize = 64;
-/// Maximum bytes of a type's name: as the library's.
-pub const MAX_TYPE_NAME_BYTES: usize = 512;
 /// Maximum number of patterns of a request.
 pub const MAX_PATTERNS: usize = 64;
 /// Maximum number of rounds that a request says to have received.
 pub const MAX_RECEIVED: usize = 16;
-
-/// Why bytes can't be decoded as a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MessageError {
-    /// Longer than any message.
-    #[error("the message has {0} bytes, more than any: is the sender a mirror of this version?")]
-    TooLong(usize),
-    /// Another version's.
-    #[error(
-        "the message is of version {0}, and this mirror's is {VERSION}: run the same version on both hosts"
-    )]
-    Version(u8),
-    /// Changed on the way, or cut.
-    #[error("the message is damaged: its checksum does not match")]
-    Damaged,
-    /// What no mirror sends.
-    #[error("the message is invalid: {0}")]
-    Invalid(&'static str),
-}
 
 /// What a sink asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,130 +145,6 @@ pub struct Round {
     pub clock_us: u64,
 }
 
-/// What is new of a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item<'a> {
-    /// The channel, in this session. A channel that replaces another has a higher one.
-    pub key: u32,
-    /// It was removed, or replaced: nothing else follows of this key.
-    pub is_removed: bool,
-    /// What it is.
-    pub description: Option<Cow<'a, Description>>,
-    /// How its writer is.
-    pub status: Option<Status>,
-    /// Its latest state.
-    #[serde(borrow)]
-    pub state: Option<State<'a>>,
-}
-
-/// What a channel is. Never changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Description {
-    /// The namespace.
-    pub namespace: String,
-    /// The channel's name there.
-    pub channel: String,
-    /// Its instance: random.
-    pub instance: u64,
-    /// What its states are.
-    #[serde(with = "Format")]
-    pub format: ChannelFormat,
-}
-
-impl Description {
-    /// Whether its names are no longer than names may be.
-    fn is_short(&self) -> bool {
-        self.namespace.len() <= MAX_NAMESPACE_BYTES
-            && self.channel.len() <= MAX_CHANNEL_BYTES
-            && self.format.codec.len() <= MAX_CODEC_BYTES
-            && self.format.type_name.len() <= MAX_TYPE_NAME_BYTES
-    }
-}
-
-/// The order of the fields in messages.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "ChannelFormat")]
-struct Format {
-    codec: String,
-    type_name: String,
-    fingerprint: u64,
-    #[serde(deserialize_with = "schema")]
-    schema: Option<Vec<u8>>,
-    max_state_len: u64,
-    capacity: u64,
-}
-
-/// The schema's bytes, which are there before they are copied.
-fn schema<'de, D: Deserializer<'de>>(bytes: D) -> Result<Option<Vec<u8>>, D::Error> {
-    Ok(<Option<&[u8]>>::deserialize(bytes)?.map(<[u8]>::to_vec))
-}
-
-/// How a channel's writer is, as the origin's kernel tells. Times are ages, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// Number of writers that the channel has had.
-    pub incarnation: u64,
-    /// The writer's process.
-    pub pid: u64,
-    /// Its state.
-    pub writer: Writer,
-    /// What the writer promises.
-    pub heartbeat_interval: Option<u64>,
-    /// Since its last heartbeat.
-    pub heartbeat_age: Option<u64>,
-    /// Since it opened the channel.
-    pub opened_ago: Option<u64>,
-    /// Since it closed the channel, or exited.
-    pub ended_ago: Option<u64>,
-}
-
-impl Status {
-    /// The same after some time without news.
-    #[must_use]
-    pub fn after(self, time: Duration) -> Status {
-        let later = |age: Option<u64>| age.map(|age| age.saturating_add(nanos(time)));
-        Status {
-            heartbeat_age: later(self.heartbeat_age),
-            opened_ago: later(self.opened_ago),
-            ended_ago: later(self.ended_ago),
-            ..self
-        }
-    }
-}
-
-/// The states of a writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "those of `tearless::WriterState`")]
-pub enum Writer {
-    Alive,
-    Stopped,
-    Dead,
-    Exited,
-    Closed,
-    Unknown,
-}
-
-/// A state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State<'a> {
-    /// Number of the publication at the origin.
-    pub publication: u64,
-    /// Its age when the reply was made, in nanoseconds.
-    pub age: Option<u64>,
-    /// The payload.
-    #[serde(borrow)]
-    pub content: Content<'a>,
-}
-
-/// The payload of a state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Content<'a> {
-    /// Here it is.
-    Whole(#[serde(serialize_with = "as_bytes")] &'a [u8]),
-    /// To be asked for in pieces: so many bytes.
-    Large(u64),
-}
-
 /// A piece of a large state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece<'a> {
@@ -308,74 +163,15 @@ pub struct Piece<'a> {
     /// Where the piece begins.
     pub offset: u64,
     /// The piece.
-    #[serde(serialize_with = "as_bytes")]
+    #[serde(serialize_with = "items::as_bytes")]
     pub bytes: &'a [u8],
-}
-
-/// The items of a round, decoded one by one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Items<'a>(&'a [u8]);
-
-impl<'a> Iterator for Items<'a> {
-    type Item = Result<Item<'a>, MessageError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (item, rest) = match postcard::take_from_bytes::<Item<'a>>(self.0) {
-            Ok((item, rest)) if item.description.as_ref().is_none_or(|it| it.is_short()) => (Ok(item), rest),
-            Ok(_) => (Err(MessageError::Invalid("a name is longer than any")), &[][..]),
-            Err(_) => (Err(MessageError::Invalid("an item can't be decoded")), &[][..]),
-        };
-        self.0 = rest;
-        Some(item)
-    }
-}
-
-/// At once. Serde writes a slice byte by byte, to the same effect.
-fn as_bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(bytes)
-}
-
-fn encoder() -> Vec<u8> {
-    let mut message = Vec::with_capacity(128);
-    message.push(VERSION);
-    message
-}
-
-fn append(into: Vec<u8>, message: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(message, into).expect("memory grows, and the messages have lengths")
-}
-
-fn seal(mut message: Vec<u8>) -> Vec<u8> {
-    let checksum = crc32c::crc32c(&message);
-    message.extend(checksum.to_le_bytes());
-    message
-}
-
-/// The message between version and checksum.
-fn open(bytes: &[u8], max: usize) -> Result<&[u8], MessageError> {
-    if bytes.len() > max {
-        return Err(MessageError::TooLong(bytes.len()));
-    }
-    let (message, checksum) = bytes.split_last_chunk::<4>().ok_or(MessageError::Damaged)?;
-    let (version, body) = message.split_first().ok_or(MessageError::Damaged)?;
-    // Before the checksum: another version may have another one.
-    if *version != VERSION {
-        return Err(MessageError::Version(*version));
-    }
-    if crc32c::crc32c(message) != u32::from_le_bytes(*checksum) {
-        return Err(MessageError::Damaged);
-    }
-    Ok(body)
 }
 
 impl Request {
     /// The request as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        seal(append(encoder(), self))
+        seal(append(begin(), self))
     }
 
     /// The request of these bytes.
@@ -403,59 +199,25 @@ impl Request {
     }
 }
 
-/// The items of a reply that is being made.
-#[derive(Default)]
-pub struct ItemEncoder {
-    bytes: Vec<u8>,
-    len: usize,
-}
-
-impl ItemEncoder {
-    /// Adds an item, unless it is not the first, and they had more than `max` bytes then. Returns
-    /// whether it was added.
-    pub fn push(&mut self, item: &Item<'_>, max: usize) -> bool {
-        let before = self.bytes.len();
-        self.bytes = append(std::mem::take(&mut self.bytes), item);
-        if before > 0 && self.bytes.len() > max {
-            self.bytes.truncate(before);
-            return false;
-        }
-        self.len += 1;
-        true
-    }
-
-    /// Number of items.
+impl Reply<'_> {
+    /// A reply that has these items.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The reply as bytes.
-    #[must_use]
-    pub fn finish(self, round: Round) -> Vec<u8> {
-        let mut message = append(encoder(), &Head::Round(round));
-        message.extend(self.bytes);
+    pub fn round(round: Round, items: ItemEncoder) -> Vec<u8> {
+        let mut message = append(begin(), &Head::Round(round));
+        message.extend(items.bytes);
         seal(message)
     }
-}
 
-impl Reply<'_> {
     /// A reply that has a piece.
     #[must_use]
     pub fn piece(piece: Piece<'_>) -> Vec<u8> {
-        seal(append(encoder(), &Head::Piece(piece)))
+        seal(append(begin(), &Head::Piece(piece)))
     }
 
     /// A reply that refuses.
     #[must_use]
     pub fn refused(reason: &str) -> Vec<u8> {
-        seal(append(encoder(), &Head::Refused(reason)))
+        seal(append(begin(), &Head::Refused(reason)))
     }
 
     /// The reply of these bytes.
@@ -476,21 +238,26 @@ impl Reply<'_> {
     }
 }
 
+/// Whether a host may have this name. A copy is called `HOST/CHANNEL`: with a slash, a host could
+/// take the name of a copy from another. Other characters have a meaning in patterns, or in
+/// terminals.
+#[must_use]
+pub fn is_host_name(name: &str) -> bool {
+    (1..=MAX_HOST_BYTES).contains(&name.len())
+        && !name.chars().any(|it| matches!(it, '/' | '*' | '?') || it.is_control())
+}
+
 /// A duration in microseconds: at most 584,542 years.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A duration in nanoseconds: at most 584 years.
-#[must_use]
-pub fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use tearless::mirror::MirrorWriter;
+    use std::borrow::Cow;
+
+    use tearless::mirror::{ChannelFormat, MirrorWriter};
 
     use super::*;
 
@@ -524,7 +291,7 @@ mod tests {
         assert!(encoder.push(&item(b"one"), 1000));
         assert!(!encoder.push(&item(&[0; 2000]), 1000));
         assert!(encoder.push(&item(b"two"), 1000));
-        let bytes = encoder.finish(round());
+        let bytes = Reply::round(round(), encoder);
         let Ok(Reply::Round(head, items)) = Reply::decode(&bytes) else { panic!("a round") };
         assert_eq!(head, round());
         assert_eq!(items.map(Result::unwrap).collect::<Vec<_>>(), [item(b"one"), item(b"two")]);
@@ -582,7 +349,7 @@ mod tests {
             let description = Description { namespace, channel, instance: 1, format };
             let mut encoder = ItemEncoder::default();
             encoder.push(&Item { description: Some(Cow::Owned(description)), ..item(b"one") }, 1 << 16);
-            let bytes = encoder.finish(round());
+            let bytes = Reply::round(round(), encoder);
             let Ok(Reply::Round(_, mut items)) = Reply::decode(&bytes) else { panic!("a round") };
             assert_eq!(items.next().unwrap().is_ok(), by == 0, "{lens:?}");
             assert!(items.next().is_none());
@@ -593,7 +360,7 @@ mod tests {
     fn a_hostile_count_allocates_nothing() {
         // A text, a list and a payload that claim more than there is.
         for body in [&[0, 0xff, 0xff, 0xff, 0xff, 0x0f][..], &[2, 0xff, 0xff, 0xff, 0xff, 0x0f]] {
-            let mut bytes = encoder();
+            let mut bytes = begin();
             bytes.extend(body);
             let bytes = seal(bytes);
             assert!(Reply::decode(&bytes).is_err() || matches!(Reply::decode(&bytes), Ok(Reply::Round(..))));

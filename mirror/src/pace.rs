@@ -2,9 +2,11 @@
 //! front of the link that they share.
 //!
 //! Each request waits for its turn. Turns are positions in the bytes that are asked for, in the
-//! order in which the sinks come, and the position that may be asked for grows by the rate. Replies
-//! that take longer than they should make the rate smaller, others let it grow.
+//! order in which the sinks come, and the position that may be asked for grows by the rate. If the
+//! latest replies of most origins took longer than they should, the rate becomes smaller; otherwise
+//! it may grow.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,10 +28,22 @@ const MAX_WAIT: Duration = Duration::from_millis(100);
 /// Before a second one has come, a round trip is taken to be no longer.
 const MAX_ROUND_TRIP: Duration = Duration::from_millis(300);
 const MAX_TRANSFER: f64 = 1.0;
+/// So many origins have a vote, for so long after their latest reply.
+const MAX_VOTES: usize = 8;
+const RECENT: Duration = Duration::from_secs(3);
 
-/// The pace of a host. Clones are the same.
-#[derive(Clone)]
-pub struct Pace(Arc<Mutex<State>>);
+/// The pace of a host, as the sink of one origin has it.
+pub struct Pace {
+    state: Arc<Mutex<State>>,
+    origin: u64,
+}
+
+/// How the latest reply of an origin has come.
+struct Vote {
+    origin: u64,
+    at: Duration,
+    is_late: bool,
+}
 
 /// A place in the order of all requests of a host.
 #[derive(Clone, Copy)]
@@ -43,7 +57,12 @@ struct State {
     at: Duration,
     /// The next turn.
     next: f64,
-    /// Of the latest replies, the share that came late.
+    /// Number of the origins.
+    origins: u64,
+    /// Those that have replied last, each with its latest reply: an origin has one vote, however
+    /// many replies it sends.
+    votes: VecDeque<Vote>,
+    /// The share of them that came late, of late.
     late: f64,
     /// By how much they came later than the fastest from the same origin.
     excess: Duration,
@@ -59,7 +78,9 @@ struct State {
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace(Arc::new(Mutex::new(State {
+        let state = State {
+            origins: 1,
+            votes: VecDeque::new(),
             rate: FIRST_RATE,
             position: 0.0,
             at: Duration::ZERO,
@@ -71,11 +92,20 @@ impl Default for Pace {
             bytes: 0.0,
             since: Duration::ZERO,
             stays: INTERVAL,
-        })))
+        };
+        Pace { state: Arc::new(Mutex::new(state)), origin: 0 }
     }
 }
 
 impl Pace {
+    /// The same pace, for the sink of another origin.
+    #[must_use]
+    pub fn join(&self) -> Pace {
+        let mut state = self.state();
+        state.origins += 1;
+        Pace { state: Arc::clone(&self.state), origin: state.origins }
+    }
+
     /// The turn of a request whose reply may have so many bytes.
     #[must_use]
     pub fn turn(&self, now: Duration, expected: usize) -> Turn {
@@ -114,13 +144,13 @@ impl Pace {
         state.excess = (state.excess * 7 + excess) / 8;
         let transfer = (bytes as f64 / state.rate).min(MAX_TRANSFER);
         let is_late = excess > MAX_WAIT + Duration::from_secs_f64(transfer);
-        state.adapt(now, is_late, excess);
+        state.adapt(now, (self.origin, is_late), excess);
         fastest
     }
 
     /// No reply has come in time from an origin that has answered before.
     pub fn missed(&self, now: Duration) {
-        self.lock(now).adapt(now, true, MAX_STAY);
+        self.lock(now).adapt(now, (self.origin, true), MAX_STAY);
     }
 
     /// What has come says nothing about the link, or nothing will come: of the bytes that were
@@ -130,7 +160,7 @@ impl Pace {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self, now: Duration) -> MutexGuard<'_, State> {
@@ -143,17 +173,29 @@ impl Pace {
 }
 
 impl State {
+    /// Counts the reply of an origin. Returns the share of origins whose latest one was late.
+    fn vote(&mut self, now: Duration, origin: u64, is_late: bool) -> f64 {
+        self.votes.retain(|vote| vote.origin != origin && now < vote.at + RECENT);
+        if self.votes.len() >= MAX_VOTES {
+            self.votes.pop_front();
+        }
+        self.votes.push_back(Vote { origin, at: now, is_late });
+        let late = self.votes.iter().filter(|vote| vote.is_late).count();
+        late as f64 / self.votes.len() as f64
+    }
+
     /// Follows what comes, as BBR does (Cardwell and others, 2016), and how late, as LEDBAT does
     /// (RFC 6817).
-    fn adapt(&mut self, now: Duration, is_late: bool, excess: Duration) {
-        self.late += (f64::from(u8::from(is_late)) - self.late) / 16.0;
+    fn adapt(&mut self, now: Duration, (origin, is_late): (u64, bool), excess: Duration) {
+        self.late += (self.vote(now, origin, is_late) - self.late) / 8.0;
         let passed = now.saturating_sub(self.since);
         if passed < self.stays {
             return;
         }
         self.stays = INTERVAL;
         let came = self.bytes / passed.as_secs_f64();
-        // One origin with a link of its own that is slow is not a reason: most replies are.
+        // Of the link that they share, all replies wait for the queue: as long as those of some
+        // origins come in time, others have slow links of their own.
         if self.late > 0.5 {
             let former = if self.known.is_finite() { self.known / 2.0 } else { 0.0 };
             self.known = former.max(came * SHARE);
@@ -161,7 +203,7 @@ impl State {
             self.late = 0.25;
             // Until replies come to what is asked for at the new rate.
             self.stays += excess.min(MAX_STAY);
-        } else if self.late < 0.25 && self.has_waited {
+        } else if self.has_waited {
             let intervals = passed.as_secs_f64() / INTERVAL.as_secs_f64();
             let times = if self.rate < self.known { 2.0 } else { 1.05_f64.powf(intervals.min(10.0)) };
             // More than comes is tried with care.

@@ -11,7 +11,7 @@ use tearless::hub::Pattern;
 use crate::carrier::Carrier;
 use crate::carrier::zenoh::Zenoh;
 use crate::config::{Config, Log};
-use crate::local::{CopyOptions, LocalCopies, Published, now};
+use crate::local::{CopyOptions, LocalCopies, Published, Undecodable, now};
 use crate::message::Interest;
 use crate::origin::Mirroring;
 use crate::pace::Pace;
@@ -167,7 +167,7 @@ impl Running {
         let patterns: Vec<Pattern> = interest.iter().map(|it| it.patterns().0).collect();
         let copies = LocalCopies::new(self.config.copies.clone()).with_former(&patterns);
         let sink = Sink::new(&self.config.carrier.host, host, random()?, interest, self.config.sink, copies);
-        Mirroring::start(sink.paced(self.pace.clone()), self.carrier.clone(), self.events)
+        Mirroring::start(sink.paced(&self.pace), self.carrier.clone(), self.events)
     }
 
     /// Takes over what a new configuration says of the channels to publish and to mirror, and of
@@ -203,6 +203,7 @@ impl Running {
     #[must_use]
     pub fn state(&self) -> MirrorState {
         let reports = self.origins.values().map(Mirroring::report);
+        let Undecodable { count: undecodable, last: refused } = self.published.undecodable();
         MirrorState {
             host: self.config.carrier.host.clone(),
             up: (now() - self.began).as_secs_f64(),
@@ -212,7 +213,8 @@ impl Running {
             published: self.published.channels() as u64,
             sinks: self.published.reports(),
             origins: reports.collect(),
-            refused: self.published.refused().map(|error| error.to_string()),
+            undecodable,
+            refused: refused.map(|error| error.to_string()),
         }
     }
 

@@ -8,9 +8,14 @@
 mod channels;
 mod copies;
 mod flow;
+mod news;
 mod options;
+mod orphans;
+mod pieces;
+mod refresh;
 mod rounds;
 mod transfer;
+mod wanted;
 
 use std::time::Duration;
 
@@ -23,15 +28,14 @@ use crate::pace::Pace;
 use crate::status::OriginState;
 use channels::Channels;
 use flow::Flow;
-use rounds::{Outstanding, Rounds};
-use transfer::Transfer;
+use news::News;
+use pieces::{Damaged, Pieces};
+use rounds::{PendingRound, Rounds};
 
 /// Maximum number of reasons that a report lists.
 const MAX_REASONS: usize = 16;
 /// Why a request has failed.
 const LATE: &str = "no reply came in time";
-/// How long a sink waits before it begins another transfer after one that failed.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// The reading host's half of a mirror, for one origin.
 pub struct Sink<S: Copies> {
@@ -43,11 +47,9 @@ pub struct Sink<S: Copies> {
     session: u64,
     next_id: u64,
     rounds: Rounds,
-    transfer: Option<Transfer>,
-    transfer_at: Duration,
+    pieces: Pieces,
     flow: Flow,
-    news_at: Option<Duration>,
-    is_unreachable: bool,
+    news: News,
     clock: Clock,
     report: OriginState,
 }
@@ -72,11 +74,9 @@ impl<S: Copies> Sink<S> {
             session: 0,
             next_id: 0,
             rounds: Rounds::default(),
-            transfer: None,
-            transfer_at: Duration::ZERO,
+            pieces: Pieces::default(),
             flow: Flow::new(&options),
-            news_at: None,
-            is_unreachable: false,
+            news: News::default(),
             clock: Clock::default(),
             report: OriginState { host: origin.into(), ..OriginState::default() },
         }
@@ -84,8 +84,8 @@ impl<S: Copies> Sink<S> {
 
     /// The same sink, which asks at the pace that it shares with others of this host.
     #[must_use]
-    pub fn paced(mut self, pace: Pace) -> Sink<S> {
-        self.flow.pace = pace;
+    pub fn paced(mut self, pace: &Pace) -> Sink<S> {
+        self.flow.pace = pace.join();
         self
     }
 
@@ -99,8 +99,8 @@ impl<S: Copies> Sink<S> {
     #[must_use]
     pub fn report(&self, now: Duration) -> OriginState {
         OriginState {
-            unreachable: self.is_unreachable,
-            silent: self.news_at.map(|at| now.saturating_sub(at).as_secs_f64()),
+            unreachable: self.news.is_unreachable,
+            silent: self.news.age(now).map(|time| time.as_secs_f64()),
             round_trip: self.flow.round_trip.map(|time| time.as_secs_f64()),
             lag: self.channels.lag.mean(now).map(|time| time.as_secs_f64()),
             max_lag: self.channels.lag.max(now).map(|time| time.as_secs_f64()),
@@ -130,18 +130,18 @@ impl<S: Copies> Sink<S> {
             self.flow.miss(now, late.expected);
             self.fail_round(now, id, LATE);
         }
-        while let Some((offset, expected)) = self.transfer.as_mut().and_then(|it| it.take_late(now)) {
-            self.flow.miss(now, expected);
-            self.fail_piece(now, offset, LATE);
+        while let Some(late) = self.pieces.take_late(now) {
+            self.flow.miss(now, late.expected);
+            self.fail_piece(now, late.offset, LATE);
         }
         self.look_for_silence(now);
-        if self.channels.take_refresh(now) {
+        if self.channels.refresh.take(now) {
             self.begin_again();
         }
         let mut requests = Vec::new();
         while self.flow.ask_at <= now && self.may_ask() && self.flow.take_turn(now) {
             self.next_id += 1;
-            let outstanding = Outstanding {
+            let outstanding = PendingRound {
                 session: self.session,
                 asked_at: now,
                 until: now + self.options.hold + self.options.patience,
@@ -156,20 +156,9 @@ impl<S: Copies> Sink<S> {
                 interest: self.interest.clone(),
             })));
         }
-        if now >= self.flow.ask_at.max(self.transfer_at) {
-            if self.transfer.is_none() {
-                let wanted = self.channels.take_wanted();
-                let max_bytes = self.flow.max_piece_bytes();
-                self.transfer = wanted.map(|(key, wanted)| Transfer::new(key, wanted, max_bytes));
-            }
-            while let Some(transfer) = self.transfer.as_mut().filter(|it| it.may_ask()) {
-                if !self.flow.take_piece_turn(now, transfer.expected()) {
-                    break;
-                }
-                self.next_id += 1;
-                let ask = transfer.ask(now, self.next_id);
-                requests.push(self.request(Ask::Piece(ask)));
-            }
+        while let Some(ask) = self.pieces.ask(now, self.next_id + 1, &mut self.channels, &mut self.flow) {
+            self.next_id += 1;
+            requests.push(self.request(Ask::Piece(ask)));
         }
         requests
     }
@@ -177,15 +166,14 @@ impl<S: Copies> Sink<S> {
     /// When to poll at the latest.
     #[must_use]
     pub fn next_poll(&self, now: Duration) -> Duration {
-        let silent = self.silent_since().filter(|_| !self.is_unreachable);
-        let may_transfer = self.transfer.as_ref().map_or(self.channels.wants_any(), Transfer::may_ask);
+        let silent = self.silent_since().filter(|_| !self.news.is_unreachable);
         [
             self.rounds.late_at(),
-            self.transfer.as_ref().and_then(Transfer::late_at),
+            self.pieces.late_at(),
             silent.map(|at| at + self.options.unreachable_after),
-            self.channels.refresh_at(),
+            self.channels.refresh.at,
             self.may_ask().then(|| self.flow.due(now)),
-            may_transfer.then(|| self.transfer_at.max(self.flow.piece_due(now))),
+            self.pieces.due(now, &self.channels, &self.flow),
         ]
         .into_iter()
         .flatten()
@@ -201,17 +189,10 @@ impl<S: Copies> Sink<S> {
         self.rounds.outstanding() < window
     }
 
-    /// Since when the origin has not answered. It is not silent while the sink itself waits: for
-    /// its turn, or to pay for what has come.
+    /// Since when the origin has not answered.
     fn silent_since(&self) -> Option<Duration> {
-        let news_at = self.news_at?;
-        if self.flow.has_failed() {
-            return Some(news_at);
-        }
-        let rounds = self.rounds.asked_at();
-        let pieces = self.transfer.as_ref().and_then(Transfer::asked_at);
-        let oldest = rounds.into_iter().chain(pieces).min()?;
-        Some(news_at.max(oldest))
+        let oldest = self.rounds.asked_at().into_iter().chain(self.pieces.asked_at()).min();
+        self.news.silent_since(self.flow.has_failed(), oldest)
     }
 
     fn request(&self, ask: Ask) -> Request {
@@ -241,7 +222,7 @@ impl<S: Copies> Sink<S> {
     /// Takes the reply to a request; `None` if the carrier knows that there will be none.
     pub fn reply(&mut self, now: Duration, id: u64, reply: Option<&[u8]>) {
         let asked = self.rounds.take(id);
-        let piece = self.transfer.as_mut().and_then(|it| it.take(id));
+        let piece = self.pieces.take(id);
         let round_expected = asked.as_ref().map(|it| it.expected);
         let Some(expected) = round_expected.or_else(|| piece.map(|it| it.expected)) else {
             // One that has come twice, or too late: it was asked for again.
@@ -289,35 +270,30 @@ impl<S: Copies> Sink<S> {
         self.flow.fail(now);
     }
 
-    /// A piece did not come: it is asked for again, or all of its state.
     fn fail_piece(&mut self, now: Duration, offset: u64, why: &str) {
         self.fail(why);
-        self.transfer_at = self.transfer_at.max(now + PAUSE);
-        if !self.transfer.as_mut().is_some_and(|it| it.retry(offset)) {
-            self.drop_transfer(now, true);
-        }
+        self.pieces.fail(now, offset, &mut self.channels, &self.flow);
     }
 
     fn look_for_silence(&mut self, now: Duration) {
         let silent = self.silent_since().map(|at| now.saturating_sub(at));
         let silent = silent.filter(|silent| *silent >= self.options.unreachable_after);
-        if silent.is_some() && !self.is_unreachable {
-            self.is_unreachable = true;
+        if silent.is_some() && !self.news.is_unreachable {
+            self.news.is_unreachable = true;
             self.channels.set_unreachable(silent);
         }
     }
 
     /// Looks after the copies: to be called about once a second.
     pub fn check(&mut self, now: Duration) {
-        if !self.is_unreachable && self.news_at.is_some() {
+        if !self.news.is_unreachable && self.news.age(now).is_some() {
             self.channels.check(now);
         }
     }
 
     fn hear(&mut self, now: Duration) {
-        self.news_at = Some(now);
         self.flow.recover();
-        if std::mem::take(&mut self.is_unreachable) {
+        if self.news.hear(now) {
             self.channels.set_unreachable(None);
         }
     }
@@ -326,7 +302,7 @@ impl<S: Copies> Sink<S> {
         &mut self,
         now: Duration,
         id: u64,
-        of: &Outstanding,
+        of: &PendingRound,
         round: Round,
         items: Items<'_>,
         bytes: usize,
@@ -385,7 +361,7 @@ impl<S: Copies> Sink<S> {
         self.session = session;
         self.rounds.begin_session();
         self.channels.begin_session();
-        self.take_transfer();
+        self.pieces.end(&self.flow);
     }
 
     /// No outstanding round is waited for any more.
@@ -394,47 +370,20 @@ impl<S: Copies> Sink<S> {
         self.flow.pace.refund((expected, 0));
     }
 
-    /// Ends the transfer.
-    fn take_transfer(&mut self) -> Option<Transfer> {
-        let mut transfer = self.transfer.take()?;
-        self.flow.pace.refund((transfer.drop_outstanding(), 0));
-        Some(transfer)
-    }
-
-    /// Gives a large state up, for now or for good.
-    fn drop_transfer(&mut self, now: Duration, is_again: bool) {
-        self.transfer_at = self.transfer_at.max(now + PAUSE);
-        if let Some(transfer) = self.take_transfer().filter(|_| is_again) {
-            self.channels.want(transfer.key, transfer.wanted);
-        }
-    }
-
     fn piece(&mut self, now: Duration, offset: u64, piece: &Piece<'_>) {
-        if piece.session != self.session || self.transfer.as_ref().is_none_or(|it| it.key != piece.key) {
-            return self.drop_transfer(now, true);
+        if piece.session != self.session || !self.pieces.is_of(piece.key) {
+            return self.pieces.begin_again(now, &mut self.channels, &self.flow);
         }
         self.hear(now);
-        let is_newer = self.channels.publication(piece.key).is_some_and(|here| piece.publication > here);
-        if piece.len > self.options.max_state_len || !is_newer {
-            return self.drop_transfer(now, false);
+        match self.pieces.receive(now, offset, piece, &mut self.channels, &self.flow) {
+            Ok(Some(whole)) => {
+                self.report.pulled += 1;
+                let state = (whole.publication, whole.age(now));
+                self.channels.publish(now, whole.key, &whole.payload, state, &mut self.report);
+            }
+            Ok(None) => {}
+            Err(Damaged) => self.fail("a large state came with a wrong checksum"),
         }
-        if let Some(of) = self.transfer.as_mut().filter(|it| it.publication != piece.publication) {
-            // The other pieces are asked for again.
-            self.flow.pace.refund((of.drop_outstanding(), 0));
-        }
-        if !self.transfer.as_mut().is_some_and(|it| it.receive(now, offset, piece)) {
-            return self.drop_transfer(now, true);
-        }
-        let Some(whole) = self.transfer.take_if(|it| it.is_whole()) else { return };
-        if whole.is_damaged() {
-            self.report.trouble = Some("a large state came with a wrong checksum".into());
-            self.report.failed += 1;
-            self.transfer = Some(whole);
-            return self.drop_transfer(now, true);
-        }
-        self.report.pulled += 1;
-        let state = (whole.publication, whole.age(now));
-        self.channels.publish(now, whole.key, &whole.payload, state, &mut self.report);
     }
 
     /// Wants other channels, or within other limits. Copies that are not wanted any more are

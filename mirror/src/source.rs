@@ -6,86 +6,30 @@
 //! never sent. What a sink has not received goes back to the front. Large states are read by the
 //! caller, which does not need the source for that: [`Reading`].
 
+mod channel;
+mod large;
+mod limits;
+mod listings;
 mod progress;
 mod round;
-mod transfer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-pub use transfer::Reading;
+pub use channel::{Channel, Latest, Read};
+pub use large::Reading;
+pub use limits::Limits;
 
-use crate::message::{Ask, AskPiece, Description, MAX_REPLY_BYTES, Reply, Request, Round, Status, micros};
+use crate::message::{Ask, AskPiece, AskRound, Description, Reply, Request, Round, Status, micros};
 use crate::status::SinkState;
+use listings::Listings;
 use progress::Progress;
 use round::compose;
-
-/// A channel of this host, as the source reads it.
-pub trait Channel: Clone {
-    /// Number and payload bytes of the latest publication; `None` before the first.
-    fn latest(&mut self) -> Option<Latest>;
-
-    /// Replaces the contents of `payload` by the latest state; `None` if there is none, or none can
-    /// be read.
-    fn read(&mut self, payload: &mut Vec<u8>) -> Option<Read>;
-}
-
-/// The latest publication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latest {
-    /// Its number.
-    pub publication: u64,
-    /// Bytes of its payload.
-    pub len: u64,
-}
-
-/// A state that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Read {
-    /// Number of the publication.
-    pub publication: u64,
-    /// Its age; `None` if it is not known.
-    pub age: Option<Duration>,
-}
-
-/// What a source allows.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Maximum number of sinks.
-    pub sinks: usize,
-    /// Maximum number of requests of one sink that are held.
-    pub held: usize,
-    /// A sink that has not asked for this long is forgotten.
-    pub forget_after: Duration,
-    /// Larger states are asked for in pieces.
-    pub inline: u32,
-    /// Maximum bytes of the large states that are kept for all sinks, unless it is a single one.
-    pub large: u64,
-    /// Maximum bytes a second for each sink on the average, if there is a limit.
-    pub rate: Option<u64>,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        let forget_after = Duration::from_secs(30);
-        Limits { sinks: 1024, held: 8, forget_after, inline: 64 << 10, large: 4 << 30, rate: None }
-    }
-}
-
-impl Limits {
-    /// Maximum bytes of a reply of which the sink takes `max`: not more than what may be sent in an
-    /// eighth of a second, so that those behind it do not come too late.
-    fn max_bytes(&self, max: u32) -> usize {
-        let rate = self.rate.map_or(usize::MAX, |rate| usize::try_from(rate / 8).unwrap_or(usize::MAX));
-        (max as usize).min(rate).clamp(1 << 10, MAX_REPLY_BYTES / 4)
-    }
-}
 
 /// After this long without a request, a sink and its large state make room for those of others.
 const IDLE: Duration = Duration::from_secs(5);
 /// Bytes a nanosecond that a sink may have read for it: no sink keeps the source busy.
 const READ_RATE: u64 = 2;
-
 /// A channel, until all sinks know that it was removed.
 struct Entry<C> {
     description: Description,
@@ -109,6 +53,7 @@ pub struct Source<C, A> {
     readings: VecDeque<Reading<C, A>>,
     /// Requests for pieces that wait because of the rate, and since when.
     pieces: VecDeque<(Duration, A, Request)>,
+    listings: Listings,
     /// The state that is being sent.
     payload: Vec<u8>,
     /// The time of day when `now` was zero.
@@ -128,6 +73,7 @@ impl<C: Channel, A> Source<C, A> {
             sinks: BTreeMap::new(),
             readings: VecDeque::new(),
             pieces: VecDeque::new(),
+            listings: Listings::default(),
             payload: Vec::new(),
             epoch: Duration::ZERO,
         }
@@ -148,7 +94,7 @@ impl<C: Channel, A> Source<C, A> {
     pub fn add(&mut self, now: Duration, description: Description, status: Status, channel: C) -> u32 {
         let key = self.next_key;
         self.next_key += 1;
-        for sink in self.sinks.values_mut() {
+        for sink in self.sinks.values_mut().filter(|sink| sink.lists_from.is_none()) {
             sink.add(key, &description);
         }
         let entry = Entry { description, status, status_at: now, revision: 1, channel: Some(channel) };
@@ -211,20 +157,8 @@ impl<C: Channel, A> Source<C, A> {
             Ask::Round(ask) => {
                 // A known sink may not know this session yet: then its first reply is under way.
                 let known = self.sinks.get(&request.sink);
-                if known.is_none_or(|sink| sink.interest != ask.interest) {
-                    let sends_at = known.map_or(Duration::ZERO, |sink| sink.sends_at);
-                    self.drop_sink(request.sink);
-                    if self.sinks.len() >= self.limits.sinks && !self.drop_idle(now) {
-                        return Some((answer, Reply::refused("this host has too many mirrors already")));
-                    }
-                    self.sequence += 1;
-                    let mut sink = Progress::new(now, &request.host, ask, self.sequence);
-                    for (key, entry) in self.entries.iter().filter(|(_, entry)| entry.channel.is_some()) {
-                        sink.add(*key, &entry.description);
-                    }
-                    sink.list();
-                    sink.sends_at = sends_at;
-                    self.sinks.insert(request.sink, sink);
+                if known.is_none_or(|sink| sink.interest != ask.interest) && !self.begin(now, request, ask) {
+                    return Some((answer, Reply::refused("this host has too many mirrors already")));
                 }
                 if let Some(sink) = self.sinks.get_mut(&request.sink) {
                     let is_ours = request.session == self.session;
@@ -238,13 +172,32 @@ impl<C: Channel, A> Source<C, A> {
         }
     }
 
+    /// Begins with a sink that is new, or wants other channels. Returns whether there is room.
+    fn begin(&mut self, now: Duration, request: &Request, ask: &AskRound) -> bool {
+        let former = self.sinks.get(&request.sink).map(|sink| (sink.sends_at, sink.reads_at));
+        self.drop_sink(request.sink);
+        let of_host = || self.sinks.iter().filter(|(_, sink)| sink.report.host == request.host);
+        if of_host().count() >= self.limits.sinks_of_host {
+            let oldest = of_host().min_by_key(|(_, sink)| sink.asked_at).map(|(id, _)| *id);
+            oldest.into_iter().for_each(|id| self.drop_sink(id));
+        }
+        if self.sinks.len() >= self.limits.sinks && !self.drop_idle(now) {
+            return false;
+        }
+        self.sequence += 1;
+        let mut sink = Progress::new(now, &request.host, ask, self.sequence);
+        (sink.sends_at, sink.reads_at) = former.unwrap_or_default();
+        self.sinks.insert(request.sink, sink);
+        true
+    }
+
     /// Forgets sinks that do not ask any more, and large states that they do not ask for.
     fn forget_idle(&mut self, now: Duration) {
         let is_gone = |sink: &Progress<A>| now.saturating_sub(sink.asked_at) > self.limits.forget_after;
         let gone: Vec<u64> = self.sinks.iter().filter(|(_, sink)| is_gone(sink)).map(|(id, _)| *id).collect();
         gone.into_iter().for_each(|id| self.drop_sink(id));
         for sink in self.sinks.values_mut() {
-            sink.transfer.take_if(|transfer| transfer.is_over(now));
+            sink.large.take_if(|state| state.is_over(now));
         }
     }
 
@@ -257,7 +210,7 @@ impl<C: Channel, A> Source<C, A> {
 
     /// Makes room for a large state of a sink in place of those that have been idle for longest, if
     /// there are enough.
-    fn drop_idle_transfers(&mut self, now: Duration, sink: u64, len: u64) -> bool {
+    fn drop_idle_states(&mut self, now: Duration, sink: u64, len: u64) -> bool {
         loop {
             let others = self.sinks.iter().filter(|(id, _)| **id != sink);
             let kept = others.fold(0_u64, |sum, (_, other)| sum.saturating_add(other.large_len()));
@@ -265,8 +218,8 @@ impl<C: Channel, A> Source<C, A> {
                 return true;
             }
             let idle = self.sinks.iter_mut().filter(|(id, _)| **id != sink).filter_map(|(_, other)| {
-                let asked_at = other.transfer.as_ref()?.asked_at;
-                (now.saturating_sub(asked_at) >= IDLE).then_some((asked_at, &mut other.transfer))
+                let asked_at = other.large.as_ref()?.asked_at;
+                (now.saturating_sub(asked_at) >= IDLE).then_some((asked_at, &mut other.large))
             });
             match idle.min_by_key(|(asked_at, _)| *asked_at) {
                 Some((_, oldest)) => *oldest = None,
@@ -286,6 +239,7 @@ impl<C: Channel, A> Source<C, A> {
     /// [`Source::next_reply`].
     pub fn replies(&mut self, now: Duration) -> Vec<(A, Vec<u8>)> {
         self.forget_idle(now);
+        self.listings.go_on(now, &mut self.sinks, &self.entries);
         // What has waited longer comes first, a piece or a round: neither keeps the other waiting.
         let mut replies = self.pieces(now, |sink, since| sink.held.front().is_none_or(|it| since < it.since));
         for sink in self.sinks.values_mut() {
@@ -306,15 +260,16 @@ impl<C: Channel, A> Source<C, A> {
                     break;
                 }
                 self.sequence += 1;
-                let reply = items.finish(Round {
+                let round = Round {
                     session: self.session,
                     sequence: self.sequence,
                     listing: sink.listing,
-                    is_listed: sink.unlisted == 0,
+                    is_listed: sink.has_told_all(),
                     first: sink.first,
                     held_us: micros(now.saturating_sub(held.since)),
                     clock_us: micros(self.epoch + now),
-                });
+                };
+                let reply = Reply::round(round, items);
                 sink.send(held.id, self.sequence, sent);
                 sink.pay(now, reply.len(), self.limits.rate);
                 replies.push((held.answer, reply));
@@ -347,7 +302,12 @@ impl<C: Channel, A> Source<C, A> {
             Some(if sink.is_limited { sink.sends_at } else { held.until })
         };
         let pieces = self.pieces.iter().filter_map(|(_, _, request)| self.sinks.get(&request.sink));
-        self.sinks.values().filter_map(due).chain(pieces.map(|sink| sink.sends_at)).min()
+        self.sinks
+            .values()
+            .filter_map(due)
+            .chain(pieces.map(|sink| sink.sends_at))
+            .chain(self.listings.next(&self.sinks))
+            .min()
     }
 
     /// Forgets a removed channel of which all sinks know that it was.
@@ -376,13 +336,13 @@ impl<C: Channel, A> Source<C, A> {
             return (reading.answer, Reply::refused("the sink has to begin with a round"));
         };
         sink.reading = None;
-        let (ask, answer, transfer) = reading.into_transfer();
-        let Some(transfer) = transfer else {
+        let (ask, answer, state) = reading.into_large();
+        let Some(state) = state else {
             return (answer, Reply::refused("the channel has no state that can be read"));
         };
-        sink.reads_at = now + Duration::from_nanos(transfer.len() / READ_RATE);
+        sink.reads_at = now + Duration::from_nanos(state.len() / READ_RATE);
         let max_bytes = self.limits.max_bytes(ask.max_bytes);
-        let reply = sink.transfer.insert(transfer).piece(now, self.session, &ask, max_bytes);
+        let reply = sink.large.insert(state).piece(now, self.session, &ask, max_bytes);
         sink.report.pieces += 1;
         sink.pay(now, reply.len(), self.limits.rate);
         (answer, reply)
@@ -399,8 +359,8 @@ impl<C: Channel, A> Source<C, A> {
         let Some((mut channel, max_len)) = channel.filter(|_| sink.channels.contains_key(&ask.key)) else {
             return refused(answer, "there is no such channel any more");
         };
-        if let Some(transfer) = sink.transfer.as_mut().filter(|it| it.is_of(&ask)) {
-            let reply = transfer.piece(now, self.session, &ask, self.limits.max_bytes(ask.max_bytes));
+        if let Some(state) = sink.large.as_mut().filter(|it| it.is_of(&ask)) {
+            let reply = state.piece(now, self.session, &ask, self.limits.max_bytes(ask.max_bytes));
             sink.report.pieces += 1;
             sink.pay(now, reply.len(), self.limits.rate);
             return Some((answer, reply));
@@ -414,12 +374,12 @@ impl<C: Channel, A> Source<C, A> {
             return refused(answer, "large states are asked for too fast");
         }
         let len = channel.latest().map_or(0, |latest| latest.len.min(max_len)).max(sink.large_len());
-        if !self.drop_idle_transfers(now, request.sink, len) {
+        if !self.drop_idle_states(now, request.sink, len) {
             return refused(answer, "too many large states are sent at this moment");
         }
         let sink = self.sinks.get_mut(&request.sink)?;
         sink.reading = Some((request.id, len));
-        let former = sink.transfer.take();
+        let former = sink.large.take();
         self.readings.push_back(Reading::new(request, ask, channel, former, answer));
         None
     }

@@ -29,7 +29,9 @@ pub struct MirrorState {
     pub sinks: Vec<SinkState>,
     /// The hosts that are mirrored here.
     pub origins: Vec<OriginState>,
-    /// Why the last request was refused, if it could not be decoded.
+    /// Requests that could not be decoded.
+    pub undecodable: u64,
+    /// Why the last of them could not.
     pub refused: Option<String>,
 }
 
@@ -120,7 +122,8 @@ impl MirrorState {
         if !self.duplicates.is_empty() {
             lines.push(format!("more than one mirror is called: {}", shown(&self.duplicates.join(" "))));
         }
-        lines.extend(self.refused.iter().map(|why| format!("refused a request: {why}")));
+        let last = self.refused.iter();
+        lines.extend(last.map(|why| format!("requests not decoded: {}, the last: {why}", self.undecodable)));
         lines.push(format!("publishes {} channels for {} mirrors", self.published, self.sinks.len()));
         for it in &self.sinks {
             lines.push(format!(
@@ -179,7 +182,10 @@ pub fn prometheus(states: &[MirrorState]) -> String {
     };
     mirrors("up_seconds", "Since when the mirror runs.", |it| it.up);
     mirrors("links", "Links to other hosts.", |it| it.links as f64);
+    mirrors("hosts", "Hosts that can be asked.", |it| it.hosts.len() as f64);
+    mirrors("duplicates", "Names that more than one mirror has.", |it| it.duplicates.len() as f64);
     mirrors("published", "Channels that others may read.", |it| it.published as f64);
+    mirrors("undecodable_total", "Requests that could not be decoded.", |it| it.undecodable as f64);
     let mut sinks = |name, help, value: fn(&SinkState) -> f64| {
         let of = |it: &MirrorState| {
             it.sinks.iter().map(|sink| (sink.host.clone(), value(sink))).collect::<Vec<_>>()
@@ -191,7 +197,9 @@ pub fn prometheus(states: &[MirrorState]) -> String {
         family(name, help, samples.collect());
     };
     sinks("sent_bytes_total", "Bytes sent to a mirror.", |it| it.bytes as f64);
+    sinks("sent_rounds_total", "Rounds sent to a mirror.", |it| it.rounds as f64);
     sinks("sent_states_total", "States sent to a mirror.", |it| it.states as f64);
+    sinks("sent_pieces_total", "Pieces of large states sent to a mirror.", |it| it.pieces as f64);
     sinks("conflated_total", "Publications overwritten before they were sent.", |it| it.conflated as f64);
     sinks("waiting", "Channels with a state that is not sent yet.", |it| it.waiting as f64);
     let mut origins = |name, help, value: fn(&OriginState) -> Option<f64>| {
@@ -212,6 +220,7 @@ pub fn prometheus(states: &[MirrorState]) -> String {
     origins("clock_ahead_seconds", "How much an origin's clock is ahead.", |it| it.clock_ahead);
     origins("channels", "Channels of an origin mirrored here.", |it| Some(it.channels as f64));
     origins("memory_bytes", "Memory that they count for.", |it| Some(it.memory as f64));
+    origins("received_rounds_total", "Rounds from an origin.", |it| Some(it.rounds as f64));
     origins("received_bytes_total", "Bytes from an origin.", |it| Some(it.bytes as f64));
     origins("applied_total", "States published here.", |it| Some(it.applied as f64));
     origins("ignored_total", "States that were not newer.", |it| Some(it.ignored as f64));
@@ -278,5 +287,61 @@ mod tests {
         );
         assert!(text.contains(r#"tearless_mirror_unreachable{mirror="b",origin="a\"\n"} 1"#), "{text}");
         assert!(text.contains(r#"tearless_mirror_sent_bytes_total{mirror="b",sink="c"} 4"#), "{text}");
+    }
+
+    /// Without defaults: a number that is added to the status fails to compile here.
+    #[test]
+    fn prometheus_gets_every_number_of_the_status() {
+        let sink = SinkState {
+            host: "c".into(),
+            rounds: 101,
+            bytes: 102,
+            states: 103,
+            pieces: 104,
+            conflated: 105,
+            waiting: 106,
+        };
+        let origin = OriginState {
+            host: "a".into(),
+            unreachable: true,
+            silent: Some(107.0),
+            round_trip: Some(108.0),
+            lag: Some(109.0),
+            max_lag: Some(110.0),
+            clock_ahead: Some(111.0),
+            channels: 112,
+            memory: 113,
+            rounds: 114,
+            bytes: 115,
+            applied: 116,
+            ignored: 117,
+            pulled: 118,
+            failed: 119,
+            refused: vec!["fleet/x: no memory".into(); 9],
+            trouble: Some("late".into()),
+        };
+        let state = MirrorState {
+            host: "b".into(),
+            up: 120.0,
+            links: 121,
+            hosts: vec!["a".into(); 7],
+            duplicates: vec!["a".into(); 8],
+            published: 122,
+            sinks: vec![sink],
+            origins: vec![origin],
+            undecodable: 123,
+            refused: Some("damaged".into()),
+        };
+        assert!(state.text().contains("requests not decoded: 123, the last: damaged"), "{}", state.text());
+        let text = prometheus(&[state]);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let values: Vec<f64> = lines.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        let mut expected: Vec<f64> = (101..=123).map(f64::from).collect();
+        // Unreachable, hosts, duplicates, refused channels.
+        expected.extend([1.0, 7.0, 8.0, 9.0]);
+        for value in &expected {
+            assert_eq!(values.iter().filter(|it| *it == value).count(), 1, "{value} in {text}");
+        }
+        assert_eq!(values.len(), expected.len(), "{text}");
     }
 }

@@ -120,7 +120,23 @@ pub struct Published {
     threads: Vec<JoinHandle<()>>,
     /// The threads that watch namespaces, by their names.
     watches: BTreeMap<String, Watch>,
-    refused: Arc<Mutex<Option<MessageError>>>,
+    undecodable: Arc<Mutex<Undecodable>>,
+}
+
+/// The requests that could not be decoded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Undecodable {
+    /// Number of them.
+    pub count: u64,
+    /// Why the last one could not.
+    pub last: Option<MessageError>,
+}
+
+impl Undecodable {
+    fn add(&mut self, error: MessageError) {
+        self.count += 1;
+        self.last = Some(error);
+    }
 }
 
 /// A thread that watches a namespace until this is gone.
@@ -160,7 +176,7 @@ impl Published {
             serving: Arc::clone(&serving),
             threads: Vec::new(),
             watches: BTreeMap::new(),
-            refused: Arc::default(),
+            undecodable: Arc::default(),
         };
         published.set_namespaces(namespaces)?;
         let answers = thread::Builder::new().name("answers".into());
@@ -203,11 +219,11 @@ impl Published {
     /// What answers the requests of other hosts.
     #[must_use]
     pub fn on_request(&self) -> OnRequest {
-        let (serving, refused) = (Arc::clone(&self.serving), Arc::clone(&self.refused));
+        let (serving, undecodable) = (Arc::clone(&self.serving), Arc::clone(&self.undecodable));
         Arc::new(move |bytes, answer| match Request::decode(&bytes) {
             Ok(request) => serving.serve(|source| source.ask(now(), &request, answer)),
             Err(error) => {
-                *lock(&refused) = Some(error);
+                lock(&undecodable).add(error);
                 answer(Reply::refused(&error.to_string()));
             }
         })
@@ -233,10 +249,10 @@ impl Published {
         self.serving.source().channels()
     }
 
-    /// Why the last request could not be decoded.
+    /// The requests that could not be decoded.
     #[must_use]
-    pub fn refused(&self) -> Option<MessageError> {
-        *lock(&self.refused)
+    pub fn undecodable(&self) -> Undecodable {
+        *lock(&self.undecodable)
     }
 }
 
@@ -256,4 +272,22 @@ impl Drop for Published {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_cannot_be_decoded_are_refused_and_counted() {
+        let published = Published::start(7, Limits::default(), Vec::new()).unwrap();
+        for count in 1..=2 {
+            let (tell, told) = channel();
+            published.on_request()(b"?".to_vec(), Box::new(move |reply| tell.send(reply).unwrap()));
+            let reply = told.recv().unwrap();
+            assert!(matches!(Reply::decode(&reply), Ok(Reply::Refused(_))));
+            let Undecodable { count: counted, last } = published.undecodable();
+            assert_eq!((counted, last), (count, Some(MessageError::Damaged)));
+        }
+    }
 }

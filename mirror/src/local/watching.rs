@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_micros(100);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A channel that is published, or why it is not.
-pub(super) enum Known {
+pub(super) enum Found {
     Published {
         key: u32,
         reader: MirrorReader,
@@ -40,7 +40,7 @@ pub(super) struct Watching {
     pub(super) serving: Arc<Serving>,
     pub(super) namespace: Namespace,
     pub(super) patterns: Vec<Pattern>,
-    pub(super) known: HashMap<Arc<str>, Known>,
+    pub(super) known: HashMap<Arc<str>, Found>,
 }
 
 impl Watching {
@@ -82,7 +82,7 @@ impl Watching {
             self.serving.serve(|_| None);
         }
         for (_, known) in self.known.drain() {
-            if let Known::Published { key, .. } = known {
+            if let Found::Published { key, .. } = known {
                 self.serving.source().remove(key);
             }
         }
@@ -104,10 +104,10 @@ impl Watching {
             return;
         }
         match self.known.get(name) {
-            Some(Known::Published { key, reader, .. }) if !reader.is_closed() => {
+            Some(Found::Published { key, reader, .. }) if !reader.is_closed() => {
                 self.serving.source().changed(*key);
             }
-            Some(Known::Mirrored(reader)) if !reader.is_closed() => {}
+            Some(Found::Mirrored(reader)) if !reader.is_closed() => {}
             _ => self.open(name),
         }
     }
@@ -115,14 +115,14 @@ impl Watching {
     /// Looks at a wanted channel that is new, or has ended.
     fn open(&mut self, name: &Arc<str>) {
         let Ok(reader) = MirrorReader::open(&self.namespace, name) else { return self.forget(name) };
-        if let Some(Known::Published { reader: former, .. }) = self.known.get(name) {
+        if let Some(Found::Published { reader: former, .. }) = self.known.get(name) {
             if former.instance() == reader.instance() {
                 return self.tell_status(name);
             }
             self.forget(name);
         }
         if reader.is_mirrored() {
-            self.known.insert(Arc::clone(name), Known::Mirrored(reader));
+            self.known.insert(Arc::clone(name), Found::Mirrored(reader));
             return;
         }
         let Ok(status) = reader.status() else { return };
@@ -136,11 +136,11 @@ impl Watching {
         };
         let channel = PublishedChannel { reader: reader.clone(), len };
         let key = self.serving.source().add(now(), description, message_status(&status), channel);
-        self.known.insert(Arc::clone(name), Known::Published { key, reader, status, read_at: now() });
+        self.known.insert(Arc::clone(name), Found::Published { key, reader, status, read_at: now() });
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some(Known::Published { key, .. }) = self.known.remove(name) {
+        if let Some(Found::Published { key, .. }) = self.known.remove(name) {
             self.serving.source().remove(key);
         }
     }
@@ -161,17 +161,17 @@ impl Watching {
             let name: Arc<str> = info.name.as_str().into();
             match self.known.get(&name) {
                 // A channel of another instance has its name: it was removed by hand, for example.
-                Some(Known::Published { reader, .. }) if reader.instance() == info.instance => {
+                Some(Found::Published { reader, .. }) if reader.instance() == info.instance => {
                     self.tell_status(&name);
                 }
-                Some(Known::Mirrored(reader)) if reader.instance() == info.instance => {}
+                Some(Found::Mirrored(reader)) if reader.instance() == info.instance => {}
                 _ => self.open(&name),
             }
         }
     }
 
     fn tell_status(&mut self, name: &str) {
-        let Some(Known::Published { key, reader, status, read_at }) = self.known.get_mut(name) else {
+        let Some(Found::Published { key, reader, status, read_at }) = self.known.get_mut(name) else {
             return;
         };
         let Ok(latest) = reader.status() else { return };

@@ -1,19 +1,17 @@
 //! The channels of an origin, and their copies on this host.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use tearless::hub::Pattern;
 
+use super::orphans::{Name, Orphans};
+use super::refresh::Refresh;
+use super::wanted::Wanted;
 use super::{Copies, Mirrored, Options, beginning};
 use crate::lag::Lag;
 use crate::message::{Content, Description, Interest, Item, State};
 use crate::status::OriginState;
-
-/// How soon all is asked for again after something could not be applied: at first, and at last.
-const FIRST_REFRESH: Duration = Duration::from_secs(5);
-const LAST_REFRESH: Duration = Duration::from_secs(300);
 
 struct Channel<C> {
     name: Name,
@@ -30,20 +28,6 @@ struct Channel<C> {
     bytes: u64,
 }
 
-/// A copy of the former session.
-struct Orphan<C> {
-    instance: u64,
-    copy: C,
-    /// Memory of this host that it counts for.
-    bytes: u64,
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Name {
-    namespace: String,
-    channel: String,
-}
-
 /// The channels of an origin that the sink knows.
 pub(super) struct Channels<S: Copies> {
     origin: String,
@@ -52,22 +36,13 @@ pub(super) struct Channels<S: Copies> {
     copies: S,
     channels: BTreeMap<u32, Channel<S::Copy>>,
     names: HashMap<Name, u32>,
-    /// Copies of the former session, until the new one has told which channels there are, or needs
-    /// their room.
-    orphans: BTreeMap<Name, Orphan<S::Copy>>,
+    orphans: Orphans<S::Copy>,
     /// Removed channels, and the round that said so: an earlier one may still come.
     gone: HashMap<u32, u64>,
-    /// Memory of this host that the copies count for, and the orphans.
+    /// Memory of this host that the copies count for.
     bytes: u64,
-    orphaned: u64,
-    /// Large states that are to be transferred: of each channel, the latest publication.
-    wanted: BTreeMap<u32, u64>,
-    /// The channel whose large state was transferred last: the next ones come first.
-    last_wanted: u32,
-    /// When all is asked for again, because something could not be applied, and how long to wait
-    /// for the next time.
-    refresh_at: Option<Duration>,
-    refresh_after: Duration,
+    wanted: Wanted,
+    pub(super) refresh: Refresh,
     /// How long the latest reply was under way.
     pub(super) way: Duration,
     pub(super) lag: Lag,
@@ -82,14 +57,11 @@ impl<S: Copies> Channels<S> {
             copies,
             channels: BTreeMap::new(),
             names: HashMap::new(),
-            orphans: BTreeMap::new(),
+            orphans: Orphans::new(),
             gone: HashMap::new(),
             bytes: 0,
-            orphaned: 0,
-            wanted: BTreeMap::new(),
-            last_wanted: 0,
-            refresh_at: None,
-            refresh_after: FIRST_REFRESH,
+            wanted: Wanted::default(),
+            refresh: Refresh::new(),
             way: Duration::ZERO,
             lag: Lag::default(),
         }
@@ -106,7 +78,7 @@ impl<S: Copies> Channels<S> {
 
     /// Memory of this host that the copies count for.
     pub(super) fn memory(&self) -> u64 {
-        self.bytes + self.orphaned
+        self.bytes + self.orphans.bytes()
     }
 
     /// Number of the copies.
@@ -130,15 +102,15 @@ impl<S: Copies> Channels<S> {
         })
     }
 
-    /// The publication that the channel's copy has, if there is a copy.
-    pub(super) fn publication(&self, key: u32) -> Option<u64> {
-        self.channels.get(&key)?.copy.as_ref().ok().map(Mirrored::publication)
+    /// Whether a state of so many bytes may be applied: there is a copy, which has an earlier one.
+    pub(super) fn may_apply(&self, key: u32, publication: u64, len: u64) -> bool {
+        let copy = self.channels.get(&key).and_then(|channel| channel.copy.as_ref().ok());
+        len <= self.options.max_state_len && copy.is_some_and(|copy| copy.publication() < publication)
     }
 
     pub(super) fn set_unreachable(&mut self, since: Option<Duration>) {
         let copies = self.channels.values_mut().filter_map(|channel| channel.copy.as_mut().ok());
-        let orphans = self.orphans.values_mut().map(|orphan| &mut orphan.copy);
-        copies.chain(orphans).for_each(|copy| copy.set_unreachable(since));
+        copies.chain(self.orphans.copies_mut()).for_each(|copy| copy.set_unreachable(since));
     }
 
     /// Looks whether the copies are still there.
@@ -154,7 +126,7 @@ impl<S: Copies> Channels<S> {
             }
         }
         if is_missing {
-            self.refresh_later(now);
+            self.refresh.later(now);
         }
     }
 
@@ -162,9 +134,7 @@ impl<S: Copies> Channels<S> {
     pub(super) fn begin_session(&mut self) {
         for channel in std::mem::take(&mut self.channels).into_values() {
             if let Ok(copy) = channel.copy {
-                let orphan = Orphan { instance: channel.instance, copy, bytes: channel.bytes };
-                self.orphaned += orphan.bytes;
-                self.orphans.insert(channel.name, orphan);
+                self.orphans.insert(channel.name, channel.instance, copy, channel.bytes);
             }
         }
         self.names.clear();
@@ -182,11 +152,8 @@ impl<S: Copies> Channels<S> {
 
     /// All channels were told: the others are gone.
     pub(super) fn finish_listing(&mut self) {
-        if self.refresh_at.is_none() {
-            self.refresh_after = FIRST_REFRESH;
-        }
-        self.orphaned = 0;
-        std::mem::take(&mut self.orphans).into_values().for_each(|orphan| orphan.copy.remove());
+        self.refresh.settle();
+        self.orphans.remove_all();
         let gone: Vec<u32> =
             self.channels.iter().filter(|(_, channel)| !channel.is_listed).map(|(key, _)| *key).collect();
         gone.into_iter().for_each(|key| self.remove(key));
@@ -215,7 +182,7 @@ impl<S: Copies> Channels<S> {
     fn remove(&mut self, key: u32) {
         let Some(channel) = self.channels.remove(&key) else { return };
         self.bytes -= channel.bytes;
-        self.wanted.remove(&key);
+        self.wanted.forget(key);
         if self.names.get(&channel.name) == Some(&key) {
             self.names.remove(&channel.name);
         }
@@ -308,51 +275,27 @@ impl<S: Copies> Channels<S> {
             }
             Err(why) => {
                 report.trouble = Some(beginning(&why));
-                self.refresh_later(now);
+                self.refresh.later(now);
             }
         }
     }
 
     /// The large state of this channel is to be transferred, from this publication on.
     pub(super) fn want(&mut self, key: u32, publication: u64) {
-        let wanted = self.wanted.entry(key).or_default();
-        *wanted = publication.max(*wanted);
+        self.wanted.want(key, publication);
     }
 
     pub(super) fn wants_any(&self) -> bool {
         !self.wanted.is_empty()
     }
 
-    /// The next large state to transfer: each channel has its turn.
+    /// The next large state to transfer.
     pub(super) fn take_wanted(&mut self) -> Option<(u32, u64)> {
-        loop {
-            let mut next = self.wanted.range((Excluded(self.last_wanted), Unbounded));
-            let next = next.next().or_else(|| self.wanted.first_key_value());
-            let (key, publication) = next.map(|(key, publication)| (*key, *publication))?;
-            self.wanted.remove(&key);
-            // The transfer before may have brought it.
-            if self.publication(key).is_some_and(|here| here < publication) {
-                self.last_wanted = key;
-                return Some((key, publication));
-            }
-        }
-    }
-
-    /// Something could not be applied. The source does not know: all is asked for again.
-    fn refresh_later(&mut self, now: Duration) {
-        if self.refresh_at.is_none() {
-            self.refresh_at = Some(now + self.refresh_after);
-            self.refresh_after = (self.refresh_after * 2).min(LAST_REFRESH);
-        }
-    }
-
-    pub(super) fn refresh_at(&self) -> Option<Duration> {
-        self.refresh_at
-    }
-
-    /// Whether all is to be asked for again now.
-    pub(super) fn take_refresh(&mut self, now: Duration) -> bool {
-        self.refresh_at.take_if(|at| *at <= now).is_some()
+        let channels = &self.channels;
+        self.wanted.take_next(|key, publication| {
+            let copy = channels.get(&key).and_then(|channel| channel.copy.as_ref().ok());
+            copy.is_some_and(|copy| copy.publication() < publication)
+        })
     }
 
     fn describe(&mut self, now: Duration, key: u32, description: &Description, report: &mut OriginState) {
@@ -382,7 +325,7 @@ impl<S: Copies> Channels<S> {
             }
         };
         if copy.is_err() && may_be_mended {
-            self.refresh_later(now);
+            self.refresh.later(now);
         }
         if self.names.get(&name).is_none_or(|other| *other <= key) {
             self.names.insert(name.clone(), key);
@@ -400,7 +343,7 @@ impl<S: Copies> Channels<S> {
             self.bytes -= former.bytes;
             if has_copy && former.has_missed {
                 // The rounds have overtaken each other.
-                self.refresh_at = Some(now);
+                self.refresh.at = Some(now);
             }
         }
     }
@@ -408,21 +351,13 @@ impl<S: Copies> Channels<S> {
     /// Opens the copy of a channel, and says for how much memory of this host it counts.
     fn open(&mut self, key: u32, name: &Name, description: &Description) -> Result<(S::Copy, u64), String> {
         let mut bytes = description.format.capacity.saturating_mul(4);
-        let former = self.orphans.remove(name);
-        self.orphaned -= former.as_ref().map_or(0, |orphan| orphan.bytes);
-        let resumed = match former {
-            Some(orphan) if orphan.instance == description.instance => {
-                bytes = bytes.max(orphan.bytes);
-                Some(orphan.copy)
-            }
-            Some(orphan) => {
-                orphan.copy.remove();
-                None
-            }
-            None => None,
-        };
+        let resumed = self.orphans.take(name, description.instance);
+        bytes = bytes.max(resumed.as_ref().map_or(0, |(_, bytes)| *bytes));
         self.make_room(usize::from(!self.channels.contains_key(&key)), bytes);
-        let copy = resumed.map_or_else(|| self.copies.open(&self.origin, description), Ok)?;
+        let copy = match resumed {
+            Some((copy, _)) => copy,
+            None => self.copies.open(&self.origin, description)?,
+        };
         Ok((copy, bytes))
     }
 
@@ -432,9 +367,9 @@ impl<S: Copies> Channels<S> {
         while self.channels.len() + self.orphans.len() + channels > max_channels
             || self.memory().saturating_add(bytes) > max_memory
         {
-            let Some((_, orphan)) = self.orphans.pop_first() else { return };
-            self.orphaned -= orphan.bytes;
-            orphan.copy.remove();
+            if !self.orphans.remove_one() {
+                return;
+            }
         }
     }
 
@@ -454,8 +389,8 @@ impl<S: Copies> Channels<S> {
     }
 
     /// Removes all copies.
-    pub(super) fn close(self) {
-        self.orphans.into_values().for_each(|orphan| orphan.copy.remove());
+    pub(super) fn close(mut self) {
+        self.orphans.remove_all();
         self.channels.into_values().filter_map(|channel| channel.copy.ok()).for_each(Mirrored::remove);
     }
 }

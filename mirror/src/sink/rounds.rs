@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::message::{MAX_RECEIVED, Round};
 
 /// A request for a round, to which no reply has come.
-pub(super) struct Outstanding {
+pub(super) struct PendingRound {
     /// The session that the sink knew.
     pub(super) session: u64,
     pub(super) asked_at: Duration,
@@ -19,7 +19,7 @@ pub(super) struct Outstanding {
 #[derive(Default)]
 pub(super) struct Rounds {
     /// By the numbers of the requests.
-    outstanding: BTreeMap<u64, Outstanding>,
+    outstanding: BTreeMap<u64, PendingRound>,
     /// The latest that have come, by their sequence.
     received: VecDeque<u64>,
     /// The last request to which no whole reply of this listing came.
@@ -34,8 +34,8 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn ask(&mut self, id: u64, outstanding: Outstanding) {
-        self.outstanding.insert(id, outstanding);
+    pub(super) fn ask(&mut self, id: u64, pending: PendingRound) {
+        self.outstanding.insert(id, pending);
     }
 
     /// Number of those that are outstanding.
@@ -59,12 +59,12 @@ impl Rounds {
     }
 
     /// The request `id`, which waits no more.
-    pub(super) fn take(&mut self, id: u64) -> Option<Outstanding> {
+    pub(super) fn take(&mut self, id: u64) -> Option<PendingRound> {
         self.outstanding.remove(&id)
     }
 
     /// A late request, which waits no more.
-    pub(super) fn take_late(&mut self, now: Duration) -> Option<(u64, Outstanding)> {
+    pub(super) fn take_late(&mut self, now: Duration) -> Option<(u64, PendingRound)> {
         let id = self.outstanding.iter().find_map(|(id, it)| (it.until <= now).then_some(*id))?;
         self.take(id).map(|it| (id, it))
     }

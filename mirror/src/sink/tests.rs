@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tearless::mirror::ChannelFormat;
-
 use super::{Copies, Mirrored, Options, Sink};
 use crate::message::{
     Ask, Content, Description, Interest, Item, ItemEncoder, Piece, Reply, Request, Round, State, Status,
 };
+use crate::testing::described;
 
 /// The copies that there are, by the channels' names: the bytes of their states.
 #[derive(Clone, Default)]
@@ -100,7 +99,7 @@ impl Scene {
         items.iter().for_each(|item| assert!(encoder.push(item, 1 << 20)));
         let round =
             Round { session, sequence: self.sequence, listing: 1, is_listed, first, held_us: 0, clock_us: 0 };
-        encoder.finish(round)
+        Reply::round(round, encoder)
     }
 
     fn names(&self) -> Vec<String> {
@@ -109,17 +108,8 @@ impl Scene {
 }
 
 fn item(key: u32, name: &str, payload: &'static [u8]) -> Item<'static> {
-    let format = ChannelFormat {
-        codec: "bytes".into(),
-        type_name: "bytes".into(),
-        fingerprint: 1,
-        schema: None,
-        max_state_len: 1 << 20,
-        capacity: 10,
-    };
-    let description = Description { namespace: "fleet".into(), channel: name.into(), instance: 1, format };
     let state = State { publication: 1, age: None, content: Content::Whole(payload) };
-    let description = Some(Cow::Owned(description));
+    let description = Some(Cow::Owned(described(name, 10)));
     Item { key, is_removed: false, description, status: None, state: Some(state) }
 }
 

@@ -14,7 +14,7 @@ const MAX_FAILED: u32 = 4;
 
 /// A piece that is outstanding.
 #[derive(Clone, Copy)]
-pub(super) struct Outstanding {
+pub(super) struct PendingPiece {
     /// Where it begins.
     pub(super) offset: u64,
     pub(super) asked_at: Duration,
@@ -36,7 +36,7 @@ pub(super) struct Transfer {
     /// Maximum bytes of a piece.
     max_bytes: u32,
     /// By the requests' numbers.
-    outstanding: BTreeMap<u64, Outstanding>,
+    outstanding: BTreeMap<u64, PendingPiece>,
     /// The pieces that are still to be asked for begin here.
     next: u64,
     /// Pieces that were lost.
@@ -79,7 +79,7 @@ impl Transfer {
             self.next += u64::from(self.max_bytes);
             self.next - u64::from(self.max_bytes)
         });
-        self.outstanding.insert(id, Outstanding { offset, asked_at: now, expected: self.expected() });
+        self.outstanding.insert(id, PendingPiece { offset, asked_at: now, expected: self.expected() });
         AskPiece { key: self.key, publication: self.publication, offset, max_bytes: self.max_bytes }
     }
 
@@ -99,7 +99,7 @@ impl Transfer {
     }
 
     /// The piece that the request `id` has asked for, which waits no more.
-    pub(super) fn take(&mut self, id: u64) -> Option<Outstanding> {
+    pub(super) fn take(&mut self, id: u64) -> Option<PendingPiece> {
         self.outstanding.remove(&id)
     }
 
@@ -108,12 +108,10 @@ impl Transfer {
         std::mem::take(&mut self.outstanding).into_values().map(|it| it.expected).sum()
     }
 
-    /// A late piece, which is waited for no more: where it begins, and the bytes that it should
-    /// have had.
-    pub(super) fn take_late(&mut self, now: Duration) -> Option<(u64, usize)> {
+    /// A late piece, which waits no more.
+    pub(super) fn take_late(&mut self, now: Duration) -> Option<PendingPiece> {
         let late = self.outstanding.iter().find(|(_, it)| it.asked_at + PATIENCE <= now);
-        let late = late.map(|(id, _)| *id).and_then(|id| self.take(id))?;
-        Some((late.offset, late.expected))
+        late.map(|(id, _)| *id).and_then(|id| self.take(id))
     }
 
     /// Asks for a piece again that did not come, unless it is better to begin again: then with

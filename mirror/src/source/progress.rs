@@ -6,7 +6,7 @@ use std::time::Duration;
 use tearless::hub::Pattern;
 
 use super::IDLE;
-use super::transfer::Transfer;
+use super::large::LargeState;
 use crate::message::{AskRound, Description, Interest};
 use crate::status::SinkState;
 
@@ -65,12 +65,17 @@ pub(super) struct Progress<A> {
     pub(super) interest: Vec<Interest>,
     /// The same, of namespaces and channels.
     patterns: Vec<(Pattern, Pattern)>,
+    /// So long are all of them, and at least 1.
+    pub(super) pattern_bytes: usize,
     /// The first request that it still waits for.
     pub(super) first: u64,
     pub(super) asked_at: Duration,
     /// The highest number of its requests.
     last_id: u64,
+    pub(super) began_at: Duration,
     pub(super) listing: u64,
+    /// The channels from this key on are still to be looked at, whether it wants them.
+    pub(super) lists_from: Option<u32>,
     /// So many of the queue's first channels are not listed yet.
     pub(super) unlisted: usize,
     /// The channels that it wants.
@@ -79,7 +84,8 @@ pub(super) struct Progress<A> {
     /// By the numbers of the requests.
     in_flight: BTreeMap<u64, InFlight>,
     pub(super) held: VecDeque<Held<A>>,
-    pub(super) transfer: Option<Transfer>,
+    /// The large state of which it asks for pieces.
+    pub(super) large: Option<LargeState>,
     /// The request for which a large state is being read, and the bytes that it may have.
     pub(super) reading: Option<(u64, u64)>,
     /// Before this, no other large state is read for it.
@@ -97,16 +103,23 @@ impl<A> Progress<A> {
         Progress {
             interest: ask.interest.clone(),
             patterns: ask.interest.iter().map(Interest::patterns).collect(),
+            pattern_bytes: 1 + ask
+                .interest
+                .iter()
+                .map(|it| it.namespace.len() + it.channel.len())
+                .sum::<usize>(),
             first: 0,
             asked_at: now,
             last_id: 0,
+            began_at: now,
             listing,
+            lists_from: Some(0),
             unlisted: 0,
             channels: HashMap::new(),
             queue: VecDeque::new(),
             in_flight: BTreeMap::new(),
             held: VecDeque::new(),
-            transfer: None,
+            large: None,
             reading: None,
             reads_at: Duration::ZERO,
             sends_at: Duration::ZERO,
@@ -122,7 +135,7 @@ impl<A> Progress<A> {
 
     /// Bytes of the large state that is kept for it, or will be.
     pub(super) fn large_len(&self) -> u64 {
-        self.reading.map_or_else(|| self.transfer.as_ref().map_or(0, Transfer::len), |(_, len)| len)
+        self.reading.map_or_else(|| self.large.as_ref().map_or(0, LargeState::len), |(_, len)| len)
     }
 
     /// What was done.
@@ -203,6 +216,11 @@ impl<A> Progress<A> {
     /// From now on, channels are new: those before belong to the listing.
     pub(super) fn list(&mut self) {
         self.unlisted = self.queue.len();
+    }
+
+    /// Whether the rounds have all channels of the listing, with the one that is made.
+    pub(super) fn has_told_all(&self) -> bool {
+        self.lists_from.is_none() && self.unlisted == 0
     }
 
     /// Takes a request, to hold it until there is something to reply.

@@ -2,10 +2,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tearless::mirror::ChannelFormat;
-
 use super::{Channel, Latest, Limits, Read, Source};
-use crate::message::{Ask, AskPiece, AskRound, Description, Interest, Reply, Request, Status, Writer, nanos};
+use crate::message::{Ask, AskPiece, AskRound, Interest, Reply, Request, nanos};
+use crate::testing::{ALIVE, described};
 
 /// The age of states once they are read.
 const AGE: Duration = Duration::from_secs(3);
@@ -33,25 +32,8 @@ impl Channel for Worker {
 /// The numbers of requests answer them.
 fn source(limits: Limits) -> (Source<Worker, u64>, u32) {
     let mut source = Source::new(7, limits);
-    let status = Status {
-        incarnation: 1,
-        pid: 1,
-        writer: Writer::Alive,
-        heartbeat_interval: None,
-        heartbeat_age: None,
-        opened_ago: None,
-        ended_ago: None,
-    };
-    let format = ChannelFormat {
-        codec: "bytes".into(),
-        type_name: "bytes".into(),
-        fingerprint: 1,
-        schema: None,
-        max_state_len: 1 << 20,
-        capacity: 1 << 20,
-    };
-    let description = Description { namespace: "fleet".into(), channel: "w".into(), instance: 1, format };
-    let key = source.add(Duration::ZERO, description, status, Worker { len: 1 << 20, now: Rc::default() });
+    let channel = described("w", 1 << 20);
+    let key = source.add(Duration::ZERO, channel, ALIVE, Worker { len: 1 << 20, now: Rc::default() });
     (source, key)
 }
 
@@ -123,6 +105,7 @@ fn large_states_that_are_kept_are_bounded_and_idle_ones_make_room() {
     for sink in [1, 2] {
         source.ask(begin, &round(sink, 1, 0), 1);
     }
+    source.replies(begin);
     let mut is_refused_at = |now, sink, id| {
         let is_refused = is_refused(source.ask(now, &piece(sink, id, key), id));
         if let Some(mut reading) = source.reading() {
@@ -136,4 +119,71 @@ fn large_states_that_are_kept_are_bounded_and_idle_ones_make_room() {
     assert!(!is_refused_at(begin + Duration::from_secs(4), 1, 3), "its own makes room");
     assert!(is_refused_at(begin + Duration::from_secs(8), 2, 3), "the other is active");
     assert!(!is_refused_at(begin + Duration::from_secs(9), 2, 4));
+}
+
+#[test]
+fn a_host_that_has_many_sinks_takes_no_places_from_others() {
+    let (mut source, _) = source(Limits { sinks: 5, sinks_of_host: 3, ..Limits::default() });
+    for id in 1..=40 {
+        let now = Duration::from_millis(10 * id);
+        for sink in [1, 2] {
+            assert!(!is_refused(source.ask(now, &round(sink, id, 7), id)));
+        }
+        let hostile = Request { host: "many".into(), ..round(100 + id, 1, 0) };
+        assert!(!is_refused(source.ask(now, &hostile, id)), "its newest make room");
+        source.changed(0);
+        source.replies(now);
+    }
+    let sinks: Vec<_> = source.reports().map(|sink| (sink.host, sink.rounds)).collect();
+    let of_many = sinks.iter().filter(|(host, _)| host == "many");
+    assert_eq!((sinks.len(), of_many.count()), (5, 3));
+    assert_eq!(sinks.iter().filter(|(host, rounds)| host == "b" && *rounds == 40).count(), 2);
+}
+
+#[test]
+fn a_sink_that_wants_others_each_time_does_not_keep_the_source_busy() {
+    const CHANNELS: usize = 10_000;
+    const PATTERNS: usize = 64;
+    let (mut source, first) = source(Limits::default());
+    source.remove(first);
+    for number in 0..CHANNELS {
+        let worker = Worker { len: 10, now: Rc::default() };
+        source.add(Duration::ZERO, described(&format!("w{number}"), 10), ALIVE, worker);
+    }
+    // All of these are compared, before the last one matches.
+    let patterns = |id: u64| {
+        let other = Interest { namespace: "fleet".into(), channel: format!("{id}{}", "?".repeat(120)) };
+        let all = Interest { namespace: "fleet".into(), channel: "*".into() };
+        [vec![other; PATTERNS - 1], vec![all]].concat()
+    };
+    let bytes: usize = patterns(1000).iter().map(|it| it.namespace.len() + it.channel.len()).sum();
+    let mut received = [0; 3];
+    let mut described = [0; 3];
+    let mut patient_has_all = false;
+    for id in 1..=4000 {
+        let now = Duration::from_millis(1000 + id);
+        let one = vec![Interest { namespace: "*".into(), channel: "*".into() }];
+        // The hostile one; one that has as many patterns, and stays with them; one with a single
+        // pattern, which comes later.
+        for (sink, interest) in [patterns(id), patterns(0), one].into_iter().enumerate() {
+            let mut request = round(sink as u64, id, 7);
+            let Ask::Round(ask) = &mut request.ask else { unreachable!() };
+            (ask.interest, ask.received) = (interest, vec![received[sink]]);
+            if sink < 2 || id > 500 {
+                source.ask(now, &request, sink as u64);
+            }
+        }
+        for (sink, reply) in source.replies(now) {
+            let sink = usize::try_from(sink).unwrap();
+            let Ok(Reply::Round(round, items)) = Reply::decode(&reply) else { panic!("a round") };
+            received[sink] = round.sequence;
+            described[sink] += items.filter(|item| item.as_ref().unwrap().description.is_some()).count();
+            patient_has_all |= sink == 1 && round.is_listed;
+        }
+        let is_late = id >= 600;
+        assert!(!is_late || described[2] == CHANNELS, "{id}: a single pattern comes first");
+    }
+    assert_eq!((described[1], patient_has_all), (CHANNELS, true));
+    let compared = described[0] * bytes;
+    assert!(compared > 0 && compared < 400_000_000, "{compared} bytes of patterns in 4 s");
 }

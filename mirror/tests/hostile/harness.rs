@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tearless::mirror::ChannelFormat;
-use tearless_mirror::message::{Ask, Description, Interest, Request, Status, VERSION, Writer};
+use tearless_mirror::message::{Ask, Description, Interest, Request, Status, VERSION};
 use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
 use tearless_mirror::source::{Channel, Latest, Limits, Read, Source};
+use tearless_mirror::testing::{ALIVE, described};
 
 /// The bytes as a message, which gets past version and checksum.
 fn sealed(body: &[u8]) -> Vec<u8> {
@@ -112,30 +112,8 @@ pub fn to_a_sink(replies: &[Vec<u8>]) {
 /// A source gets these requests, beside those of an honest sink, which it serves as ever.
 pub fn to_a_source(requests: &[Vec<u8>]) {
     let mut source: Source<Worker, bool> = Source::new(7, Limits { sinks: 4, ..Limits::default() });
-    let status = Status {
-        incarnation: 1,
-        pid: 2,
-        writer: Writer::Alive,
-        heartbeat_interval: None,
-        heartbeat_age: None,
-        opened_ago: None,
-        ended_ago: None,
-    };
-    let description = Description {
-        namespace: "fleet".into(),
-        channel: "w".into(),
-        instance: 1,
-        format: ChannelFormat {
-            codec: "bytes".into(),
-            type_name: "bytes".into(),
-            fingerprint: 1,
-            schema: None,
-            max_state_len: 100,
-            capacity: 10,
-        },
-    };
     let mut now = Duration::ZERO;
-    let key = source.add(now, description, status, Worker);
+    let key = source.add(now, described("w", 10), ALIVE, Worker);
     let mut sink = Sink::new("b", "a", 0xabcd_ef01_2345_6789, interest(), Options::default(), Map::default());
     let mut replied = 0;
     let mut asked = Vec::new();

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tearless::mirror::ChannelFormat;
 use tearless_mirror::message::{
-    Ask, AskRound, Content, Description, Interest, Item, ItemEncoder, Request, Round, State,
+    Ask, AskRound, Content, Interest, Item, ItemEncoder, Reply, Request, Round, State,
 };
+use tearless_mirror::testing::described;
 
 /// Valid messages, to be changed: the body between version and checksum.
 fn bodies(session: u64) -> Vec<Vec<u8>> {
@@ -19,19 +19,8 @@ fn bodies(session: u64) -> Vec<Vec<u8>> {
     let request = Request { sink: 5, host: "x".into(), id: 1, session: 7, ask: Ask::Round(ask) };
     let mut items = ItemEncoder::default();
     for (key, channel) in [(0, "w1"), (1, "other"), (2, "w1"), (3, &format!("w{session}"))] {
-        let description = Description {
-            namespace: "fleet".into(),
-            channel: channel.into(),
-            instance: 3,
-            format: ChannelFormat {
-                codec: "bytes".into(),
-                type_name: "t".into(),
-                fingerprint: 4,
-                schema: Some(b"schema".to_vec()),
-                max_state_len: 100,
-                capacity: 10,
-            },
-        };
+        let mut description = described(channel, 10);
+        description.format.schema = Some(b"schema".to_vec());
         let content = if key == 2 { Content::Large(70_000) } else { Content::Whole(b"state") };
         let state = Some(State { publication: u64::MAX - u64::from(key), age: Some(u64::MAX), content });
         let item =
@@ -47,7 +36,9 @@ fn bodies(session: u64) -> Vec<Vec<u8>> {
         held_us: u64::MAX,
         clock_us: u64::MAX,
     };
-    [request.encode(), items.finish(round)].map(|message| message[1..message.len() - 4].to_vec()).into()
+    [request.encode(), Reply::round(round, items)]
+        .map(|message| message[1..message.len() - 4].to_vec())
+        .into()
 }
 
 fn message() -> impl Strategy<Value = Vec<u8>> {

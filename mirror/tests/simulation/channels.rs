@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tearless::hub::Pattern;
-use tearless::mirror::ChannelFormat;
 use tearless_mirror::message::{Description, Status, Writer};
 use tearless_mirror::sink::{Copies, Mirrored};
 use tearless_mirror::source::{Channel, Latest, Read};
+use tearless_mirror::testing::{ALIVE, described};
 
 use crate::network::Random;
 
@@ -74,15 +74,7 @@ pub struct Truth {
 
 impl Truth {
     pub fn new(now: Duration, instance: u64) -> Truth {
-        let status = Status {
-            incarnation: 0,
-            pid: 0,
-            writer: Writer::Alive,
-            heartbeat_interval: None,
-            heartbeat_age: None,
-            opened_ago: None,
-            ended_ago: None,
-        };
+        let status = Status { incarnation: 0, ..ALIVE };
         let mut truth = Truth { instance, published_at: Vec::new(), status, times: Vec::new(), key: 0 };
         truth.set_status(now, Writer::Alive);
         truth
@@ -114,19 +106,7 @@ impl Truth {
     }
 
     pub fn described(&self, (namespace, channel): Name) -> Description {
-        Description {
-            namespace: namespace.into(),
-            channel: channel.into(),
-            instance: self.instance,
-            format: ChannelFormat {
-                codec: "bytes".into(),
-                type_name: "bytes".into(),
-                fingerprint: 1,
-                schema: None,
-                max_state_len: 1 << 20,
-                capacity: 64,
-            },
-        }
+        Description { namespace: namespace.into(), instance: self.instance, ..described(channel, 64) }
     }
 }
 

@@ -4,8 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tearless::mirror::ChannelFormat;
-use tearless_mirror::message::{Description, Status, Writer};
+use tearless_mirror::message::{Description, Status};
 use tearless_mirror::sink::{Copies, Mirrored};
 use tearless_mirror::source::{Channel, Latest, Read};
 
@@ -83,33 +82,7 @@ impl Mirrored for Copy {
     fn remove(self) {}
 }
 
-pub const ALIVE: Status = Status {
-    incarnation: 1,
-    pid: 100,
-    writer: Writer::Alive,
-    heartbeat_interval: None,
-    heartbeat_age: None,
-    opened_ago: None,
-    ended_ago: None,
-};
-
 /// One channel of ten is a summary.
 pub fn name(channel: usize) -> String {
     format!("worker-{channel}{}", if channel.is_multiple_of(10) { "-summary" } else { "" })
-}
-
-pub fn described(channel: usize, len: usize) -> Description {
-    Description {
-        namespace: "fleet".into(),
-        channel: name(channel),
-        instance: channel as u64 + 1,
-        format: ChannelFormat {
-            codec: "postcard".into(),
-            type_name: "fleet::State".into(),
-            fingerprint: 1,
-            schema: None,
-            max_state_len: 1 << 20,
-            capacity: len as u64,
-        },
-    }
 }

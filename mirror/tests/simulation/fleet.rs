@@ -8,8 +8,9 @@ use tearless_mirror::message::{Interest, Reply, Request};
 use tearless_mirror::pace::Pace;
 use tearless_mirror::sink::{Options, Sink};
 use tearless_mirror::source::{Limits, Source};
+use tearless_mirror::testing::{ALIVE, described};
 
-use crate::counted::{ALIVE, Copied, Memory, Worker, described, name};
+use crate::counted::{Copied, Memory, Worker, name};
 use crate::links::{Links, path};
 
 /// Bytes a second of a link of 1 Gbit/s.
@@ -27,6 +28,11 @@ pub struct Fleet {
     /// So many of the origins never answer, or refuse all that is asked.
     pub dead: usize,
     pub refuses: bool,
+    /// So many of the others have a link of their own that is so slow: they are not measured.
+    pub slow: usize,
+    pub slow_link: u64,
+    /// Bytes of each of their states.
+    pub slow_state: usize,
     /// Levels of routers between them.
     pub routers: usize,
     /// Channels of each origin.
@@ -53,6 +59,9 @@ impl Default for Fleet {
             origins: 10,
             dead: 0,
             refuses: false,
+            slow: 0,
+            slow_link: GIGABIT,
+            slow_state: 256,
             routers: 0,
             channels: 10,
             state: 256,
@@ -67,7 +76,7 @@ impl Default for Fleet {
     }
 }
 
-/// What was measured, of the origins that answer.
+/// What was measured, of the origins that answer, and are not slow.
 #[derive(Debug, Default)]
 pub struct Figures {
     /// Until each copy had a state.
@@ -77,6 +86,8 @@ pub struct Figures {
     /// Bytes a second that the readers' links have brought, and sent.
     pub down: f64,
     pub up: f64,
+    /// Bytes a second of replies from the slow ones.
+    pub slow: f64,
     /// For how long copies have been behind, at any moment after the first states.
     pub median: Duration,
     pub worst: Duration,
@@ -144,7 +155,7 @@ impl Fleet {
         now += time / 4;
         world.run_until(now);
         world.links.links.iter_mut().for_each(|link| (link.bytes, link.longest_wait) = (0, Duration::ZERO));
-        let rounds = world.rounds();
+        let (rounds, slow) = (world.rounds(), world.bytes_of_slow());
         let mut behind = Vec::new();
         let end = now + time;
         while now < end {
@@ -155,7 +166,7 @@ impl Fleet {
         behind.sort_unstable();
         let bytes =
             |way: usize| world.readers.iter().map(|links| world.links.links[links[way]].bytes as f64).sum();
-        let mirrors = || world.alive().map(|(mirror, _)| mirror);
+        let mirrors = || world.measured().map(|(mirror, _)| mirror);
         let states: Vec<u64> = mirrors()
             .flat_map(|mirror| mirror.copied.borrow().states.iter().map(Cell::get).collect::<Vec<_>>())
             .collect();
@@ -166,6 +177,7 @@ impl Fleet {
             rounds: (world.rounds() - rounds) as f64 / seconds,
             up: up / seconds,
             down: down / seconds,
+            slow: (world.bytes_of_slow() - slow) as f64 / seconds,
             median: behind.get(behind.len() / 2).copied().unwrap_or_default(),
             worst: behind.last().copied().unwrap_or_default(),
             queue: world.links.links.iter().map(|link| link.longest_wait).max().unwrap_or_default(),
@@ -188,13 +200,15 @@ impl World {
         let origins = (0..fleet.origins).map(|at| {
             let publication = Rc::new(Cell::new(1));
             let mut source = Source::new(at as u64 + 1, Limits::default());
+            let is_slow = (fleet.dead..fleet.dead + fleet.slow).contains(&at);
+            let len = if is_slow { fleet.slow_state } else { fleet.state };
             let keys = (0..fleet.channels).map(|channel| {
-                let worker = Worker { publication: Rc::clone(&publication), len: fleet.state };
-                source.add(Duration::ZERO, described(channel, fleet.state), ALIVE, worker)
+                let worker = Worker { publication: Rc::clone(&publication), len };
+                source.add(Duration::ZERO, described(&name(channel), len as u64), ALIVE, worker)
             });
             let keys = keys.collect();
             let (polls_at, began_at) = (Duration::MAX, Duration::ZERO);
-            let links = pair(fleet.origin_link);
+            let links = pair(if is_slow { fleet.slow_link } else { fleet.origin_link });
             Origin { source, keys, publication, began_at, polls_at, links, router: at / behind }
         });
         let origins = origins.collect();
@@ -207,7 +221,7 @@ impl World {
                 let name = format!("host-{origin}");
                 let memory = Memory(Rc::clone(&copied));
                 let sink = Sink::new(&host, &name, id, interest, fleet.options, memory);
-                let sink = sink.paced(pace.clone());
+                let sink = sink.paced(&pace);
                 Mirror { sink, copied, polls_at: Duration::MAX }
             };
             (0..fleet.origins).map(of_origin).collect()
@@ -225,9 +239,10 @@ impl World {
         world
     }
 
-    /// The mirrors of origins that answer, with these.
-    fn alive(&self) -> impl Iterator<Item = (&Mirror, &Origin)> {
-        let of_reader = |mirrors| std::iter::zip(mirrors, &self.origins).skip(self.fleet.dead);
+    /// The mirrors of origins that are measured, with these.
+    fn measured(&self) -> impl Iterator<Item = (&Mirror, &Origin)> {
+        let of_reader =
+            |mirrors| std::iter::zip(mirrors, &self.origins).skip(self.fleet.dead + self.fleet.slow);
         self.mirrors.iter().flat_map(of_reader)
     }
 
@@ -238,7 +253,7 @@ impl World {
 
     fn has_joined(&self) -> bool {
         let wanted = self.wanted();
-        self.alive().all(|(mirror, _)| {
+        self.measured().all(|(mirror, _)| {
             let copied = mirror.copied.borrow();
             copied.states.len() == wanted && copied.states.iter().all(|states| states.get() > 0)
         })
@@ -248,10 +263,18 @@ impl World {
         self.mirrors.iter().flatten().map(|mirror| mirror.sink.report(self.links.now).rounds).sum()
     }
 
+    fn bytes_of_slow(&self) -> u64 {
+        let slow = |of: &[Mirror]| -> u64 {
+            let mirrors = of.iter().skip(self.fleet.dead).take(self.fleet.slow);
+            mirrors.map(|mirror| mirror.sink.report(self.links.now).bytes).sum()
+        };
+        self.mirrors.iter().map(|of| slow(of)).sum()
+    }
+
     /// For how long each copy is behind.
     fn sample(&self, behind: &mut Vec<Duration>) {
         let Some(period) = self.fleet.period else { return };
-        for (mirror, origin) in self.alive() {
+        for (mirror, origin) in self.measured() {
             for publication in &mirror.copied.borrow().publications {
                 // The first publication, which has the number 1, is of the beginning.
                 let next = origin.began_at + period * u32::try_from(publication.get()).unwrap();

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tearless::mirror::ChannelFormat;
-use tearless_mirror::message::{Description, Interest, Request, Status, Writer};
+use tearless_mirror::message::{Description, Interest, Request, Status};
 use tearless_mirror::sink::{Copies, Mirrored, Options, Sink};
 use tearless_mirror::source::{Channel, Latest, Limits, Read, Source};
+use tearless_mirror::testing::{ALIVE, described};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -108,31 +108,10 @@ impl Pair {
 
     /// A channel with states of this length.
     fn add(&mut self, len: usize) {
-        let description = Description {
-            namespace: "fleet".into(),
-            channel: format!("w{}", self.workers.len()),
-            instance: 1,
-            format: ChannelFormat {
-                codec: "bytes".into(),
-                type_name: "bytes".into(),
-                fingerprint: 1,
-                schema: None,
-                max_state_len: 1 << 30,
-                capacity: len as u64,
-            },
-        };
-        let status = Status {
-            incarnation: 1,
-            pid: 2,
-            writer: Writer::Alive,
-            heartbeat_interval: None,
-            heartbeat_age: None,
-            opened_ago: None,
-            ended_ago: None,
-        };
+        let description = described(&format!("w{}", self.workers.len()), len as u64);
         let latest = Rc::new(Cell::new((1, self.now.get())));
         let worker = Worker { len, now: Rc::clone(&self.now), latest: Rc::clone(&latest) };
-        let key = self.source.add(self.now.get(), description, status, worker);
+        let key = self.source.add(self.now.get(), description, ALIVE, worker);
         self.workers.push((key, latest));
     }
 

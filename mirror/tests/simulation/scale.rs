@@ -152,3 +152,25 @@ fn a_rate_is_kept() {
         assert!((70e3..115e3).contains(&figures.down), "{} bytes a second", figures.down);
     }
 }
+
+#[test]
+fn an_origin_on_a_slow_link_of_its_own_slows_down_no_other() {
+    let is_long = std::env::var("TEARLESS_LONG").is_ok();
+    let links: &[u64] =
+        if is_long { &[10_000, 20_000, 50_000, 100_000, 200_000, 500_000] } else { &[50_000, 100_000] };
+    for (origins, state) in [(2, 20_000), (2, 60_000), (3, 20_000), (10, 20_000), (10, 60_000)] {
+        // Its states fill any of these links, in pieces.
+        let one = Fleet { origins, state, slow: 1, slow_state: 200_000, ..Fleet::default() };
+        let all = Fleet { period: Some(milliseconds(1000)), ..one };
+        let without = all.run(milliseconds(20_000));
+        for slow_link in links.iter().copied() {
+            let with = Fleet { slow_link, ..all.clone() }.run(milliseconds(20_000));
+            println!(
+                "{origins} hosts, {state} bytes, one at {slow_link} B/s: the others are {:?} behind, not {:?}",
+                with.worst, without.worst
+            );
+            assert!(with.worst <= without.worst + milliseconds(100), "{:?} behind", with.worst);
+            assert!(with.slow > 0.8 * slow_link as f64, "{} bytes a second of its link", with.slow);
+        }
+    }
+}

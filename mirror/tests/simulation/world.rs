@@ -192,7 +192,7 @@ impl World {
             let copying = Copying { patterns: Rc::new(RefCell::new(patterns)), ..host.copying.clone() };
             host.wants.push(copying.clone());
             let (name, of) = (format!("h{at}"), format!("h{origin}"));
-            let sink = Sink::new(&name, &of, *id, interest, options, copying).paced(pace.clone());
+            let sink = Sink::new(&name, &of, *id, interest, options, copying).paced(&pace);
             host.sinks.push((*origin, sink));
         }
         host.polls_at.fill(Duration::MAX);

@@ -5,21 +5,14 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::message::is_host_name;
+
 /// The number is the version of the keys; messages have one of their own.
 pub(super) const PREFIX: &str = "tearless/1/";
-pub(super) const MAX_HOST_LEN: usize = 64;
 /// More tokens are ignored.
 const MAX_TOKENS: usize = 16_384;
-/// A token that so many rounds miss is gone, although its end was not announced.
+/// A token that so many looks at all miss is gone, although its end was not announced.
 const MAX_MISSED: u8 = 3;
-
-/// Whether a host may have this name. A copy is called `HOST/CHANNEL`: with a slash, a host could
-/// take the name of a copy from another. Other characters have a meaning in patterns, or in
-/// terminals.
-pub(super) fn is_host_name(name: &str) -> bool {
-    (1..=MAX_HOST_LEN).contains(&name.len())
-        && !name.chars().any(|c| matches!(c, '/' | '*' | '?') || c.is_control())
-}
 
 /// The keys of `host`: that under which it is asked, and those of its tokens.
 pub(super) fn keys_of(host: &str) -> String {
@@ -134,7 +127,7 @@ impl Hosts {
         }
     }
 
-    /// A round that began at `began` has seen all tokens.
+    /// A look at all that began at `began` has seen all tokens.
     fn conclude(&self, began: Instant) {
         self.lock().retain(|_, sight| {
             sight.missed = if sight.confirmed < began { sight.missed + 1 } else { 0 };
@@ -163,13 +156,13 @@ impl Hosts {
 }
 
 /// A look at all tokens. It concludes when it is dropped, unless it failed.
-pub(super) struct Round {
+pub(super) struct Resync {
     hosts: Arc<Hosts>,
     began: Instant,
     failed: std::sync::atomic::AtomicBool,
 }
 
-impl Round {
+impl Resync {
     pub fn begin(hosts: Arc<Hosts>, began: Instant) -> Self {
         Self { hosts, began, failed: false.into() }
     }
@@ -184,7 +177,7 @@ impl Round {
     }
 }
 
-impl Drop for Round {
+impl Drop for Resync {
     fn drop(&mut self) {
         if !*self.failed.get_mut() {
             self.hosts.conclude(self.began);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::MAX_HOST_BYTES;
 use authority::Authority;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -78,7 +79,7 @@ fn hosts_ask_each_other_in_both_directions() {
     );
     assert_eq!(ask(&a, "nowhere", b"hello"), None);
     assert_eq!(ask(&a, "a", b"hello"), None, "a host does not ask itself");
-    assert_eq!(ask(&a, "rack 7 $", &vec![7; MAX_MESSAGE_LEN + 1]), None);
+    assert_eq!(ask(&a, "rack 7 $", &vec![7; MAX_REPLY_BYTES + 1]), None);
 }
 
 #[test]
@@ -275,14 +276,14 @@ fn beyond_loopback_tls_is_needed_unless_insecurity_is_allowed() {
             let error = refusal(&options);
             assert!(matches!(error, CarrierError::Insecure { .. }), "{error}");
             assert!(error.to_string().contains("--allow-insecure"), "{error}");
-            check(&ZenohOptions { allow_insecure: true, ..options }).unwrap();
+            ZenohOptions { allow_insecure: true, ..options }.check().unwrap();
         }
     }
 }
 
 #[test]
 fn wrong_options_are_refused_in_words() {
-    for host in ["", "a/b", "a*", "?", "a\u{7}", &"x".repeat(MAX_HOST_LEN + 1)] {
+    for host in ["", "a/b", "a*", "?", "a\u{7}", &"x".repeat(MAX_HOST_BYTES + 1)] {
         assert!(matches!(refusal(&peer(host, at(1), vec![])), CarrierError::Host { .. }), "{host:?}");
     }
     assert!(matches!(refusal(&peer("a", vec![], vec![])), CarrierError::NoEndpoint));

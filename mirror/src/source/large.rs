@@ -1,4 +1,4 @@
-//! A large state that a sink asks for in pieces: the sending half of a transfer.
+//! A large state that a sink asks for in pieces: how it is read, kept and sent.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ pub struct Reading<C, A> {
 }
 
 impl<C: Channel, A> Reading<C, A> {
-    /// A reading that takes over the memory of the transfer before.
+    /// A reading that takes over the memory of the state before.
     pub(super) fn new(
         request: &Request,
         ask: AskPiece,
         channel: C,
-        former: Option<Transfer>,
+        former: Option<LargeState>,
         answer: A,
     ) -> Self {
         let payload = former.map(|it| it.payload).unwrap_or_default();
@@ -42,10 +42,10 @@ impl<C: Channel, A> Reading<C, A> {
         self.checksum = crc32c::crc32c(&self.payload);
     }
 
-    /// What was asked for, the means to answer, and the transfer of the state that was read.
-    pub(super) fn into_transfer(self) -> (AskPiece, A, Option<Transfer>) {
+    /// What was asked for, the means to answer, and the state that was read.
+    pub(super) fn into_large(self) -> (AskPiece, A, Option<LargeState>) {
         let (key, checksum, payload) = (self.ask.key, self.checksum, self.payload);
-        let transfer = self.read.map(|(read, read_at)| Transfer {
+        let state = self.read.map(|(read, read_at)| LargeState {
             key,
             read,
             read_at,
@@ -53,12 +53,12 @@ impl<C: Channel, A> Reading<C, A> {
             checksum,
             payload,
         });
-        (self.ask, self.answer, transfer)
+        (self.ask, self.answer, state)
     }
 }
 
-/// A transfer under way.
-pub(super) struct Transfer {
+/// A large state that is kept for the pieces to come.
+pub(super) struct LargeState {
     key: u32,
     read: Read,
     read_at: Duration,
@@ -67,7 +67,7 @@ pub(super) struct Transfer {
     payload: Vec<u8>,
 }
 
-impl Transfer {
+impl LargeState {
     pub(super) fn len(&self) -> u64 {
         self.payload.len() as u64
     }
