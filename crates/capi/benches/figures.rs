@@ -29,6 +29,7 @@ type Small = [u64; SMALL / 8];
 
 /// The functions of the shared library that are measured.
 struct Functions {
+    abi_version: unsafe extern "C" fn() -> u32,
     read: unsafe extern "C" fn(*mut tl_reader, *mut c_void, usize, *mut tl_info) -> tl_status,
     view: unsafe extern "C" fn(*mut tl_reader, *mut tl_view) -> tl_status,
     release: unsafe extern "C" fn(*mut tl_view) -> tl_status,
@@ -75,6 +76,7 @@ impl Functions {
         let opened = unsafe { open(name.as_ptr(), ptr::null(), &raw mut namespace) };
         assert_eq!(opened, tl_status::TL_OK);
         Functions {
+            abi_version: function!(b"tl_abi_version"),
             read: function!(b"tl_reader_read"),
             view: function!(b"tl_reader_view"),
             release: function!(b"tl_view_release"),
@@ -240,6 +242,15 @@ fn main() {
                 }
             }),
         ),
+        ("a call that returns a constant, C", {
+            let version = c.abi_version;
+            Box::new(move |_| {
+                for _ in 0..BATCH {
+                    // SAFETY: it takes nothing.
+                    black_box(unsafe { version() });
+                }
+            })
+        }),
         ("read 64 B, C", {
             let (mut into, mut info) = (state, tl_info::default());
             let read = c.read;

@@ -129,27 +129,24 @@ fn check_len(memory: *const c_void, len: usize, what: &str) -> Result {
     Ok(())
 }
 
-/// Calls a function for states of a length that the compiler knows, which it copies by a few moves,
-/// or otherwise for states of any length: `by_len!(len, of_len, of_any, (arguments))`.
-macro_rules! by_len {
-    ($len:expr, $of_len:ident, $of_any:ident, $arguments:tt) => {
-        $crate::boundary::by_len!(
-            $len, $of_len, $of_any, $arguments: 8 16 24 32 40 48 56 64 72 80 88 96 104 112 120 128
-        )
+/// A function for each length of a few whole words, which the compiler then copies by a few moves:
+/// `by_words!(Type: function)` is an array whose first element is for one word.
+macro_rules! by_words {
+    ($of:ty: $function:ident) => {
+        $crate::boundary::by_words!($of: $function; 8 16 24 32 40 48 56 64 72 80 88 96 104 112 120 128)
     };
-    ($len:expr, $of_len:ident, $of_any:ident, $arguments:tt: $($known:literal)*) => {
-        match $len {
-            $($known => $crate::boundary::by_len!(call $of_len, $known, $arguments),)*
-            // SAFETY: the caller's promise.
-            _ => unsafe { $of_any $arguments },
-        }
-    };
-    (call $of_len:ident, $known:literal, $arguments:tt) => {
-        // SAFETY: the caller's promise, and it is the length.
-        unsafe { $of_len::<$known> $arguments }
+    ($of:ty: $function:ident; $($len:literal)*) => {
+        [$($function::<$len> as $of),*]
     };
 }
-pub(crate) use by_len;
+pub(crate) use by_words;
+
+/// The element of an array of [`by_words`] for a length, if it has one.
+#[inline(always)]
+pub(crate) fn of_len<F: Copy>(functions: &[F], len: usize) -> Option<F> {
+    // A length of other than whole words becomes a large number, and so does 0.
+    functions.get(len.wrapping_sub(8).rotate_right(3)).copied()
+}
 
 /// Where a result goes.
 pub(crate) struct Out<T>(*mut T);
@@ -293,4 +290,23 @@ pub(crate) fn duration(nanos: i64, what: &str) -> Result<Duration> {
 /// Nanoseconds for C; -1 for none.
 pub(crate) fn nanos(duration: Option<Duration>) -> i64 {
     duration.map_or(-1, |duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::tl_error_message;
+
+    #[test]
+    fn a_panic_ends_at_the_boundary() {
+        // SAFETY: the text of this thread ends with a zero byte, and stays until the next call.
+        let message = || unsafe { CStr::from_ptr(tl_error_message()) }.to_str().unwrap().to_owned();
+        assert_eq!(call(|| panic!("made by a test")), tl_status::TL_PANIC);
+        assert_eq!(message(), "tearless has a fault, please report it: made by a test");
+        assert_eq!(call(|| panic!("number {}", 7)), tl_status::TL_PANIC);
+        assert_eq!(message(), "tearless has a fault, please report it: number 7");
+        assert_eq!(call(|| panic::panic_any(7)), tl_status::TL_PANIC);
+        assert_eq!(message(), "tearless has a fault, please report it: without a text");
+        assert_eq!(call(|| Ok(tl_status::TL_OK)), tl_status::TL_OK);
+    }
 }

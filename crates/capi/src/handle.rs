@@ -2,13 +2,16 @@
 //!
 //! A handle begins with a mark that says of which kind it is, and whether it is used or closed. C
 //! can't be kept from using what it has closed. So the memory of the last closed handles is kept
-//! for a while, and a use of them is an error instead of a crash.
+//! for a while, and a use of them is an error instead of a crash. After that while it becomes the
+//! next handle of the same kind.
 
 use std::cell::{RefCell, UnsafeCell};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::status::{Failure, Result, tl_status};
+use crate::status::{Failure, tl_status};
 
 /// How many closed handles a thread remembers.
 const REMEMBERED: usize = 128;
@@ -30,7 +33,8 @@ pub(crate) trait Kind: Sized + Send + 'static {
 #[repr(C)]
 pub(crate) struct Handle<T> {
     mark: AtomicU32,
-    contents: UnsafeCell<Option<T>>,
+    /// Taken when it is closed.
+    contents: UnsafeCell<ManuallyDrop<T>>,
 }
 
 /// The handle that an address leads to, which no other call uses as long as this lives.
@@ -42,8 +46,18 @@ pub(crate) struct Used<'a, T: Kind> {
 impl<T: Kind> Handle<T> {
     /// The address of a new handle, for C.
     pub(crate) fn open(contents: T) -> *mut Handle<T> {
-        let (mark, contents) = (AtomicU32::new(T::MARK + OPEN), UnsafeCell::new(Some(contents)));
-        Box::into_raw(Box::new(Handle { mark, contents }))
+        let contents = UnsafeCell::new(ManuallyDrop::new(contents));
+        let handle = Handle { mark: AtomicU32::new(T::MARK + OPEN), contents };
+        match take_oldest(T::MARK) {
+            Some(address) => {
+                let address = address.cast::<Handle<T>>();
+                // SAFETY: from a box of this kind, by its mark, and nothing else owns it any more.
+                // What is there is empty, so nothing is left to drop.
+                unsafe { address.write(handle) };
+                address
+            }
+            None => Box::into_raw(Box::new(handle)),
+        }
     }
 
     /// The handle at an address, if it is one of this kind that is open and not used.
@@ -52,86 +66,43 @@ impl<T: Kind> Handle<T> {
     ///
     /// `address` is NULL, or that of a handle of any kind which is open, or is one of the last that
     /// were closed.
-    #[inline]
-    unsafe fn at<'a>(address: *const Handle<T>) -> Result<&'a Handle<T>> {
-        if address.is_null() || !address.is_aligned() {
-            return Err(no_handle::<T>(address.is_null()));
+    #[inline(always)]
+    unsafe fn at<'a>(address: *const Handle<T>) -> Result<&'a Handle<T>, Unusable<T>> {
+        if address.is_null() {
+            return Err(Unusable::Null);
+        }
+        if !address.is_aligned() {
+            return Err(Unusable::NotAligned);
         }
         // SAFETY: every handle begins with its mark. One of another kind may be smaller than this,
         // so there is no reference to the whole before the mark was looked at.
         let mark = unsafe { &*address.cast::<AtomicU32>() };
-        // Relaxed: nothing is read by it but the mark.
-        let mark = mark.load(Ordering::Relaxed);
+        // Acquire: what the last call has done to the contents, maybe in another thread, comes
+        // before what this one does. Pairs with the release in `Used::drop`.
+        let mark = mark.load(Ordering::Acquire);
         if mark != T::MARK + OPEN {
-            return Err(unusable::<T>(mark));
+            return Err(Unusable::marked(mark));
         }
         // SAFETY: a handle of this kind is there.
         Ok(unsafe { &*address })
     }
 
-    /// The same, marked in one step, so that of two threads one is refused.
-    ///
-    /// # Safety
-    ///
-    /// As of [`Handle::at`].
-    #[inline]
-    unsafe fn claim<'a>(address: *const Handle<T>, state: u32) -> Result<&'a Handle<T>> {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { Handle::at(address)? };
-        // Acquire: what the last call has done to the contents, maybe in another thread, comes
-        // before what this one does. Pairs with the release in `Used::drop`.
-        let claimed = handle.mark.compare_exchange(
-            T::MARK + OPEN,
-            T::MARK + state,
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        );
-        claimed.map(|_| handle).map_err(unusable::<T>)
-    }
-
     /// For calls that one thread makes at a time.
     ///
-    /// # Safety
-    ///
-    /// As of [`Handle::at`].
-    #[inline]
-    pub(crate) unsafe fn using<'a>(address: *mut Handle<T>) -> Result<Used<'a, T>> {
-        // SAFETY: the caller's promise.
-        let handle = unsafe { Handle::claim(address, USED)? };
-        // SAFETY: a handle of this kind that is open, whose contents no other call uses.
-        let contents = unsafe { &mut *handle.contents.get() };
-        // Only closed handles are empty.
-        contents
-            .as_mut()
-            .map(|contents| Used { handle, contents })
-            .ok_or_else(|| unusable::<T>(T::MARK + CLOSED))
-    }
-
-    /// [`Handle::using`] for the fast path of a call: `None` if there is an error to tell.
-    ///
-    /// Marks in two steps, which costs no locked instruction. The header says that threads must not
-    /// use the handle at the same time; this finds most of those that do.
+    /// Marks the handle in two steps, which costs no locked instruction. The header says that
+    /// threads must not use it at the same time; this finds most of those that do.
     ///
     /// # Safety
     ///
     /// As of [`Handle::at`].
     #[inline(always)]
-    pub(crate) unsafe fn using_fast<'a>(address: *mut Handle<T>) -> Option<Used<'a, T>> {
-        if address.is_null() || !address.is_aligned() {
-            return None;
-        }
-        // SAFETY: as in `at`.
-        let mark = unsafe { &*address.cast::<AtomicU32>() };
-        // Acquire: as in `claim`.
-        if mark.load(Ordering::Acquire) != T::MARK + OPEN {
-            return None;
-        }
-        // SAFETY: a handle of this kind is there.
-        let handle = unsafe { &*address };
+    pub(crate) unsafe fn using<'a>(address: *mut Handle<T>) -> Result<Used<'a, T>, Unusable<T>> {
+        // SAFETY: the caller's promise.
+        let handle = unsafe { Handle::at(address)? };
         // SAFETY: it is open, and no other call uses its contents.
-        let contents = unsafe { &mut *handle.contents.get() }.as_mut()?;
+        let contents = unsafe { &mut *handle.contents.get() };
         handle.mark.store(T::MARK + USED, Ordering::Relaxed);
-        Some(Used { handle, contents })
+        Ok(Used { handle, contents })
     }
 
     /// For calls that several threads make at a time.
@@ -139,7 +110,7 @@ impl<T: Kind> Handle<T> {
     /// # Safety
     ///
     /// As of [`Handle::at`]; no thread closes the handle during `'a`.
-    pub(crate) unsafe fn shared<'a>(address: *const Handle<T>) -> Result<&'a T>
+    pub(crate) unsafe fn shared<'a>(address: *const Handle<T>) -> Result<&'a T, Unusable<T>>
     where
         T: Sync,
     {
@@ -147,8 +118,7 @@ impl<T: Kind> Handle<T> {
         let handle = unsafe { Handle::at(address)? };
         // SAFETY: a handle of this kind that is open and is not closed during `'a`: its contents
         // are only read.
-        let contents = unsafe { &*handle.contents.get() };
-        contents.as_ref().ok_or_else(|| unusable::<T>(T::MARK + CLOSED))
+        Ok(unsafe { &*handle.contents.get() })
     }
 
     /// Closes the handle and returns its contents; `None` for NULL.
@@ -156,39 +126,67 @@ impl<T: Kind> Handle<T> {
     /// # Safety
     ///
     /// As of [`Handle::at`]; no other thread uses the handle.
-    pub(crate) unsafe fn close(address: *mut Handle<T>) -> Result<Option<T>> {
+    pub(crate) unsafe fn close(address: *mut Handle<T>) -> Result<Option<T>, Unusable<T>> {
         if address.is_null() {
             return Ok(None);
         }
         // SAFETY: the caller's promise.
-        let handle = unsafe { Handle::claim(address, CLOSED)? };
+        let handle = unsafe { Handle::at(address)? };
+        // In one step, so that of two threads one is refused. Acquire: as in `at`.
+        let (open, closed) = (T::MARK + OPEN, T::MARK + CLOSED);
+        let exchanged = handle.mark.compare_exchange(open, closed, Ordering::Acquire, Ordering::Relaxed);
+        exchanged.map_err(Unusable::marked)?;
         // SAFETY: it was open, and from the mark on every other call is refused.
-        let contents = unsafe { (*handle.contents.get()).take() };
+        // They are there, since only this call takes them.
+        let contents = unsafe { ManuallyDrop::take(&mut *handle.contents.get()) };
         remember(Closed {
+            mark: T::MARK,
             address: address.cast(),
             // SAFETY: called once, with the address that `open` got from a box.
             free: |address| drop(unsafe { Box::from_raw(address.cast::<Handle<T>>()) }),
         });
-        Ok(contents)
+        Ok(Some(contents))
     }
 }
 
-#[cold]
-fn no_handle<T: Kind>(is_null: bool) -> Failure {
-    let what = if is_null { "NULL" } else { "no address of a handle" };
-    Failure::invalid(format!("the {} is {what}: use one that was opened", T::NAME))
+/// Why there is no handle that can be used. Becomes a [`Failure`] where that is told: a fast path
+/// needs no text.
+pub(crate) enum Unusable<T> {
+    Null,
+    /// An address that no handle has.
+    NotAligned,
+    /// The mark that is there instead of an open one.
+    Marked(u32, PhantomData<fn(T)>),
 }
 
-#[cold]
-fn unusable<T: Kind>(mark: u32) -> Failure {
-    let name = T::NAME;
-    match mark.wrapping_sub(T::MARK) {
-        USED => Failure::new(
-            tl_status::TL_IN_USE,
-            format!("two threads use the same {name} at the same time: use it in one, or behind a lock"),
-        ),
-        CLOSED => Failure::new(tl_status::TL_CLOSED, format!("the {name} was closed: open another one")),
-        _ => Failure::invalid(format!("this is no {name}: use one that was opened and not closed since")),
+impl<T: Kind> Unusable<T> {
+    fn marked(mark: u32) -> Unusable<T> {
+        Unusable::Marked(mark, PhantomData)
+    }
+}
+
+impl<T: Kind> From<Unusable<T>> for Failure {
+    #[cold]
+    fn from(unusable: Unusable<T>) -> Failure {
+        let name = T::NAME;
+        let mark = match unusable {
+            Unusable::Null => {
+                return Failure::invalid(format!("the {name} is NULL: use one that was opened"));
+            }
+            Unusable::NotAligned => {
+                let text = format!("the {name} is no address of a handle: use one that was opened");
+                return Failure::invalid(text);
+            }
+            Unusable::Marked(mark, _) => mark,
+        };
+        match mark.wrapping_sub(T::MARK) {
+            USED => Failure::new(
+                tl_status::TL_IN_USE,
+                format!("two threads use the same {name} at the same time: use it in one, or behind a lock"),
+            ),
+            CLOSED => Failure::new(tl_status::TL_CLOSED, format!("the {name} was closed: open another one")),
+            _ => Failure::invalid(format!("this is no {name}: use one that was opened and not closed since")),
+        }
     }
 }
 
@@ -218,6 +216,8 @@ impl<T: Kind> DerefMut for Used<'_, T> {
 
 /// The memory of a closed handle.
 struct Closed {
+    /// Its kind.
+    mark: u32,
     address: *mut (),
     free: fn(*mut ()),
 }
@@ -228,23 +228,40 @@ impl Drop for Closed {
     }
 }
 
-/// The last handles that a thread has closed, as a ring.
+/// The last handles that a thread has closed, as a ring. One more than are remembered, because the
+/// oldest may be taken.
 struct Last {
-    closed: [Option<Closed>; REMEMBERED],
+    closed: [Option<Closed>; REMEMBERED + 1],
+    /// The place of the oldest once all are in use, and of the next one.
     next: usize,
 }
 
-/// Keeps the memory of a closed handle, and frees that of the oldest. Each thread has its own,
-/// so no thread waits for another, also in a fork.
+thread_local! {
+    /// Each thread has its own, so no thread waits for another, also in a fork.
+    static LAST: RefCell<Last> =
+        const { RefCell::new(Last { closed: [const { None }; REMEMBERED + 1], next: 0 }) };
+}
+
+/// Keeps the memory of a closed handle, and frees that of the oldest.
 fn remember(closed: Closed) {
-    thread_local! {
-        static LAST: RefCell<Last> = const { RefCell::new(Last { closed: [const { None }; REMEMBERED], next: 0 }) };
-    }
     // A thread that ends remembers nothing any more.
     let _ = LAST.try_with(|last| {
         let mut last = last.borrow_mut();
         let next = last.next;
         last.closed[next] = Some(closed);
-        last.next = (next + 1) % REMEMBERED;
+        last.next = if next == REMEMBERED { 0 } else { next + 1 };
     });
+}
+
+/// The memory of the oldest handle, if it is of this kind and as many others are remembered. It is
+/// taken once before each that is remembered, so that the others stay as many.
+fn take_oldest(mark: u32) -> Option<*mut ()> {
+    let taken = LAST.try_with(|last| {
+        let mut last = last.borrow_mut();
+        let next = last.next;
+        let oldest = last.closed[next].take_if(|oldest| oldest.mark == mark)?;
+        // The caller owns the memory.
+        Some(ManuallyDrop::new(oldest).address)
+    });
+    taken.ok().flatten()
 }

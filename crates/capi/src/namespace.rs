@@ -123,7 +123,7 @@ impl tl_namespace_options {
 /// `namespace` is NULL or a handle that no thread closes during `'a`.
 pub(crate) unsafe fn namespace_of<'a>(namespace: *const tl_namespace) -> Result<&'a Namespace> {
     // SAFETY: the caller's promise; a `tl_namespace` is a handle of one.
-    unsafe { Handle::shared(namespace.cast()) }
+    Ok(unsafe { Handle::shared(namespace.cast())? })
 }
 
 /// Closes a namespace. Its readers and writers stay open. NULL is ignored.

@@ -182,30 +182,31 @@ pub unsafe extern "C" fn tl_reader_read(
     capacity: usize,
     info: *mut tl_info,
 ) -> tl_status {
-    boundary::by_len!(capacity, read_exactly, read_any, (reader, buffer, capacity, info))
+    let read = boundary::of_len(&OF_WORDS, capacity).unwrap_or(read_any);
+    // SAFETY: the caller's promise; the function is for the capacity.
+    unsafe { read(reader, buffer, capacity, info) }
 }
 
-/// Reads into a buffer of `N` bytes. States that have as many are mostly read by the fast path,
-/// which has nothing that unwinds, and needs no memory for a failure.
+type Read = unsafe extern "C" fn(*mut tl_reader, *mut c_void, usize, *mut tl_info) -> tl_status;
+
+static OF_WORDS: [Read; 16] = boundary::by_words!(Read: read_exactly);
+
+/// Reads into a buffer of `N` bytes, mostly a state that has as many.
 ///
 /// # Safety
 ///
-/// As of tl_reader_read().
-#[inline(never)]
+/// As of tl_reader_read(), of a capacity of `N`.
 unsafe extern "C" fn read_exactly<const N: usize>(
     reader: *mut tl_reader,
     buffer: *mut c_void,
     _capacity: usize,
     info: *mut tl_info,
 ) -> tl_status {
-    // SAFETY: the caller's promise; the buffer has `N` bytes.
-    if unsafe {
-        read_fast(reader, buffer, N, info, |it, buffer| {
-            it.try_snapshot_into_array(buffer.first_chunk_mut::<N>()?)
-        })
-    }
-    .is_some()
-    {
+    let attempt = |reader: &mut Reader<Vec<u8>, Bytes>, buffer: &mut [u8]| {
+        reader.try_snapshot_into_array(buffer.first_chunk_mut::<N>()?)
+    };
+    // SAFETY: the caller's promise.
+    if unsafe { read_fast(reader, buffer, N, info, attempt) }.is_some() {
         return tl_status::TL_OK;
     }
     // SAFETY: the caller's promise.
@@ -217,7 +218,6 @@ unsafe extern "C" fn read_exactly<const N: usize>(
 /// # Safety
 ///
 /// As of tl_reader_read().
-#[inline(never)]
 unsafe extern "C" fn read_any(
     reader: *mut tl_reader,
     buffer: *mut c_void,
@@ -232,6 +232,8 @@ unsafe extern "C" fn read_any(
     unsafe { read(reader, buffer, capacity, info) }
 }
 
+/// A read that mostly succeeds. Has nothing that unwinds, and needs no memory for a failure.
+///
 /// # Safety
 ///
 /// As of tl_reader_read().
@@ -248,7 +250,7 @@ unsafe fn read_fast(
     // SAFETY: the caller's promise.
     let buffer = unsafe { boundary::buffer_fast(buffer, capacity)? };
     // SAFETY: the caller's promise.
-    let mut it = unsafe { Handle::<Subscriber>::using_fast(reader.cast())? };
+    let mut it = unsafe { Handle::<Subscriber>::using(reader.cast()).ok()? };
     let read = attempt(&mut it.reader, buffer)?;
     if it.state_len.is_some_and(|state| state.size != read.payload_len()) {
         return None;

@@ -171,24 +171,32 @@ pub unsafe extern "C" fn tl_writer_publish(
     length: usize,
     publication: *mut u64,
 ) -> tl_status {
-    boundary::by_len!(length, publish_exactly, publish_any, (writer, state, length, publication))
+    let publish = boundary::of_len(&OF_WORDS, length).unwrap_or(publish_any);
+    // SAFETY: the caller's promise; the function is for the length.
+    unsafe { publish(writer, state, length, publication) }
 }
 
-/// Publishes a state of `N` bytes, mostly by the fast path, which has nothing that unwinds, and
-/// needs no memory for a failure.
+type Publish = unsafe extern "C" fn(*mut tl_writer, *const c_void, usize, *mut u64) -> tl_status;
+
+static OF_WORDS: [Publish; 16] = boundary::by_words!(Publish: publish_exactly);
+
+/// Publishes a state of `N` bytes.
 ///
 /// # Safety
 ///
-/// As of tl_writer_publish().
-#[inline(never)]
+/// As of tl_writer_publish(), of a length of `N`.
 unsafe extern "C" fn publish_exactly<const N: usize>(
     writer: *mut tl_writer,
     state: *const c_void,
     _length: usize,
     publication: *mut u64,
 ) -> tl_status {
-    // SAFETY: the caller's promise; the state has `N` bytes.
-    unsafe { publish_any(writer, state, N, publication) }
+    // SAFETY: the caller's promise.
+    if unsafe { publish_fast(writer, state, N, publication) }.is_some() {
+        return tl_status::TL_OK;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { publish(writer, state, N, publication) }
 }
 
 /// The same for a state of any length.
@@ -196,7 +204,6 @@ unsafe extern "C" fn publish_exactly<const N: usize>(
 /// # Safety
 ///
 /// As of tl_writer_publish().
-#[inline]
 unsafe extern "C" fn publish_any(
     writer: *mut tl_writer,
     state: *const c_void,
@@ -211,6 +218,8 @@ unsafe extern "C" fn publish_any(
     unsafe { publish(writer, state, length, publication) }
 }
 
+/// A publication that mostly succeeds. Has nothing that unwinds, and needs no memory for a failure.
+///
 /// # Safety
 ///
 /// As of tl_writer_publish().
@@ -226,7 +235,7 @@ unsafe fn publish_fast(
     // SAFETY: the caller's promise.
     let state = unsafe { boundary::bytes_fast(state, length)? };
     // SAFETY: the caller's promise.
-    let mut publisher = unsafe { Handle::<Publisher>::using_fast(writer.cast())? };
+    let mut publisher = unsafe { Handle::<Publisher>::using(writer.cast()).ok()? };
     let is_usual = !publisher.is_of_message_pack && publisher.state_len.is_none_or(|len| len == length);
     if !is_usual || publisher.loan.is_some() {
         return None;

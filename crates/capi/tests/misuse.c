@@ -292,6 +292,33 @@ static void closed_twice_and_used_after(void) {
   OK(tl_namespace_close(other_space));
 }
 
+/* New handles take the memory of closed ones, but of none of the last 128. */
+static void the_last_closed_handles_are_known(void) {
+  enum { REMEMBERED = 128, ROUNDS = 3 * REMEMBERED };
+  static tl_view copies[2 * ROUNDS];
+  open_all();
+  for (int round = 0; round < ROUNDS; round++) {
+    tl_view views[2];
+    for (int which = 0; which < 2; which++) {
+      OK(tl_reader_view(reader, &views[which]));
+      copies[2 * round + which] = views[which];
+    }
+    for (int which = 0; which < 2; which++) OK(tl_view_release(&views[which]));
+    for (int back = 1; back <= REMEMBERED && back <= 2 * round + 2; back++) {
+      tl_view copy = copies[2 * round + 2 - back];
+      RETURNS(TL_CLOSED, tl_view_release(&copy));
+    }
+  }
+  /* Each of those that are open is another one. */
+  static tl_view open[2 * REMEMBERED];
+  for (int number = 0; number < 2 * REMEMBERED; number++) {
+    OK(tl_reader_view(reader, &open[number]));
+    for (int other = 0; other < number; other++) CHECK(open[other].hold != open[number].hold);
+  }
+  for (int number = 0; number < 2 * REMEMBERED; number++) OK(tl_view_release(&open[number]));
+  close_all();
+}
+
 /* A namespace may be closed before what was opened by it. */
 static void closed_in_any_order(void) {
   open_all();
@@ -481,6 +508,7 @@ int main(void) {
   RUN(loans_are_exclusive);
   RUN(handles_of_another_kind);
   RUN(closed_twice_and_used_after);
+  RUN(the_last_closed_handles_are_known);
   RUN(closed_in_any_order);
   RUN(two_threads_at_one_reader);
   RUN(threads_at_one_namespace);

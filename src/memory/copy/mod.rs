@@ -93,8 +93,8 @@ unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize, moves: [Move;
 /// `from` must have exactly the words of `into`.
 #[inline(always)]
 pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
-    // SAFETY: as many words.
-    load_by(from, into, |words, whole| unsafe { bulk::load(words, whole) });
+    // SAFETY: as many words, in both.
+    unsafe { load_by(from, into, bulk::load) };
 }
 
 /// Copies `from` to `to`, the last word padded with zeroes.
@@ -105,26 +105,38 @@ pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
 #[inline(always)]
 pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) {
     // SAFETY: as many words, which are writable (the caller's promise).
-    store_by(to, from, |words, whole| unsafe { bulk::store(words, whole) });
+    unsafe { store_by(to, from, bulk::store) };
 }
 
 /// Copies whole words by `copy`, which gets as many of both sides, and the bytes of a last one.
+//
+// `copy` is no closure: compilers leave closures out of line that many callers have.
+///
+/// # Safety
+///
+/// As for [`load`]; `copy` must need no more than as many words.
 #[inline(always)]
-fn load_by(from: &[AtomicU64], into: &mut [u8], copy: impl FnOnce(&[AtomicU64], &mut [Bytes])) {
+unsafe fn load_by(from: &[AtomicU64], into: &mut [u8], copy: unsafe fn(&[AtomicU64], &mut [Bytes])) {
     let (whole, tail) = into.as_chunks_mut();
     let (words, last) = from.split_at(whole.len());
-    copy(words, whole);
+    // SAFETY: as many words.
+    unsafe { copy(words, whole) };
     if let [last] = last {
         tail.copy_from_slice(&last.load(Ordering::Relaxed).to_le_bytes()[..tail.len()]);
     }
 }
 
 /// The same into shared memory, the last word padded with zeroes.
+///
+/// # Safety
+///
+/// As for [`store`]; `copy` must need no more than as many words, which are writable.
 #[inline(always)]
-fn store_by(to: &[AtomicU64], from: &[u8], copy: impl FnOnce(&[AtomicU64], &[Bytes])) {
+unsafe fn store_by(to: &[AtomicU64], from: &[u8], copy: unsafe fn(&[AtomicU64], &[Bytes])) {
     let (whole, tail) = from.as_chunks();
     let (words, last) = to.split_at(whole.len());
-    copy(words, whole);
+    // SAFETY: as many words, which are writable (the caller's promise).
+    unsafe { copy(words, whole) };
     if let [last] = last {
         let mut bytes = [0; WORD_BYTES];
         bytes[..tail.len()].copy_from_slice(tail);

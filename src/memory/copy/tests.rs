@@ -31,13 +31,13 @@ type Store = fn(&[AtomicU64], &[u8]);
 /// The copy by the loop that defines it; `from` has exactly the words of `into`.
 fn load_words(from: &[AtomicU64], into: &mut [u8]) {
     // SAFETY: it needs nothing.
-    load_by(from, into, |words, whole| unsafe { each::load(words, whole) });
+    unsafe { load_by(from, into, each::load) };
 }
 
 /// The same for `store`.
 fn store_words(to: &[AtomicU64], from: &[u8]) {
     // SAFETY: it needs nothing.
-    store_by(to, from, |words, whole| unsafe { each::store(words, whole) });
+    unsafe { store_by(to, from, each::store) };
 }
 
 /// `load` from the word at `offset` to the byte at `shift` must do exactly what the loop does.
@@ -66,18 +66,22 @@ fn assert_stores(store: Store, len: usize, shift: usize, offset: usize) {
 macro_rules! kernel {
     ($kernel:ident) => {{
         let load: Load = |from, into| {
-            load_by(from, into, |words, whole| {
+            let copy = |words: &[AtomicU64], whole: &mut [Bytes]| {
                 let (from, into) = (words.as_ptr().cast(), whole.as_mut_ptr().cast());
                 // SAFETY: as many words.
                 unsafe { bulk::$kernel(from, into, size_of_val(words)) };
-            });
+            };
+            // SAFETY: it needs no more than as many words.
+            unsafe { load_by(from, into, copy) };
         };
         let store: Store = |to, from| {
-            store_by(to, from, |words, whole| {
+            let copy = |words: &[AtomicU64], whole: &[Bytes]| {
                 let (from, to) = (whole.as_ptr().cast(), words.as_ptr().cast_mut().cast());
                 // SAFETY: as many words, of a vector or a mapping that belongs to the test.
                 unsafe { bulk::$kernel(from, to, size_of_val(words)) };
-            });
+            };
+            // SAFETY: it needs no more than as many words.
+            unsafe { store_by(to, from, copy) };
         };
         (load, store)
     }};
