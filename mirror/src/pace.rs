@@ -14,9 +14,11 @@ use std::time::Duration;
 const FIRST_RATE: f64 = 1e6;
 const MIN_RATE: f64 = 4e3;
 /// What was not asked for in this time may be asked for at once.
-const BURST: f64 = 0.05;
-/// What a reply costs beside its bytes.
-const OVERHEAD: f64 = 200.0;
+const BURST: Duration = Duration::from_millis(50);
+/// Bytes that a reply costs beside its own.
+const OVERHEAD: Position = 200;
+/// No turn is said to be further away.
+const MAX_TURN: Duration = Duration::from_secs(1_000_000);
 /// Of what comes while replies are late, so much is asked for until the link is free again.
 const SHARE: f64 = 0.7;
 /// The rate is changed at most once in this time.
@@ -45,18 +47,24 @@ struct Vote {
     is_late: bool,
 }
 
-/// A place in the order of all requests of a host.
+/// A place in the order of all requests of a host, in billionths of a byte.
 #[derive(Clone, Copy)]
-pub struct Turn(f64);
+pub struct Turn(i128);
+
+/// A position in the bytes that are asked for, in billionths of a byte: what a nanosecond brings at
+/// one byte a second. Whole numbers, because a host counts for years in steps of nanoseconds.
+type Position = i128;
+
+const BYTE: Position = 1_000_000_000;
 
 struct State {
     /// Bytes a second.
     rate: f64,
     /// Turns until here are due.
-    position: f64,
+    position: Position,
     at: Duration,
     /// The next turn.
-    next: f64,
+    next: Position,
     /// Number of the origins.
     origins: u64,
     /// Those that have replied last, each with its latest reply: an origin has one vote, however
@@ -82,9 +90,9 @@ impl Default for Pace {
             origins: 1,
             votes: VecDeque::new(),
             rate: FIRST_RATE,
-            position: 0.0,
+            position: 0,
             at: Duration::ZERO,
-            next: 0.0,
+            next: 0,
             late: 0.0,
             excess: Duration::ZERO,
             known: f64::INFINITY,
@@ -110,8 +118,8 @@ impl Pace {
     #[must_use]
     pub fn turn(&self, now: Duration, expected: usize) -> Turn {
         let mut state = self.lock(now);
-        let turn = state.next.max(state.position - state.rate * BURST);
-        state.next = turn + expected as f64 + OVERHEAD;
+        let turn = state.next.max(state.position - state.after(BURST));
+        state.next = turn + (expected as Position + OVERHEAD) * BYTE;
         Turn(turn)
     }
 
@@ -119,9 +127,12 @@ impl Pace {
     #[must_use]
     pub fn wait(&self, now: Duration, turn: Turn) -> Duration {
         let mut state = self.lock(now);
-        let bytes = turn.0 - state.position;
-        state.has_waited |= bytes > 0.0;
-        Duration::from_secs_f64((bytes.max(0.0) / state.rate).min(1e6))
+        let ahead = (turn.0 - state.position).max(0);
+        state.has_waited |= ahead > 0;
+        // Rounded up: once it is over, the turn has come.
+        let rate = state.whole_rate();
+        let nanos = (ahead + rate - 1) / rate;
+        u64::try_from(nanos).map_or(MAX_TURN, Duration::from_nanos).min(MAX_TURN)
     }
 
     /// A reply has come, which `took` so long without the time for which it was held. Returns what
@@ -135,8 +146,8 @@ impl Pace {
         fastest: Option<Duration>,
     ) -> Duration {
         let mut state = self.lock(now);
-        state.position += expected as f64 - bytes as f64;
-        state.bytes += bytes as f64 + OVERHEAD;
+        state.refund((expected, bytes));
+        state.bytes += bytes as f64 + OVERHEAD as f64;
         // The first reply from there has waited as those from elsewhere.
         let first = took.saturating_sub(state.excess).min(MAX_ROUND_TRIP);
         let fastest = fastest.unwrap_or(first).min(took);
@@ -156,7 +167,7 @@ impl Pace {
     /// What has come says nothing about the link, or nothing will come: of the bytes that were
     /// expected, the others may be asked for.
     pub fn refund(&self, (expected, bytes): (usize, usize)) {
-        self.state().position += expected as f64 - bytes as f64;
+        self.state().refund((expected, bytes));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -166,13 +177,29 @@ impl Pace {
     fn lock(&self, now: Duration) -> MutexGuard<'_, State> {
         let mut state = self.state();
         // Another thread may have read the clock later.
-        state.position += state.rate * now.saturating_sub(state.at).as_secs_f64();
+        let passed = state.after(now.saturating_sub(state.at));
+        state.position += passed;
         state.at = state.at.max(now);
         state
     }
 }
 
 impl State {
+    /// Whole bytes a second, of which every rate has some thousands.
+    #[allow(clippy::cast_possible_truncation, reason = "no rate is that large")]
+    fn whole_rate(&self) -> Position {
+        self.rate as Position
+    }
+
+    /// What may be asked for in that time.
+    fn after(&self, time: Duration) -> Position {
+        self.whole_rate() * time.as_nanos() as Position
+    }
+
+    fn refund(&mut self, (expected, bytes): (usize, usize)) {
+        self.position += (expected as Position - bytes as Position) * BYTE;
+    }
+
     /// Counts the reply of an origin. Returns the share of origins whose latest one was late.
     fn vote(&mut self, now: Duration, origin: u64, is_late: bool) -> f64 {
         self.votes.retain(|vote| vote.origin != origin && now < vote.at + RECENT);
@@ -211,5 +238,50 @@ impl State {
             self.rate = (self.rate * times).min(max).max(self.rate);
         }
         (self.since, self.has_waited, self.bytes) = (now, false, 0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Polls the pace until a turn has come, each time as long after the last one.
+    fn wait_in_steps(pace: &Pace, step: Duration) -> Duration {
+        let _ = pace.turn(Duration::ZERO, 99_800);
+        let turn = pace.turn(Duration::ZERO, 1);
+        let mut now = Duration::ZERO;
+        while !pace.wait(now, turn).is_zero() {
+            now += step;
+            assert!(now < Duration::from_secs(1), "the turn does not come");
+        }
+        now
+    }
+
+    #[test]
+    fn no_time_is_lost_however_much_has_come_and_however_often_it_is_asked() {
+        // 100 kB at a megabyte a second, of which BURST may be asked for at once.
+        let expected = Duration::from_millis(100) - BURST;
+        for bytes in [1 << 20, 1 << 40, 1 << 60] {
+            for step in [Duration::from_nanos(100), Duration::from_millis(1)] {
+                let pace = Pace::default();
+                pace.refund((bytes, 0));
+                let waited = wait_in_steps(&pace, step);
+                assert!(waited >= expected && waited <= expected + step, "{bytes} {step:?}: {waited:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_turn_has_come_after_the_time_that_was_said() {
+        for rate in [MIN_RATE, 12_345.678, FIRST_RATE, 3e9] {
+            let pace = Pace::default();
+            pace.state().rate = rate;
+            for (round, expected) in [1, 1_000, 1 << 30, 7].into_iter().enumerate() {
+                let now = pace.state().at + Duration::from_nanos(round as u64 * 3);
+                let turn = pace.turn(now, expected);
+                let at = now + pace.wait(now, turn);
+                assert!(pace.wait(at, turn).is_zero(), "{rate} {expected}");
+            }
+        }
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::{FAULTS, World, epoch_of};
 use crate::network::Faults;
 
+/// So many events are far more than it takes until all copies are current.
+const MAX_EVENTS: u64 = 20_000_000;
+
 impl World {
     /// Nothing happens any more, and the network is whole: all copies become current.
     pub fn settle(&mut self) {
@@ -20,7 +23,12 @@ impl World {
         // What could not be applied is asked for again after at most five minutes.
         let patience = Duration::from_secs(if had_failures { 320 } else { 16 });
         let (end, mut looked_at) = (self.network.now + patience, Duration::ZERO);
-        loop {
+        for events in 0.. {
+            assert!(
+                events < MAX_EVENTS,
+                "the hosts never rest: {events} events until {:?}",
+                self.network.now
+            );
             self.event();
             let now = self.network.now;
             let is_over = now >= end;
