@@ -137,8 +137,9 @@ impl<T: Kind> Handle<T> {
         let exchanged = handle.mark.compare_exchange(open, closed, Ordering::Acquire, Ordering::Relaxed);
         exchanged.map_err(Unusable::marked)?;
         // SAFETY: it was open, and from the mark on every other call is refused.
-        // They are there, since only this call takes them.
-        let contents = unsafe { ManuallyDrop::take(&mut *handle.contents.get()) };
+        let contents = unsafe { &mut *handle.contents.get() };
+        // SAFETY: they are there, since only this call takes them.
+        let contents = unsafe { ManuallyDrop::take(contents) };
         remember(Closed {
             mark: T::MARK,
             address: address.cast(),
