@@ -150,7 +150,7 @@ impl<T: Kind> Handle<T> {
     }
 }
 
-/// Why there is no handle that can be used. Becomes a [`Failure`] where that is told: a fast path
+/// Why there is no handle that can be used. Becomes a [`Failure`] where a program gets it: a fast path
 /// needs no text.
 pub(crate) enum Unusable<T> {
     Null,
