@@ -150,8 +150,8 @@ impl<T: Kind> Handle<T> {
     }
 }
 
-/// Why there is no handle that can be used. Becomes a [`Failure`] where a program gets it: a fast path
-/// needs no text.
+/// Why there is no handle that can be used. Becomes a [`Failure`] where a program gets it: a fast
+/// path needs no text.
 pub(crate) enum Unusable<T> {
     Null,
     /// An address that no handle has.

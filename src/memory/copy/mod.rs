@@ -109,12 +109,12 @@ pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) {
 }
 
 /// Copies whole words by `copy`, which gets as many of both sides, and the bytes of a last one.
-//
-// `copy` is no closure: compilers leave closures out of line that many callers have.
 ///
 /// # Safety
 ///
 /// As for [`load`]; `copy` must need no more than as many words.
+//
+// `copy` is no closure: compilers do not inline a closure that has many callers.
 #[inline(always)]
 unsafe fn load_by(from: &[AtomicU64], into: &mut [u8], copy: unsafe fn(&[AtomicU64], &mut [Bytes])) {
     let (whole, tail) = into.as_chunks_mut();

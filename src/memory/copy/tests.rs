@@ -30,13 +30,13 @@ type Store = fn(&[AtomicU64], &[u8]);
 
 /// The copy by the loop that defines it; `from` has exactly the words of `into`.
 fn load_words(from: &[AtomicU64], into: &mut [u8]) {
-    // SAFETY: it needs nothing.
+    // SAFETY: the caller's promise: as many words.
     unsafe { load_by(from, into, each::load) };
 }
 
 /// The same for `store`.
 fn store_words(to: &[AtomicU64], from: &[u8]) {
-    // SAFETY: it needs nothing.
+    // SAFETY: as above, of a vector of the test.
     unsafe { store_by(to, from, each::store) };
 }
 
