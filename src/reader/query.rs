@@ -246,6 +246,19 @@ impl<T, C> Reader<T, C> {
         if self.channel.is_removed() { None } else { self.channel.latest_info() }
     }
 
+    /// [`Reader::latest_info`], or why there is none. For bindings.
+    #[doc(hidden)]
+    pub fn latest_info_or_reason(&mut self) -> Result<SnapshotInfo, SnapshotError> {
+        if let Some(info) = self.latest_info() {
+            return Ok(info);
+        }
+        // A state that comes just now is not taken for one that was returned.
+        let seen = self.seen;
+        let read = self.read_at(0, &mut []);
+        self.seen = seen;
+        read
+    }
+
     #[cold]
     fn read_verified(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
         let info = self.channel.snapshot(&mut &mut self.scratch)?;

@@ -5,7 +5,7 @@
  * reads the latest state, without a system call and never torn. docs/c.md shows how, and
  * docs/choosing.md what for. In C++, tearless.hpp has the same as classes.
  *
- * Every call returns a tl_status: 0 for success, a positive number if nothing is wrong but there is
+ * Every call that can fail returns a tl_status: 0 for success, a positive number if nothing is wrong but there is
  * no result, a negative one for an error. After an error or TL_EMPTY, tl_error_message() says what
  * happened and what to do. Results are stored through the last arguments.
  *
@@ -14,7 +14,9 @@
  * descriptions may be freed after the call.
  *
  * Threads: a namespace may be used by several threads at the same time, all other handles by one at
- * a time. A handle may move to another thread. Calls are not safe in signal handlers.
+ * a time, and none while another thread closes it. Two threads in one handle mostly get TL_IN_USE,
+ * but the program may also crash. A handle may move to another thread. Calls are not safe in signal
+ * handlers.
  *
  * Fork: a reader and a namespace work in the child; a writer belongs to the process that opened it,
  * and returns TL_FORKED in the child.
@@ -374,8 +376,9 @@ typedef struct tl_writer_options {
   /** Bytes of shared memory that the channel may take. Default: no limit. */
   uint64_t max_memory;
   /**
-   * The longest time between two heartbeats that the writer promises, in nanoseconds. The caller
-   * gives them, by tl_writer_touch() or tl_writer_publish_if_changed(). Default: no promise.
+   * The longest time between two signs of life that the writer promises, in nanoseconds: a
+   * publication (not with no_timestamps), tl_writer_touch() or tl_writer_publish_if_changed().
+   * After three such times without one it is TL_HEALTH_STALLED. Default: no promise.
    */
   int64_t heartbeat_interval_ns;
   /** The permission bits of the channel's objects, as 0640. Default: those of the namespace. */
@@ -467,7 +470,7 @@ typedef struct tl_writer_state {
   uint64_t incarnation;
   /** Time since its last heartbeat; a publication is none. */
   int64_t heartbeat_age_ns;
-  /** The longest time between two heartbeats that it promises. */
+  /** The longest time between two signs of life that it promises: heartbeats or publications. */
   int64_t heartbeat_interval_ns;
 } tl_writer_state;
 
@@ -529,17 +532,20 @@ const char *tl_error_message(void);
  * options: NULL for the defaults.
  * namespace_: receives the handle, which tl_namespace_close() ends; NULL after an error.
  *
- * Returns TL_OK; TL_INVALID if a name or option can't be used.
+ * Returns TL_OK; TL_INVALID if a name or option can't be used. Permissions are checked when the
+ * first channel is made.
  */
 tl_status tl_namespace_open(const char *name,
                             const struct tl_namespace_options *options,
                             struct tl_namespace **namespace_);
 
 /**
- * Closes a namespace. Its readers and writers stay open. NULL is ignored.
+ * Closes a namespace, which no other thread may be using. Its readers and writers stay open. NULL
+ * is ignored.
  *
  * Returns TL_OK; TL_CLOSED if it was closed before, as far as that can be seen: each thread
- * remembers the last 128 handles that it has closed, of every kind.
+ * remembers the last 128 handles that it has closed, of every kind, until it ends. An address that
+ * was closed before may be that of another handle by now.
  */
 tl_status tl_namespace_close(struct tl_namespace *namespace_);
 
@@ -746,8 +752,9 @@ tl_status tl_reader_read(struct tl_reader *reader,
  * buffer, length: receives it; NULL only for no bytes.
  * info: receives what else is known of the state; may be NULL. Its length is that of the whole.
  *
- * Returns what tl_reader_read() does; TL_INVALID if the state does not reach so far, or if
- * TL_MATCHING_FIELDS has found the members in other places.
+ * Returns TL_OK; TL_EMPTY before the first publication; TL_INVALID if the state does not reach so
+ * far, or if TL_MATCHING_FIELDS has found the members in other places; TL_MISMATCH if the state is
+ * not as long as the reader's struct; TL_CLOSED, TL_CONTENDED and TL_CORRUPT as tl_reader_read().
  */
 tl_status tl_reader_read_at(struct tl_reader *reader,
                             size_t offset,
@@ -813,7 +820,7 @@ tl_status tl_reader_channel(struct tl_reader *reader, const struct tl_channel **
 tl_status tl_reader_writer_state(struct tl_reader *reader, const struct tl_writer_state **state);
 
 /**
- * Closes a reader. Its views stay. NULL is ignored.
+ * Closes a reader, which no other thread may be using. Its views stay. NULL is ignored.
  *
  * Returns TL_OK; TL_CLOSED as tl_namespace_close() does.
  */
@@ -826,17 +833,22 @@ tl_status tl_reader_close(struct tl_reader *reader);
  *
  * view: receives it. tl_view_release() ends it; it outlives the reader and the channel.
  *
- * Returns what tl_reader_read() does, and view.hold is NULL after anything but TL_OK. Never
- * blocks. Costs a small allocation, whatever the size.
+ * Returns TL_OK; TL_EMPTY before the first publication; TL_CLOSED once the channel is removed;
+ * TL_CONTENDED; TL_CORRUPT; TL_MISMATCH if the state is not as long as the reader's struct;
+ * TL_INVALID if TL_MATCHING_FIELDS has found the members in other places. After anything but TL_OK
+ * view.hold is NULL. Never blocks. In place it costs the same whatever the size, as a copy what a
+ * copy costs.
  */
 tl_status tl_reader_view(struct tl_reader *reader, struct tl_view *view);
 
 /**
  * Ends a view: its bytes may no longer be used. NULL and a view that was not taken are ignored.
+ * Any thread may release a view, one at a time.
  *
  * view: data and hold become NULL.
  *
- * Returns TL_OK; TL_CLOSED if a copy of it was released before.
+ * Returns TL_OK; TL_CLOSED if a copy of it was released before, as far as that can be seen (see
+ * tl_namespace_close()).
  */
 tl_status tl_view_release(struct tl_view *view);
 

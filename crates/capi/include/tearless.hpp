@@ -301,7 +301,7 @@ enum class Codec : std::int32_t {
 
 /** Which channels a reader accepts: see TL_SAME_TYPE and the others. */
 enum class Accept : std::int32_t {
-  /** same_type if the reader has a struct or a type_name, else any. */
+  /** same_type if the reader has a struct or a type_name, else any type of its codec. */
   standard = TL_ACCEPT_DEFAULT,
   any = TL_ANY,
   same_type = TL_SAME_TYPE,
@@ -383,7 +383,7 @@ struct WriterOptions {
   std::size_t max_state_length = 0;
   std::size_t pins = 0;
   std::uint64_t max_memory = 0;
-  /** The promise to call touch() or publish_if_changed() at least so often. */
+  /** The promise to publish, or to call touch() or publish_if_changed(), at least so often. */
   Duration heartbeat_interval = Duration::zero();
   std::uint32_t permissions = 0;
   bool checksum = false;
@@ -394,7 +394,7 @@ struct WriterOptions {
 
 /** Options of a reader. What is 0 or empty has its default: see tl_reader_options. */
 struct ReaderOptions {
-  /** Of a Reader<void> with a type_name. */
+  /** Of a Reader<void>: other codecs are refused. Of bytes without a type_name: none is. */
   Codec codec = Codec::bytes;
   std::string type_name = {};
   Accept accept = Accept::standard;

@@ -37,7 +37,8 @@ pub(crate) struct Handle<T> {
     contents: UnsafeCell<ManuallyDrop<T>>,
 }
 
-/// The handle that an address leads to, which no other call uses as long as this lives.
+/// The handle that an address leads to, which by the rule for C no other call uses as long as this
+/// lives.
 pub(crate) struct Used<'a, T: Kind> {
     handle: &'a Handle<T>,
     contents: &'a mut T,
@@ -87,22 +88,44 @@ impl<T: Kind> Handle<T> {
         Ok(unsafe { &*address })
     }
 
-    /// For calls that one thread makes at a time.
-    ///
-    /// Marks the handle in two steps, which costs no locked instruction. The header says that
-    /// threads must not use it at the same time; this finds most of those that do.
+    /// For calls that one thread makes at a time. Of two threads that do so nevertheless, one is
+    /// refused.
     ///
     /// # Safety
     ///
-    /// As of [`Handle::at`].
-    #[inline(always)]
+    /// As of [`Handle::at`]; no other thread uses the handle by [`Handle::using_fast`] during `'a`.
+    #[inline]
     pub(crate) unsafe fn using<'a>(address: *mut Handle<T>) -> Result<Used<'a, T>, Unusable<T>> {
         // SAFETY: the caller's promise.
         let handle = unsafe { Handle::at(address)? };
+        handle.claim(USED)?;
+        // SAFETY: it was open, and no other call uses its contents.
+        let contents = unsafe { &mut *handle.contents.get() };
+        Ok(Used { handle, contents })
+    }
+
+    /// The same for the fast path of a call. Marks the handle in two steps, which takes no locked
+    /// instruction, and does not notice another thread in between.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Handle::at`]; no other thread uses or closes the handle during `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn using_fast<'a>(address: *mut Handle<T>) -> Option<Used<'a, T>> {
+        // SAFETY: the caller's promise.
+        let handle = unsafe { Handle::at(address) }.ok()?;
         // SAFETY: it is open, and no other call uses its contents.
         let contents = unsafe { &mut *handle.contents.get() };
         handle.mark.store(T::MARK + USED, Ordering::Relaxed);
-        Ok(Used { handle, contents })
+        Some(Used { handle, contents })
+    }
+
+    /// Marks an open handle in one step.
+    fn claim(&self, state: u32) -> Result<(), Unusable<T>> {
+        // Acquire: as in `at`.
+        let (open, claimed) = (T::MARK + OPEN, T::MARK + state);
+        let exchanged = self.mark.compare_exchange(open, claimed, Ordering::Acquire, Ordering::Relaxed);
+        exchanged.map(|_| ()).map_err(Unusable::marked)
     }
 
     /// For calls that several threads make at a time.
@@ -132,11 +155,8 @@ impl<T: Kind> Handle<T> {
         }
         // SAFETY: the caller's promise.
         let handle = unsafe { Handle::at(address)? };
-        // In one step, so that of two threads one is refused. Acquire: as in `at`.
-        let (open, closed) = (T::MARK + OPEN, T::MARK + CLOSED);
-        let exchanged = handle.mark.compare_exchange(open, closed, Ordering::Acquire, Ordering::Relaxed);
-        exchanged.map_err(Unusable::marked)?;
-        // SAFETY: it was open, and from the mark on every other call is refused.
+        handle.claim(CLOSED)?;
+        // SAFETY: it was open, no other thread uses it, and from now on calls are refused.
         let contents = unsafe { &mut *handle.contents.get() };
         // SAFETY: they are there, since only this call takes them.
         let contents = unsafe { ManuallyDrop::take(contents) };
@@ -194,8 +214,11 @@ impl<T: Kind> From<Unusable<T>> for Failure {
 impl<T: Kind> Drop for Used<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // Release: pairs with the acquire of the next call.
-        self.handle.mark.store(T::MARK + OPEN, Ordering::Release);
+        // Another thread may have closed it, against the rule: then it stays closed.
+        if self.handle.mark.load(Ordering::Relaxed) == T::MARK + USED {
+            // Release: pairs with the acquire of the next call.
+            self.handle.mark.store(T::MARK + OPEN, Ordering::Release);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
  * reads the latest state, without a system call and never torn. docs/c.md shows how, and
  * docs/choosing.md what for. In C++, tearless.hpp has the same as classes.
  *
- * Every call returns a tl_status: 0 for success, a positive number if nothing is wrong but there is
+ * Every call that can fail returns a tl_status: 0 for success, a positive number if nothing is wrong but there is
  * no result, a negative one for an error. After an error or TL_EMPTY, tl_error_message() says what
  * happened and what to do. Results are stored through the last arguments.
  *
@@ -14,7 +14,9 @@
  * descriptions may be freed after the call.
  *
  * Threads: a namespace may be used by several threads at the same time, all other handles by one at
- * a time. A handle may move to another thread. Calls are not safe in signal handlers.
+ * a time, and none while another thread closes it. Two threads in one handle mostly get TL_IN_USE,
+ * but the program may also crash. A handle may move to another thread. Calls are not safe in signal
+ * handlers.
  *
  * Fork: a reader and a namespace work in the child; a writer belongs to the process that opened it,
  * and returns TL_FORKED in the child.

@@ -60,7 +60,8 @@ unsafe impl boundary::Options for tl_namespace_options {
 /// options: NULL for the defaults.
 /// namespace_: receives the handle, which tl_namespace_close() ends; NULL after an error.
 ///
-/// Returns TL_OK; TL_INVALID if a name or option can't be used.
+/// Returns TL_OK; TL_INVALID if a name or option can't be used. Permissions are checked when the
+/// first channel is made.
 ///
 /// # Safety
 ///
@@ -126,10 +127,12 @@ pub(crate) unsafe fn namespace_of<'a>(namespace: *const tl_namespace) -> Result<
     Ok(unsafe { Handle::shared(namespace.cast())? })
 }
 
-/// Closes a namespace. Its readers and writers stay open. NULL is ignored.
+/// Closes a namespace, which no other thread may be using. Its readers and writers stay open. NULL
+/// is ignored.
 ///
 /// Returns TL_OK; TL_CLOSED if it was closed before, as far as that can be seen: each thread
-/// remembers the last 128 handles that it has closed, of every kind.
+/// remembers the last 128 handles that it has closed, of every kind, until it ends. An address that
+/// was closed before may be that of another handle by now.
 ///
 /// # Safety
 ///

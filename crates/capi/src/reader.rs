@@ -105,7 +105,7 @@ impl Subscriber {
     }
 
     /// Whether the channel has the members of the reader's struct in other places.
-    fn is_matched(&self) -> bool {
+    pub(crate) fn is_matched(&self) -> bool {
         self.state_len.is_some_and(|state| state.is_matched)
     }
 
@@ -146,12 +146,7 @@ pub unsafe extern "C" fn tl_reader_latest(reader: *mut tl_reader, info: *mut tl_
         let mut it = unsafe { Handle::<Subscriber>::using(reader.cast())? };
         // SAFETY: the caller's promise.
         let out = unsafe { Out::new(info, "the place for the info")? };
-        if let Some(info) = it.reader.latest_info() {
-            out.set(it.info(info));
-            return Ok(tl_status::TL_OK);
-        }
-        // The reason, with its text.
-        match it.reader.read_at(0, &mut []) {
+        match it.reader.latest_info_or_reason() {
             Ok(info) => out.set(it.info(info)),
             Err(error) => return empty_or(error, Failure::from),
         }
@@ -250,7 +245,7 @@ unsafe fn read_fast(
     // SAFETY: the caller's promise.
     let buffer = unsafe { boundary::buffer_fast(buffer, capacity)? };
     // SAFETY: the caller's promise.
-    let mut it = unsafe { Handle::<Subscriber>::using(reader.cast()).ok()? };
+    let mut it = unsafe { Handle::<Subscriber>::using_fast(reader.cast())? };
     let read = attempt(&mut it.reader, buffer)?;
     if it.state_len.is_some_and(|state| state.size != read.payload_len()) {
         return None;
@@ -303,8 +298,9 @@ pub(crate) fn empty_or(
 /// buffer, length: receives it; NULL only for no bytes.
 /// info: receives what else is known of the state; may be NULL. Its length is that of the whole.
 ///
-/// Returns what tl_reader_read() does; TL_INVALID if the state does not reach so far, or if
-/// TL_MATCHING_FIELDS has found the members in other places.
+/// Returns TL_OK; TL_EMPTY before the first publication; TL_INVALID if the state does not reach so
+/// far, or if TL_MATCHING_FIELDS has found the members in other places; TL_MISMATCH if the state is
+/// not as long as the reader's struct; TL_CLOSED, TL_CONTENDED and TL_CORRUPT as tl_reader_read().
 ///
 /// # Safety
 ///
@@ -328,10 +324,9 @@ pub unsafe extern "C" fn tl_reader_read_at(
             return Err(Failure::invalid(OTHER_PLACES));
         }
         match it.reader.read_at(offset, buffer) {
-            Ok(info) => out.set(info.into()),
-            Err(error) => return empty_or(error, Failure::from),
+            Ok(info) => it.copied(info, &out),
+            Err(error) => empty_or(error, Failure::from),
         }
-        Ok(tl_status::TL_OK)
     })
 }
 
@@ -475,7 +470,7 @@ pub unsafe extern "C" fn tl_reader_writer_state(
     })
 }
 
-/// Closes a reader. Its views stay. NULL is ignored.
+/// Closes a reader, which no other thread may be using. Its views stay. NULL is ignored.
 ///
 /// Returns TL_OK; TL_CLOSED as tl_namespace_close() does.
 ///

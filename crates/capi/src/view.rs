@@ -43,8 +43,11 @@ impl Kind for View<[u8]> {
 ///
 /// view: receives it. tl_view_release() ends it; it outlives the reader and the channel.
 ///
-/// Returns what tl_reader_read() does, and view.hold is NULL after anything but TL_OK. Never
-/// blocks. Costs a small allocation, whatever the size.
+/// Returns TL_OK; TL_EMPTY before the first publication; TL_CLOSED once the channel is removed;
+/// TL_CONTENDED; TL_CORRUPT; TL_MISMATCH if the state is not as long as the reader's struct;
+/// TL_INVALID if TL_MATCHING_FIELDS has found the members in other places. After anything but TL_OK
+/// view.hold is NULL. Never blocks. In place it costs the same whatever the size, as a copy what a
+/// copy costs.
 ///
 /// # Safety
 ///
@@ -58,15 +61,16 @@ pub unsafe extern "C" fn tl_reader_view(reader: *mut tl_reader, view: *mut tl_vi
         out.set(tl_view { data, hold, is_in_place: 0, reserved: 0, info: tl_info::default() });
         // SAFETY: the caller's promise.
         let mut it = unsafe { Handle::<Subscriber>::using(reader.cast())? };
+        if it.is_matched() {
+            return Err(Failure::invalid(OTHER_PLACES));
+        }
         let view = match it.reader.view() {
             Ok(view) => view,
             Err(error) => return empty_or(error, Failure::from),
         };
         let (info, length) = (tl_info::from(view.info()), view.len());
-        match it.state_len {
-            Some(StateLen { is_matched: true, .. }) => return Err(Failure::invalid(OTHER_PLACES)),
-            Some(StateLen { size, .. }) if size != length => return Err(it.other_len(length, size)),
-            _ => {}
+        if let Some(StateLen { size, .. }) = it.state_len.filter(|state| state.size != length) {
+            return Err(it.other_len(length, size));
         }
         let (data, is_in_place) = (view.as_ptr().cast(), i32::from(view.is_in_place()));
         let hold = Handle::open(view).cast();
@@ -76,18 +80,23 @@ pub unsafe extern "C" fn tl_reader_view(reader: *mut tl_reader, view: *mut tl_vi
 }
 
 /// Ends a view: its bytes may no longer be used. NULL and a view that was not taken are ignored.
+/// Any thread may release a view, one at a time.
 ///
 /// view: data and hold become NULL.
 ///
-/// Returns TL_OK; TL_CLOSED if a copy of it was released before.
+/// Returns TL_OK; TL_CLOSED if a copy of it was released before, as far as that can be seen (see
+/// tl_namespace_close()).
 ///
 /// # Safety
 ///
-/// view is NULL or leads to what tl_reader_view() filled. Any thread may release it, one at a time.
+/// view is NULL or leads to what tl_reader_view() filled. No other thread releases it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tl_view_release(view: *mut tl_view) -> tl_status {
     call(|| {
-        // SAFETY: the caller's promise.
+        if !view.is_aligned() {
+            return Err(Failure::invalid("the view is not aligned to 8 bytes"));
+        }
+        // SAFETY: the caller's promise; it is aligned.
         let Some(view) = (unsafe { view.as_mut() }) else { return Ok(tl_status::TL_OK) };
         view.data = ptr::null();
         let hold = std::mem::replace(&mut view.hold, ptr::null_mut());

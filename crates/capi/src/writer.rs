@@ -235,7 +235,7 @@ unsafe fn publish_fast(
     // SAFETY: the caller's promise.
     let state = unsafe { boundary::bytes_fast(state, length)? };
     // SAFETY: the caller's promise.
-    let mut publisher = unsafe { Handle::<Publisher>::using(writer.cast()).ok()? };
+    let mut publisher = unsafe { Handle::<Publisher>::using_fast(writer.cast())? };
     let is_usual = !publisher.is_of_message_pack && publisher.state_len.is_none_or(|len| len == length);
     if !is_usual || publisher.loan.is_some() {
         return None;

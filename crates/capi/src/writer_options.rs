@@ -39,8 +39,9 @@ pub struct tl_writer_options {
     pub pins: usize,
     /// Bytes of shared memory that the channel may take. Default: no limit.
     pub max_memory: u64,
-    /// The longest time between two heartbeats that the writer promises, in nanoseconds. The caller
-    /// gives them, by tl_writer_touch() or tl_writer_publish_if_changed(). Default: no promise.
+    /// The longest time between two signs of life that the writer promises, in nanoseconds: a
+    /// publication (not with no_timestamps), tl_writer_touch() or tl_writer_publish_if_changed().
+    /// After three such times without one it is TL_HEALTH_STALLED. Default: no promise.
     pub heartbeat_interval_ns: i64,
     /// The permission bits of the channel's objects, as 0640. Default: those of the namespace.
     pub permissions: u32,

@@ -65,7 +65,7 @@ pub struct tl_writer_state {
     pub incarnation: u64,
     /// Time since its last heartbeat; a publication is none.
     pub heartbeat_age_ns: i64,
-    /// The longest time between two heartbeats that it promises.
+    /// The longest time between two signs of life that it promises: heartbeats or publications.
     pub heartbeat_interval_ns: i64,
 }
 

@@ -225,6 +225,50 @@ static void options_of_a_codec_alone_accept_its_channels(void) {
   OK(tl_namespace_close(space));
 }
 
+/* Whatever call it is: the state is not the reader's struct. */
+static void a_state_of_another_length_is_a_mismatch(void) {
+  tl_namespace *space = space_open();
+  tl_writer *writer = open_writer(space, TL_STRUCTURE(later_robot));
+  publish_later(writer, 7);
+  tl_reader *reader;
+  tl_reader_options options = tl_reader_defaults();
+  options.structure = TL_STRUCTURE(robot);
+  options.accept = TL_ANY;
+  OK(tl_reader_open(space, "robot", &options, &reader));
+  later_robot buffer;
+  tl_info info;
+  RETURNS(TL_MISMATCH, tl_reader_read(reader, &buffer, sizeof buffer, &info));
+  CHECK(info.publication == 1 && info.length == sizeof(later_robot));
+  info = (tl_info){0};
+  RETURNS(TL_MISMATCH, tl_reader_read_at(reader, offsetof(robot, jobs), &buffer, 8, &info));
+  CHECK(info.publication == 1 && info.length == sizeof(later_robot));
+  RETURNS(TL_MISMATCH, tl_reader_history(reader, 0, &buffer, sizeof buffer, &info));
+  tl_view view;
+  RETURNS(TL_MISMATCH, tl_reader_view(reader, &view));
+  CHECK(view.hold == NULL);
+  OK(tl_reader_close(reader));
+  OK(tl_writer_close(writer));
+  OK(tl_namespace_close(space));
+}
+
+/* What is known of the latest state is not a read of it. */
+static void the_latest_info_is_no_read(void) {
+  tl_namespace *space = space_open();
+  tl_writer *writer = open_writer(space, TL_STRUCTURE(later_robot));
+  tl_reader *reader = open_matching(space);
+  tl_info info;
+  RETURNS(TL_EMPTY, tl_reader_latest(reader, &info));
+  publish_later(writer, 7);
+  OK(tl_reader_latest(reader, &info));
+  CHECK(info.publication == 1);
+  OK(tl_reader_wait(reader, 0));
+  RETURNS(TL_TIMED_OUT, tl_reader_wait(reader, 0));
+  OK(tl_writer_close(writer));
+  RETURNS(TL_CLOSED, tl_reader_latest(reader, &info));
+  OK(tl_reader_close(reader));
+  OK(tl_namespace_close(space));
+}
+
 /* An error of a commit ends the loan, too. */
 static void a_commit_ends_the_loan(void) {
   tl_namespace *space = space_open();
@@ -247,6 +291,8 @@ int main(void) {
   RUN(json_is_of_the_reader_s_own_channel);
   RUN(a_channel_without_a_writer_can_be_removed);
   RUN(options_of_a_codec_alone_accept_its_channels);
+  RUN(a_state_of_another_length_is_a_mismatch);
+  RUN(the_latest_info_is_no_read);
   RUN(a_commit_ends_the_loan);
   return 0;
 }
