@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tearless::Namespace;
+use tearless::hub::Health;
 use tearless_mirror::config::{Config, Settings};
 use tearless_mirror::run::{Events, Running, StatusChannel};
 use tearless_mirror::status::{MirrorState, NAMESPACE};
@@ -150,13 +151,16 @@ fn status(json: bool, prometheus: bool, directory: Option<PathBuf>) -> Result<()
             // Another host's mirror speaks for itself there.
             Ok(state) if state.origin().is_some() => {}
             Ok(state) => {
-                let health = hub.status(&of.channel).map(|status| status.health.name());
-                states.push((health.unwrap_or("unknown"), state.into_inner()));
+                let health = hub.status(&of.channel).map(|status| status.health);
+                let has_ended = health.as_ref().is_ok_and(|health| {
+                    matches!(health, Health::Dead { .. } | Health::Exited { .. } | Health::Closed)
+                });
+                states.push((health.map_or("unknown", Health::name), !has_ended, state.into_inner()));
             }
             Err(error) => anstream::eprintln!("tearless mirror: {error}"),
         }
     }
-    for (health, state) in &states {
+    for (health, _, state) in &states {
         match json {
             true => println!("{}", serde_json::json!({ "health": health, "mirror": state })),
             false if !prometheus => println!("{}\n  the mirror is {health}", state.text()),
@@ -167,7 +171,7 @@ fn status(json: bool, prometheus: bool, directory: Option<PathBuf>) -> Result<()
         return Err(Failure { text: "no mirror runs on this host".into(), code: 3 });
     }
     if prometheus {
-        let states: Vec<MirrorState> = states.into_iter().map(|(_, state)| state).collect();
+        let states: Vec<_> = states.into_iter().map(|(_, runs, state)| (runs, state)).collect();
         print!("{}", tearless_mirror::status::prometheus(&states));
     }
     Ok(())

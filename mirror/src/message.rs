@@ -191,9 +191,7 @@ impl Request {
             Ask::Round(round) if !round.interest.iter().all(Interest::is_short) => {
                 Err(MessageError::Invalid("a pattern is longer than any name"))
             }
-            _ if request.host.len() > MAX_HOST_BYTES => {
-                Err(MessageError::Invalid("the name of a host is too long"))
-            }
+            _ if !is_host_name(&request.host) => Err(MessageError::Invalid("a host can't have this name")),
             _ => Ok(request),
         }
     }

@@ -30,6 +30,7 @@ use round::compose;
 const IDLE: Duration = Duration::from_secs(5);
 /// Bytes a nanosecond that a sink may have read for it: no sink keeps the source busy.
 const READ_RATE: u64 = 2;
+
 /// A channel, until all sinks know that it was removed.
 struct Entry<C> {
     description: Description,
@@ -158,7 +159,10 @@ impl<C: Channel, A> Source<C, A> {
                 // A known sink may not know this session yet: then its first reply is under way.
                 let known = self.sinks.get(&request.sink);
                 if known.is_none_or(|sink| sink.interest != ask.interest) && !self.begin(now, request, ask) {
-                    return Some((answer, Reply::refused("this host has too many mirrors already")));
+                    return Some((
+                        answer,
+                        Reply::refused("this host has too many mirrors already, or too many with that name"),
+                    ));
                 }
                 if let Some(sink) = self.sinks.get_mut(&request.sink) {
                     let is_ours = request.session == self.session;
@@ -176,12 +180,13 @@ impl<C: Channel, A> Source<C, A> {
     fn begin(&mut self, now: Duration, request: &Request, ask: &AskRound) -> bool {
         let former = self.sinks.get(&request.sink).map(|sink| (sink.sends_at, sink.reads_at));
         self.drop_sink(request.sink);
-        let of_host = || self.sinks.iter().filter(|(_, sink)| sink.report.host == request.host);
-        if of_host().count() >= self.limits.sinks_of_host {
-            let oldest = of_host().min_by_key(|(_, sink)| sink.asked_at).map(|(id, _)| *id);
-            oldest.into_iter().for_each(|id| self.drop_sink(id));
+        // Anyone can give any name: none takes the place of a sink that asks.
+        let of_host = |sink: &Progress<A>| sink.report.host == request.host;
+        let count = self.sinks.values().filter(|sink| of_host(sink)).count();
+        if count >= self.limits.sinks_of_host && !self.drop_idle(now, of_host) {
+            return false;
         }
-        if self.sinks.len() >= self.limits.sinks && !self.drop_idle(now) {
+        if self.sinks.len() >= self.limits.sinks && !self.drop_idle(now, |_| true) {
             return false;
         }
         self.sequence += 1;
@@ -201,9 +206,10 @@ impl<C: Channel, A> Source<C, A> {
         }
     }
 
-    /// Makes room for a sink in place of the one that has been idle for longest, if there is one.
-    fn drop_idle(&mut self, now: Duration) -> bool {
-        let idle = self.sinks.iter().filter(|(_, sink)| sink.is_idle(now));
+    /// Makes room for a sink in place of the one of these that has been idle for longest, if there
+    /// is one.
+    fn drop_idle(&mut self, now: Duration, of: impl Fn(&Progress<A>) -> bool) -> bool {
+        let idle = self.sinks.iter().filter(|(_, sink)| of(sink) && sink.is_idle(now));
         let oldest = idle.min_by_key(|(_, sink)| sink.asked_at).map(|(id, _)| *id);
         oldest.map(|id| self.drop_sink(id)).is_some()
     }

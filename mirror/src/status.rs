@@ -161,9 +161,10 @@ impl MirrorState {
     }
 }
 
-/// The statuses for Prometheus, by the text file collector of its node exporter, for example.
+/// The statuses for Prometheus, by the text file collector of its node exporter, for example; each
+/// with whether its mirror runs. Of one that was killed, the numbers would be old: it has none.
 #[must_use]
-pub fn prometheus(states: &[MirrorState]) -> String {
+pub fn prometheus(states: &[(bool, MirrorState)]) -> String {
     let mut text = String::new();
     let mut family = |name: &str, help: &str, samples: Vec<(Vec<(&str, &str)>, f64)>| {
         let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
@@ -177,6 +178,9 @@ pub fn prometheus(states: &[MirrorState]) -> String {
             text += &format!("tearless_mirror_{name}{labels} {value}\n");
         }
     };
+    let alive = states.iter().map(|(alive, it)| (vec![("mirror", &*it.host)], f64::from(u8::from(*alive))));
+    family("alive", "1 if the mirror runs, otherwise it has no other number.", alive.collect());
+    let states: Vec<&MirrorState> = states.iter().filter(|(alive, _)| *alive).map(|(_, it)| it).collect();
     let mut mirrors = |name, help, value: fn(&MirrorState) -> f64| {
         family(name, help, states.iter().map(|it| (vec![("mirror", &*it.host)], value(it))).collect());
     };
@@ -211,7 +215,7 @@ pub fn prometheus(states: &[MirrorState]) -> String {
         family(name, help, samples.collect());
     };
     origins("unreachable", "1 if there is no news of an origin.", |it| {
-        Some(f64::from(u8::from(it.unreachable)))
+        Some(f64::from(u8::from(it.unreachable || it.silent.is_none())))
     });
     origins("silent_seconds", "Since the last news of an origin.", |it| it.silent);
     origins("round_trip_seconds", "Fastest round trip of late.", |it| it.round_trip);
@@ -280,7 +284,11 @@ mod tests {
         assert!(state.text().contains("its clock is 3.2 s behind this host's"), "{}", state.text());
         assert!(state.text().contains("not mirrored: fleet/x: no memory"));
         assert!(!state.text().contains("a\"\n"), "{}", state.text());
-        let text = prometheus(&[state]);
+        let killed = MirrorState { host: "d".into(), ..state.clone() };
+        let text = prometheus(&[(true, state), (false, killed)]);
+        assert!(text.contains(r#"tearless_mirror_alive{mirror="b"} 1"#), "{text}");
+        assert!(text.contains(r#"tearless_mirror_alive{mirror="d"} 0"#), "{text}");
+        assert_eq!(text.matches(r#"mirror="d""#).count(), 1, "{text}");
         assert!(
             text.contains(r#"tearless_mirror_clock_ahead_seconds{mirror="b",origin="a\"\n"} -3.25"#),
             "{text}"
@@ -333,15 +341,16 @@ mod tests {
             refused: Some("damaged".into()),
         };
         assert!(state.text().contains("requests not decoded: 123, the last: damaged"), "{}", state.text());
-        let text = prometheus(&[state]);
+        let text = prometheus(&[(true, state)]);
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let values: Vec<f64> = lines.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
         let mut expected: Vec<f64> = (101..=123).map(f64::from).collect();
-        // Unreachable, hosts, duplicates, refused channels.
-        expected.extend([1.0, 7.0, 8.0, 9.0]);
+        // Alive and unreachable, hosts, duplicates, refused channels.
+        expected.extend([7.0, 8.0, 9.0]);
+        assert_eq!(values.iter().filter(|it| **it == 1.0).count(), 2, "{text}");
         for value in &expected {
             assert_eq!(values.iter().filter(|it| *it == value).count(), 1, "{value} in {text}");
         }
-        assert_eq!(values.len(), expected.len(), "{text}");
+        assert_eq!(values.len(), expected.len() + 2, "{text}");
     }
 }

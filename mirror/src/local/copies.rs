@@ -59,6 +59,9 @@ impl CopyOptions {
     }
 }
 
+/// More open namespaces are not kept beyond a listing: an origin could name new ones for ever.
+const MAX_NAMESPACES: usize = 1024;
+
 /// The copies of one origin.
 pub struct LocalCopies {
     options: CopyOptions,
@@ -122,6 +125,10 @@ impl Copies for LocalCopies {
                     let _ = namespace.remove_channel(&listed.name);
                 }
             }
+        }
+        if self.namespaces.len() > MAX_NAMESPACES {
+            // They are opened again where they are needed.
+            self.namespaces.clear();
         }
     }
 }

@@ -16,6 +16,7 @@ pub const MAX_CHANNEL_BYTES: usize = 256;
 pub const MAX_CODEC_BYTES: usize = 64;
 /// Maximum bytes of a type's name: as the library's.
 pub const MAX_TYPE_NAME_BYTES: usize = 512;
+
 /// What is new of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item<'a> {

@@ -94,6 +94,12 @@ impl<S: Copies> Channels<S> {
         })
     }
 
+    /// Number of the names that are known.
+    #[cfg(test)]
+    pub(super) fn names(&self) -> usize {
+        self.names.len()
+    }
+
     /// The copies, by namespace and channel of the origin.
     pub(super) fn copies(&self) -> impl Iterator<Item = (&str, &str, &S::Copy)> {
         self.channels.values().filter_map(|channel| {
@@ -105,7 +111,18 @@ impl<S: Copies> Channels<S> {
     /// Whether a state of so many bytes may be applied: there is a copy, which has an earlier one.
     pub(super) fn may_apply(&self, key: u32, publication: u64, len: u64) -> bool {
         let copy = self.channels.get(&key).and_then(|channel| channel.copy.as_ref().ok());
-        len <= self.options.max_state_len && copy.is_some_and(|copy| copy.publication() < publication)
+        self.too_large(key, len).is_none() && copy.is_some_and(|copy| copy.publication() < publication)
+    }
+
+    /// Why a state of so many bytes has no room here.
+    fn too_large(&self, key: u32, len: u64) -> Option<&'static str> {
+        let bytes = self.channels.get(&key).map_or(0, |channel| channel.bytes);
+        let all = (self.bytes - bytes).saturating_add(bytes.max(len.saturating_mul(4)));
+        match () {
+            () if len > self.options.max_state_len => Some("raise max-state-len"),
+            () if all > self.options.max_memory => Some("raise max-memory"),
+            () => None,
+        }
     }
 
     pub(super) fn set_unreachable(&mut self, since: Option<Duration>) {
@@ -208,6 +225,10 @@ impl<S: Copies> Channels<S> {
         }
         // Of a channel beyond the limit nothing is kept.
         let is_full = self.channels.len() >= self.options.max_channels;
+        let too_large = item.state.as_ref().and_then(|state| match state.content {
+            Content::Large(len) => self.too_large(item.key, len),
+            Content::Whole(_) => None,
+        });
         let Some(channel) = self.channels.get_mut(&item.key) else { return is_full };
         channel.is_listed |= is_listing;
         let Ok(copy) = &mut channel.copy else {
@@ -222,13 +243,14 @@ impl<S: Copies> Channels<S> {
         }
         match item.state {
             Some(state) if state.publication <= copy.publication() => report.ignored += 1,
-            Some(State { content: Content::Large(len), .. }) if len > self.options.max_state_len => {
-                report.trouble = Some(format!(
-                    "{}/{} has a state of {len} bytes: raise max-state-len",
-                    channel.name.namespace, channel.name.channel
-                ));
-            }
-            Some(State { publication, content: Content::Large(_), .. }) => self.want(item.key, publication),
+            Some(State { publication, content: Content::Large(len), .. }) => match too_large {
+                None => self.want(item.key, publication),
+                Some(what) => {
+                    let Name { namespace, channel } = &channel.name;
+                    report.trouble =
+                        Some(format!("{namespace}/{channel} has a state of {len} bytes: {what}"));
+                }
+            },
             Some(State { publication, age, content: Content::Whole(payload) }) => {
                 self.publish(now, item.key, payload, (publication, age.map(Duration::from_nanos)), report);
             }
@@ -299,7 +321,11 @@ impl<S: Copies> Channels<S> {
     }
 
     fn describe(&mut self, now: Duration, key: u32, description: &Description, report: &mut OriginState) {
-        if self.channels.get(&key).is_some_and(|channel| channel.copy.is_ok()) {
+        let name = Name { namespace: description.namespace.clone(), channel: description.channel.clone() };
+        if let Some(known) = self.channels.get(&key)
+            && (known.copy.is_ok() || known.name != name)
+        {
+            // A key is of one channel as long as the origin's mirror runs.
             return;
         }
         if self.channels.len() >= self.options.max_channels && !self.channels.contains_key(&key) {
@@ -307,7 +333,6 @@ impl<S: Copies> Channels<S> {
             report.trouble = Some(format!("it has more than {max} channels: raise max-channels"));
             return;
         }
-        let name = Name { namespace: description.namespace.clone(), channel: description.channel.clone() };
         let mut may_be_mended = false;
         let copy = match self.names.get(&name).copied() {
             Some(other) if other > key => Err("it was replaced".into()),

@@ -164,6 +164,41 @@ fn a_reply_is_quick_only_if_it_has_news_of_copies_that_are_there() {
 }
 
 #[test]
+fn a_key_that_gets_other_names_is_of_the_first_channel() {
+    let interest = vec![Interest { namespace: "fleet".into(), channel: "w".into() }];
+    let memory = Memory::default();
+    let sink = Sink::new("b", "a", 1, interest, Options::default(), memory.clone());
+    let mut scene = Scene { sink, memory, ..Scene::new(Options::default()) };
+    for number in 0..100 {
+        scene.round(7, false, &[item(0, &format!("x{number}"), b"1")]);
+    }
+    let report = scene.sink.report(scene.now);
+    assert_eq!(report.refused, ["fleet/x0: it was not asked for"]);
+    assert_eq!(scene.sink.channels.names(), 1, "no name of them is kept");
+}
+
+#[test]
+fn a_large_state_without_room_is_not_transferred() {
+    for options in [
+        Options { max_memory: 1 << 20, ..Options::default() },
+        Options { max_state_len: 1 << 19, ..Options::default() },
+    ] {
+        let mut scene = Scene::new(options);
+        let large = |len| State { publication: 1, age: None, content: Content::Large(len) };
+        scene.round(7, false, &[Item { state: Some(large(600_000)), ..item(0, "w", &[]) }]);
+        (0..20).for_each(|_| scene.poll());
+        let is_piece = |request: &Request| matches!(request.ask, Ask::Piece(_));
+        assert!(!scene.asked.iter().any(is_piece));
+        let trouble = scene.sink.report(scene.now).trouble.unwrap();
+        assert!(trouble.contains("fleet/w has a state of 600000 bytes: raise max-"), "{trouble}");
+        // One that has room is.
+        scene.round(7, false, &[Item { state: Some(large(200_000)), ..item(1, "x", &[]) }]);
+        (0..20).for_each(|_| scene.poll());
+        assert!(scene.asked.iter().any(is_piece));
+    }
+}
+
+#[test]
 fn a_copy_that_is_resumed_counts_for_the_memory_that_it_has() {
     let mut scene = Scene::new(Options::default());
     for session in 1..4 {

@@ -9,8 +9,8 @@ use crate::message::MAX_REPLY_BYTES;
 pub struct Limits {
     /// Maximum number of sinks.
     pub sinks: usize,
-    /// Maximum number of sinks that give the same name of a host. The one of them that has not
-    /// asked for longest makes room for another.
+    /// Maximum number of sinks that give the same name of a host. One of them that is idle makes
+    /// room for another.
     pub sinks_of_host: usize,
     /// Maximum number of requests of one sink that are held.
     pub held: usize,

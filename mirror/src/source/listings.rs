@@ -18,10 +18,13 @@ const BURST: Duration = Duration::from_millis(10);
 pub(super) struct Listings {
     /// When the next part is due.
     at: Duration,
+    /// Number of the parts so far.
+    parts: u64,
 }
 
 impl Listings {
-    /// Makes the parts that are due. Sinks with few patterns come first.
+    /// Makes the parts that are due, of all sinks in turn: that which has waited longest comes
+    /// first, and one that begins again has not waited.
     pub(super) fn go_on<C, A>(
         &mut self,
         now: Duration,
@@ -30,7 +33,9 @@ impl Listings {
     ) {
         while now >= self.at {
             let sinks = sinks.values_mut().filter(|sink| sink.lists_from.is_some());
-            let Some(sink) = sinks.min_by_key(|sink| (sink.pattern_bytes, sink.began_at)) else { return };
+            let Some(sink) = sinks.min_by_key(|sink| sink.listed_at) else { return };
+            self.parts += 1;
+            sink.listed_at = (now, self.parts);
             let from = sink.lists_from.take().unwrap_or_default();
             let count = PART_BYTES.div_ceil(sink.pattern_bytes);
             let mut compared = 0;

@@ -72,7 +72,8 @@ pub(super) struct Progress<A> {
     pub(super) asked_at: Duration,
     /// The highest number of its requests.
     last_id: u64,
-    pub(super) began_at: Duration,
+    /// When its last part was listed, or when it began; and the number of the part.
+    pub(super) listed_at: (Duration, u64),
     pub(super) listing: u64,
     /// The channels from this key on are still to be looked at, whether it wants them.
     pub(super) lists_from: Option<u32>,
@@ -111,7 +112,7 @@ impl<A> Progress<A> {
             first: 0,
             asked_at: now,
             last_id: 0,
-            began_at: now,
+            listed_at: (now, 0),
             listing,
             lists_from: Some(0),
             unlisted: 0,

@@ -1,9 +1,10 @@
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Channel, Latest, Limits, Read, Source};
-use crate::message::{Ask, AskPiece, AskRound, Interest, Reply, Request, nanos};
+use crate::message::{Ask, AskPiece, AskRound, Interest, MAX_RECEIVED, Reply, Request, nanos};
 use crate::testing::{ALIVE, described};
 
 /// The age of states once they are read.
@@ -130,7 +131,7 @@ fn a_host_that_has_many_sinks_takes_no_places_from_others() {
             assert!(!is_refused(source.ask(now, &round(sink, id, 7), id)));
         }
         let hostile = Request { host: "many".into(), ..round(100 + id, 1, 0) };
-        assert!(!is_refused(source.ask(now, &hostile, id)), "its newest make room");
+        assert_eq!(is_refused(source.ask(now, &hostile, id)), id > 3, "its first ones are active");
         source.changed(0);
         source.replies(now);
     }
@@ -138,6 +139,26 @@ fn a_host_that_has_many_sinks_takes_no_places_from_others() {
     let of_many = sinks.iter().filter(|(host, _)| host == "many");
     assert_eq!((sinks.len(), of_many.count()), (5, 3));
     assert_eq!(sinks.iter().filter(|(host, rounds)| host == "b" && *rounds == 40).count(), 2);
+    // With a name of others it takes no place of theirs, but a free one.
+    for id in 1..=40 {
+        let now = Duration::from_millis(400 + 10 * id);
+        for sink in [1, 2] {
+            assert!(!is_refused(source.ask(now, &round(sink, 40 + id, 47), id)));
+        }
+        let hostile = round(200 + id, 1, 0);
+        assert!(is_refused(source.ask(now, &hostile, id)), "all places are taken");
+        source.changed(0);
+        source.replies(now);
+    }
+    // Those that are idle make room.
+    let late = Duration::from_secs(15);
+    for sink in [1, 2] {
+        source.ask(late, &round(sink, 100, 100), 1);
+    }
+    source.replies(late);
+    let other = Request { host: "many".into(), ..round(300, 1, 0) };
+    assert!(!is_refused(source.ask(late, &other, 1)));
+    assert_eq!(source.reports().filter(|sink| sink.host == "b").count(), 2);
 }
 
 #[test]
@@ -151,24 +172,25 @@ fn a_sink_that_wants_others_each_time_does_not_keep_the_source_busy() {
         source.add(Duration::ZERO, described(&format!("w{number}"), 10), ALIVE, worker);
     }
     // All of these are compared, before the last one matches.
+    // Those of the patient one are the longest.
     let patterns = |id: u64| {
         let other = Interest { namespace: "fleet".into(), channel: format!("{id}{}", "?".repeat(120)) };
         let all = Interest { namespace: "fleet".into(), channel: "*".into() };
         [vec![other; PATTERNS - 1], vec![all]].concat()
     };
+    let patient = patterns(123_456_789);
     let bytes: usize = patterns(1000).iter().map(|it| it.namespace.len() + it.channel.len()).sum();
-    let mut received = [0; 3];
+    let mut received: [VecDeque<u64>; 3] = Default::default();
     let mut described = [0; 3];
-    let mut patient_has_all = false;
     for id in 1..=4000 {
         let now = Duration::from_millis(1000 + id);
         let one = vec![Interest { namespace: "*".into(), channel: "*".into() }];
         // The hostile one; one that has as many patterns, and stays with them; one with a single
         // pattern, which comes later.
-        for (sink, interest) in [patterns(id), patterns(0), one].into_iter().enumerate() {
+        for (sink, interest) in [patterns(id), patient.clone(), one].into_iter().enumerate() {
             let mut request = round(sink as u64, id, 7);
             let Ask::Round(ask) = &mut request.ask else { unreachable!() };
-            (ask.interest, ask.received) = (interest, vec![received[sink]]);
+            (ask.interest, ask.received) = (interest, received[sink].iter().copied().collect());
             if sink < 2 || id > 500 {
                 source.ask(now, &request, sink as u64);
             }
@@ -176,14 +198,18 @@ fn a_sink_that_wants_others_each_time_does_not_keep_the_source_busy() {
         for (sink, reply) in source.replies(now) {
             let sink = usize::try_from(sink).unwrap();
             let Ok(Reply::Round(round, items)) = Reply::decode(&reply) else { panic!("a round") };
-            received[sink] = round.sequence;
+            received[sink].push_back(round.sequence);
+            if received[sink].len() > MAX_RECEIVED {
+                received[sink].pop_front();
+            }
             described[sink] += items.filter(|item| item.as_ref().unwrap().description.is_some()).count();
-            patient_has_all |= sink == 1 && round.is_listed;
         }
         let is_late = id >= 600;
-        assert!(!is_late || described[2] == CHANNELS, "{id}: a single pattern comes first");
+        assert!(!is_late || described[2] == CHANNELS, "{id}: a single pattern takes little time");
+        let is_long = id >= 2500;
+        assert!(!is_long || described[1] == CHANNELS, "{id}: others take turns with the hostile one");
     }
-    assert_eq!((described[1], patient_has_all), (CHANNELS, true));
+    assert_eq!((described[1], source.sinks[&1].has_told_all()), (CHANNELS, true));
     let compared = described[0] * bytes;
     assert!(compared > 0 && compared < 400_000_000, "{compared} bytes of patterns in 4 s");
 }
