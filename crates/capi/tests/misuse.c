@@ -292,9 +292,19 @@ static void closed_twice_and_used_after(void) {
   OK(tl_namespace_close(other_space));
 }
 
+enum { REMEMBERED = 128 };
+
+/* The last of these views, which were released before, are known to be closed. */
+static void are_known(const tl_view *released, int count) {
+  for (int back = 1; back <= REMEMBERED && back <= count; back++) {
+    tl_view copy = released[count - back];
+    RETURNS(TL_CLOSED, tl_view_release(&copy));
+  }
+}
+
 /* New handles take the memory of closed ones, but of none of the last 128. */
 static void the_last_closed_handles_are_known(void) {
-  enum { REMEMBERED = 128, ROUNDS = 3 * REMEMBERED };
+  enum { ROUNDS = 3 * REMEMBERED };
   static tl_view copies[2 * ROUNDS];
   open_all();
   for (int round = 0; round < ROUNDS; round++) {
@@ -302,11 +312,11 @@ static void the_last_closed_handles_are_known(void) {
     for (int which = 0; which < 2; which++) {
       OK(tl_reader_view(reader, &views[which]));
       copies[2 * round + which] = views[which];
+      are_known(copies, 2 * round);
     }
-    for (int which = 0; which < 2; which++) OK(tl_view_release(&views[which]));
-    for (int back = 1; back <= REMEMBERED && back <= 2 * round + 2; back++) {
-      tl_view copy = copies[2 * round + 2 - back];
-      RETURNS(TL_CLOSED, tl_view_release(&copy));
+    for (int which = 0; which < 2; which++) {
+      OK(tl_view_release(&views[which]));
+      are_known(copies, 2 * round + which + 1);
     }
   }
   /* Each of those that are open is another one. */
